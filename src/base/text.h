@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// SPDX-FileCopyrightText: The ioledger authors
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct iol_arena;
+
+/*
+ * The form in which bytes from the kernel (path, comm, argv) are stored: valid UTF-8 (RFC 3629: no
+ * overlong forms, no surrogates, at most U+10FFFF) as it is, control characters included; anything
+ * else with every invalid byte as \xHH (lower-case hex) and every backslash doubled. `ret_escaped` says which
+ * (may be NULL). `data` holds no NUL. Returns NULL when there is no memory.
+ */
+char *iol_text_store(struct iol_arena *arena, const char *data, size_t size, bool *ret_escaped);
+
+/*
+ * The form in which stored text may reach a terminal or a log: control characters (C0, DEL, C1 and
+ * the bidirectional and zero-width formatting characters) as \n, \t, \e, \xHH or \u{HHHH}; the rest as it is.
+ * Writes at most `size` bytes with the NUL, never half a character; returns the length that the whole would have needed.
+ */
+size_t iol_text_visible(char *buf, size_t size, const char *text);
+
+/* Columns that `text` takes on a terminal (wcwidth of UTF-8, independent of the locale). */
+size_t iol_text_width(const char *text);
+
+/* "0", "999", "1.0K", "12.3M", ... powers of 1024 (bytes) or of 1000 (counts); returns buf. 16 bytes suffice. */
+char *iol_text_bytes(char *buf, size_t size, uint64_t n);
+char *iol_text_count(char *buf, size_t size, uint64_t n);
+
+/* Nanoseconds since the epoch as "2026-11-23 08:18:06.123456" (UTC, microseconds); 32 bytes suffice; returns buf. */
+char *iol_text_time(char *buf, size_t size, int64_t ns);
