@@ -11,20 +11,20 @@
 
 #define _cleanup_(f) __attribute__((cleanup(f)))
 
-#define TAKE_PTR(p)                          \
-    ({                                       \
-        __typeof__(p) *_taken_from = &(p);   \
-        __typeof__(p) _taken = *_taken_from; \
-        *_taken_from = NULL;                 \
-        _taken;                              \
+#define TAKE_PTR(p)                                                                                                    \
+    ({                                                                                                                 \
+        __typeof__(p) *_taken_from = &(p);                                                                             \
+        __typeof__(p) _taken = *_taken_from;                                                                           \
+        *_taken_from = NULL;                                                                                           \
+        _taken;                                                                                                        \
     })
 
-#define TAKE_FD(fd)                \
-    ({                             \
-        int *_taken_from = &(fd);  \
-        int _taken = *_taken_from; \
-        *_taken_from = -1;         \
-        _taken;                    \
+#define TAKE_FD(fd)                                                                                                    \
+    ({                                                                                                                 \
+        int *_taken_from = &(fd);                                                                                      \
+        int _taken = *_taken_from;                                                                                     \
+        *_taken_from = -1;                                                                                             \
+        _taken;                                                                                                        \
     })
 
 static inline void iol_cleanup_free(void *p)

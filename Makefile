@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: BSD-2-Clause
+# SPDX-FileCopyrightText: The ioledger authors
+
+# The front door: everything behind it is Meson (meson.build). MESON_FLAGS are given when BUILD is set up.
+BUILD ?= build
+MESON_FLAGS ?=
+CLANG_FORMAT ?= $(shell command -v clang-format-14 || echo clang-format)
+
+C_FILES = $(shell find src tests bench -name '*.[ch]')
+TIDY_FILES = $(shell find src -name '*.c' ! -path 'src/bpf/*')
+
+.PHONY: help build run check install clean format lint
+.NOTPARALLEL:
+
+help:
+	@echo 'make build     builds $(BUILD)/ioledger (as root, installs the packages that are missing)'
+	@echo 'make run       as root: records this machine for some seconds and asks the database what happened'
+	@echo 'make check     builds, then runs every test; as root, the live ones too'
+	@echo 'make install   installs it; PREFIX (default /usr/local) and DESTDIR are heeded'
+	@echo 'make format    reformats the C files'
+	@echo 'make lint      clang-format, clang-tidy and shellcheck'
+	@echo 'make clean     removes $(BUILD)'
+
+build:
+	@tools/install-deps build
+	@test -f $(BUILD)/build.ninja || meson setup $(BUILD) $(MESON_FLAGS)
+	@ninja -C $(BUILD)
+
+run: build
+	@BUILD=$(BUILD) tools/demo
+
+check:
+	@tools/install-deps build test
+	@$(MAKE) --no-print-directory build
+	@BUILD=$(BUILD) WERROR=$(WERROR) tools/check
+
+install: build
+	@test -z "$(PREFIX)" || meson configure $(BUILD) -Dprefix="$(PREFIX)"
+	@DESTDIR="$(DESTDIR)" meson install -C $(BUILD)
+
+clean:
+	rm -rf $(BUILD)
+
+format:
+	@tools/install-deps lint
+	$(CLANG_FORMAT) -i $(C_FILES)
+
+lint: build
+	@tools/install-deps lint
+	$(CLANG_FORMAT) --dry-run -Werror $(C_FILES)
+	clang-tidy -p $(BUILD) --quiet $(TIDY_FILES)
+	@! command -v shellcheck >/dev/null || shellcheck tools/install-deps tools/demo .ci/run
