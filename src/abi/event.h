@@ -1,0 +1,260 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* SPDX-FileCopyrightText: The ioledger authors */
+#pragma once
+
+/*
+ * What the BPF programs and user space share: the layout of the maps and of the records on the ring
+ * buffer. Kernel types only; no padding that is not written out; any change raises IOL_ABI_VERSION.
+ *
+ * Times are nanoseconds of CLOCK_BOOTTIME, except those named jiffies. Enumerations that also stand
+ * in the database have the values of core/row.h (asserted in core/decode.c).
+ */
+#include <linux/types.h>
+
+#define IOL_ABI_VERSION 1
+
+#define IOL_PATH_MAX 4096       /* bytes of a path, its NUL not counted */
+#define IOL_ARGV_MAX 16384      /* bytes of argv kept of one process */
+#define IOL_CGROUP_MAX 1024     /* bytes of a cgroup path */
+#define IOL_COMM_MAX 16         /* TASK_COMM_LEN */
+#define IOL_EXE_FILTER_MAX 256  /* bytes of a path given with --exe, NUL padded */
+#define IOL_SYSCALLS_MAX 512
+
+/* Which of the routes of a ledger a syscall takes; IOL_ABI_EXCLUDED counts what the recorder leaves out. */
+enum iol_abi_route {
+    IOL_ABI_ROUTE_RW,
+    IOL_ABI_ROUTE_SENDFILE,
+    IOL_ABI_ROUTE_SPLICE,
+    IOL_ABI_ROUTE_COPY_FILE_RANGE,
+    IOL_ABI_ROUTE_IO_URING,
+    IOL_ABI_ROUTE_MMAP,
+    IOL_ABI_ROUTE_SPARE,
+    IOL_ABI_EXCLUDED,
+    IOL_ABI_ROUTE_SLOTS, /* array size */
+};
+
+enum iol_abi_kind {
+    IOL_ABI_KIND_FILE,
+    IOL_ABI_KIND_DIR,
+    IOL_ABI_KIND_LINK,
+    IOL_ABI_KIND_CHR,
+    IOL_ABI_KIND_BLK,
+    IOL_ABI_KIND_PIPE,
+    IOL_ABI_KIND_SOCKET,
+    IOL_ABI_KIND_ANON,
+    IOL_ABI_KIND_MEMFD,
+    IOL_ABI_KIND_OTHER,
+    IOL_ABI_KIND_COUNT,
+};
+
+/*
+ * File keys below IOL_FILE_PSEUDO_END name pseudo files: one account for each process and kind
+ * (IOL_FILE_GROUP + kind), for calls on descriptors that are not open, and for what found no slot.
+ */
+enum iol_file_pseudo {
+    IOL_FILE_OTHER = 1,
+    IOL_FILE_NOT_OPEN = 2,
+    IOL_FILE_GROUP = 16,
+    IOL_FILE_PSEUDO_END = 64,
+};
+
+/* What a syscall does, by number: native and compat tables of struct iol_settings. */
+enum iol_syscall_class {
+    IOL_SYSCALL_NONE,
+    IOL_SYSCALL_READ,            /* (fd, …) returns bytes read */
+    IOL_SYSCALL_WRITE,           /* (fd, …) returns bytes written */
+    IOL_SYSCALL_SENDFILE,        /* (out_fd, in_fd, …) */
+    IOL_SYSCALL_SPLICE,          /* (fd_in, off_in, fd_out, …) */
+    IOL_SYSCALL_COPY_FILE_RANGE, /* (fd_in, off_in, fd_out, …) */
+    IOL_SYSCALL_EXECVE,          /* (path, …): of interest when it fails */
+    IOL_SYSCALL_EXECVEAT,        /* (dirfd, path, …) */
+};
+
+/* Verdict bits of a process, kept in the map `tasks`. */
+enum iol_task_bits {
+    IOL_TASK_TRACED = 1,     /* its operations are accounted */
+    IOL_TASK_EXCLUDED = 2,   /* the recorder's database server: counted as excluded */
+    IOL_TASK_DESCENDANT = 4, /* of a --pid or of CMD; inherited by forks */
+    IOL_TASK_AT_EXEC = 8,    /* CMD before its exec: becomes DESCENDANT there */
+    IOL_TASK_EXE = 16,       /* its exe is one of --exe */
+    IOL_TASK_ANNOUNCED = 32, /* a process record with this image has reached user space */
+};
+
+enum iol_filter_bits {
+    IOL_FILTER_ANY = 1, /* look the process up before accounting at all */
+    IOL_FILTER_DESCENDANT = 2,
+    IOL_FILTER_COMM = 4,
+    IOL_FILTER_UID = 8,
+    IOL_FILTER_EXE = 16,
+};
+
+/* Set once, before the programs are loaded (section .rodata.settings). */
+struct iol_settings {
+    __u32 abi_version;
+    __u32 self_tgid;      /* the recorder, in the initial pid namespace */
+    __u32 filter;         /* enum iol_filter_bits */
+    __u32 kinds;          /* bit per enum iol_abi_kind: itemised; the others have one account per process */
+    __u32 n_cpus;         /* entries of `cpus` */
+    __u32 ring_wakeup;    /* wake the reader when the ring holds this many bytes */
+    __u64 self_mnt_ns;    /* inode of the recorder's mount namespace */
+    __u8 native[IOL_SYSCALLS_MAX]; /* enum iol_syscall_class */
+    __u8 compat[IOL_SYSCALLS_MAX];
+};
+
+/* The one entry of the mmapable map `control`, written by user space only. */
+struct iol_control {
+    __u64 epoch;       /* its lowest bit chooses the set of counters */
+    __u64 epoch_start; /* jiffies when it began */
+};
+
+/*
+ * Counters only grow; user space posts differences. first and last are jiffies of the first and the
+ * last operation since epoch_start.
+ */
+struct iol_counters {
+    __u64 read_ops;
+    __u64 read_bytes;
+    __u64 write_ops;
+    __u64 write_bytes;
+    __u64 read_errors;
+    __u64 write_errors;
+    __u64 first;
+    __u64 last;
+};
+
+/* Key of the map `accounts`: process image, and file and route mixed. Pseudo files have inode 0 and no mix but the route. */
+struct iol_account_key {
+    __u64 image;
+    __u64 inode;  /* address of the struct inode; its other members below tell a reused address apart */
+    __u64 number; /* i_ino, or enum iol_file_pseudo */
+    __u64 mix;    /* dentry, mount, hash of the name, unhashed or not, generation, route */
+};
+
+/* One slot of the mmapable array `slots`. Three cache lines; the open epoch touches one of them. */
+struct iol_account {
+    struct iol_counters epoch[2];
+    struct iol_account_key key;
+    __u64 file;      /* file key of the file record, or enum iol_file_pseudo */
+    __u64 opened_ns;
+    __u32 route;
+    __u32 kind;
+    __u64 reserved;
+};
+
+enum iol_lost {
+    IOL_LOST_ACCOUNTS_FULL,  /* operations counted under (other files): no free slot */
+    IOL_LOST_FILE_RECORDS,   /* operations counted under (other files): ring buffer full at first sight */
+    IOL_LOST_SCRATCH,        /* operations counted under (other files): path buffers busy */
+    IOL_LOST_PROCESS_RECORDS, /* process records that found the ring buffer full (sent again when it next opens an account) */
+    IOL_LOST_EVENTS,         /* failed execs and exits that found the ring buffer full */
+    IOL_LOST_TASKS_FULL,     /* processes that found no room in the map of processes */
+    IOL_LOST_COUNT,
+};
+
+/* One entry of the mmapable array `cpus`, one for each possible CPU: totals counted apart from the accounts. */
+struct iol_cpu {
+    struct iol_counters total[2][IOL_ABI_ROUTE_SLOTS];
+    __u64 lost[8]; /* enum iol_lost */
+};
+
+/* Value of the map `tasks` (key: tgid). */
+struct iol_task {
+    __u64 image;
+    __u32 bits; /* enum iol_task_bits */
+    __u32 reserved;
+};
+
+/* Records on the ring buffer. size is the whole record's. */
+enum iol_record_type {
+    IOL_RECORD_PROCESS = 1,
+    IOL_RECORD_EXIT,
+    IOL_RECORD_EXEC_FAILED,
+    IOL_RECORD_FILE,
+};
+
+struct iol_record {
+    __u32 type;
+    __u32 size;
+    __u64 ts;
+};
+
+enum iol_file_bits {
+    IOL_FILE_DELETED = 1,
+    IOL_FILE_TRUNCATED = 2,
+    IOL_FILE_UNREACHABLE = 4,
+    IOL_FILE_CHROOT = 8,
+    IOL_FILE_MNTNS = 16,
+    IOL_FILE_PSEUDO_DENTRY = 32, /* the path is the bare name of a dentry without a directory */
+};
+
+/* A file's identity and how much of its path follows. */
+struct iol_file_info {
+    __u64 inode;
+    __u32 dev; /* the kernel's dev_t: major << 20 | minor */
+    __u32 generation;
+    __u32 kind;
+    __u32 bits; /* enum iol_file_bits */
+    __u32 path_len;
+    __u32 reserved;
+};
+
+enum iol_process_bits {
+    IOL_PROCESS_TRACED = 1,
+    IOL_PROCESS_ARGV_TRUNCATED = 2,
+    IOL_PROCESS_INHERITS = 4, /* exe, argv and cgroup are those of the parent image (fork) */
+    IOL_PROCESS_NO_ARGV = 8,  /* not readable from where the record was made: look in /proc */
+    IOL_PROCESS_KERNEL = 16,  /* a kernel thread */
+};
+
+/* data: exe path, cwd path, cgroup path, argv (NUL-separated), of the lengths given, in this order. */
+struct iol_record_process {
+    struct iol_record head;
+    __u64 image;
+    __u64 parent_image;
+    __u64 start_ns;
+    __u64 exec_ns; /* 0: none known */
+    __u64 cgroup_id;
+    __u32 pid;
+    __u32 ppid;
+    __u32 tid;
+    __u32 origin; /* 0 fork, 1 exec, 2 running */
+    __u32 uid;
+    __u32 euid;
+    __u32 gid;
+    __u32 login_uid;
+    __u32 session_id;
+    __u32 bits; /* enum iol_process_bits */
+    struct iol_file_info exe;
+    __u32 cwd_bits; /* enum iol_file_bits */
+    __u32 cwd_len;
+    __u32 cgroup_len;
+    __u32 argv_len;
+    char comm[IOL_COMM_MAX];
+    char data[];
+};
+
+struct iol_record_exit {
+    struct iol_record head;
+    __u64 image;
+    __u32 pid;
+    __u32 tid;
+    __u32 status; /* as wait(2) gives it */
+    __u32 bits;   /* enum iol_process_bits: TRACED */
+};
+
+struct iol_record_exec_failed {
+    struct iol_record head;
+    __u64 image;
+    __u32 pid;
+    __u32 tid;
+    __s32 error;    /* -errno */
+    __u32 path_len; /* of the string that the program gave */
+    char data[];
+};
+
+struct iol_record_file {
+    struct iol_record head;
+    __u64 key;
+    struct iol_file_info info;
+    char data[]; /* path */
+};

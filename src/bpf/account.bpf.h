@@ -1,0 +1,285 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* SPDX-FileCopyrightText: The ioledger authors */
+#pragma once
+
+/* Posting an operation to its account: one hash lookup when the account is open, everything else when it is not. */
+#include "bpf/process.bpf.h"
+
+enum direction { DIRECTION_READ, DIRECTION_WRITE };
+
+/* One operation, as the probe saw it. */
+struct operation {
+    struct task_struct *task;
+    __u64 image;
+    __u64 epoch;
+    __u64 epoch_start;
+    long result; /* bytes, or -errno */
+    __u32 route;
+};
+
+static __always_inline void counters_add(struct iol_counters *counters, enum direction direction, long result)
+{
+    if (result < 0) {
+        __sync_fetch_and_add(direction == DIRECTION_READ ? &counters->read_errors : &counters->write_errors, 1);
+    } else if (direction == DIRECTION_READ) {
+        __sync_fetch_and_add(&counters->read_ops, 1);
+        __sync_fetch_and_add(&counters->read_bytes, result);
+    } else {
+        __sync_fetch_and_add(&counters->write_ops, 1);
+        __sync_fetch_and_add(&counters->write_bytes, result);
+    }
+}
+
+/* first and last are hints of a tick's precision: a race between two threads costs a tick at most. */
+static __always_inline void slot_add(struct iol_account *slot, const struct operation *op, enum direction direction)
+{
+    struct iol_counters *counters = &slot->epoch[op->epoch & 1];
+    __u64 now = bpf_jiffies64();
+
+    if (counters->last != now) {
+        if (counters->last < op->epoch_start)
+            counters->first = now;
+        counters->last = now;
+    }
+    counters_add(counters, direction, op->result);
+}
+
+/* The kernel's own total: counted before and apart from any account. */
+static __always_inline void total_add(const struct operation *op, __u32 route, enum direction direction)
+{
+    struct iol_cpu *cpu = this_cpu();
+
+    if (cpu)
+        counters_add(&cpu->total[op->epoch & 1][route & (IOL_ABI_ROUTE_SLOTS - 1)], direction, op->result);
+}
+
+/*
+ * Makes `index` the slot of `key`. Another thread may have been first: then its slot is the one, and
+ * ours goes back unused. Returns the slot's index, or -1 when the map of accounts takes no more.
+ */
+static __always_inline int slot_publish(const struct iol_account_key *key, __u32 index, void *free_list)
+{
+    __u32 *winner;
+    long error = bpf_map_update_elem(&accounts, key, &index, BPF_NOEXIST);
+
+    if (!error)
+        return index;
+    bpf_map_push_elem(free_list, &index, BPF_ANY);
+    winner = bpf_map_lookup_elem(&accounts, key);
+    return winner ? *winner : -1;
+}
+
+static __always_inline void slot_describe(struct iol_account *slot, const struct iol_account_key *key, __u64 file,
+                                          __u32 kind, __u32 route)
+{
+    slot->key = *key;
+    slot->file = file;
+    slot->kind = kind;
+    slot->route = route;
+    slot->opened_ns = bpf_ktime_get_boot_ns();
+}
+
+/* The account of a pseudo file: the process's, and when there is no slot for it, the host's. */
+static __noinline struct iol_account *open_pseudo(const struct operation *op, __u32 pseudo)
+{
+    struct iol_account_key key = {.image = op->image, .number = pseudo, .mix = op->route};
+    __u32 *known = bpf_map_lookup_elem(&accounts, &key);
+    struct iol_account *slot;
+    __u32 index = op->route;
+    int published;
+
+    if (known) {
+        index = *known;
+        return bpf_map_lookup_elem(&slots, &index);
+    }
+    if (bpf_map_pop_elem(&free_slots, &index) && bpf_map_pop_elem(&spare_slots, &index)) {
+        index = op->route;
+        return bpf_map_lookup_elem(&slots, &index);
+    }
+    slot = bpf_map_lookup_elem(&slots, &index);
+    if (!slot)
+        return NULL;
+    announce_if_unknown(op->task, op->image);
+    slot_describe(slot, &key, pseudo, pseudo >= IOL_FILE_GROUP ? pseudo - IOL_FILE_GROUP : IOL_ABI_KIND_OTHER,
+                  op->route);
+    published = slot_publish(&key, index, &free_slots);
+    index = published < 0 ? op->route : (__u32)published;
+    return bpf_map_lookup_elem(&slots, &index);
+}
+
+/* Everything that tells this name of this file, seen from this root, from any other. */
+static __always_inline __u64 file_key_of(struct file *file, struct path *root)
+{
+    struct inode *inode = BPF_CORE_READ(file, f_inode);
+    struct dentry *dentry = BPF_CORE_READ(file, f_path.dentry);
+    __u64 h = ((__u64)BPF_CORE_READ(inode, i_sb, s_dev) << 32 | BPF_CORE_READ(inode, i_generation)) * MIX_A;
+
+    h = (h ^ BPF_CORE_READ(inode, i_ino)) * MIX_B;
+    h = (h ^ h >> 31 ^ (__u64)dentry) * MIX_C;
+    h = (h ^ h >> 31 ^ (__u64)BPF_CORE_READ(file, f_path.mnt)) * MIX_A;
+    h = (h ^ h >> 31 ^ BPF_CORE_READ(dentry, d_name.hash_len)) * MIX_B;
+    h = (h ^ h >> 31 ^ (__u64)BPF_CORE_READ(dentry, d_parent) ^ dentry_is_unhashed(dentry)) * MIX_C;
+    h = (h ^ h >> 31 ^ (__u64)BPF_CORE_READ(root, dentry)) * MIX_A;
+    h = (h ^ h >> 31 ^ (__u64)BPF_CORE_READ(root, mnt)) * MIX_B;
+    h ^= h >> 31;
+    return h < IOL_FILE_PSEUDO_END ? h + IOL_FILE_PSEUDO_END : h;
+}
+
+/* Sends the record of scratch->file, with scratch->file_key, as scratch->task sees it; not 0 when the ring buffer is full. */
+__noinline int send_file_scratch(__u32 index)
+{
+    struct scratch *scratch = bpf_map_lookup_elem(&scratches, &index);
+    struct iol_record_file *record;
+    struct fs_struct *fs;
+    struct task_struct *task;
+    struct file *file;
+    struct path *root;
+    __u32 size;
+
+    if (!scratch)
+        return 1;
+    task = scratch->task;
+    file = scratch->file;
+    fs = BPF_CORE_READ(task, fs);
+    root = __builtin_preserve_access_index(&fs->root);
+    record = (struct iol_record_file *)scratch->record;
+    __builtin_memset(record, 0, sizeof(*record));
+    record->head.type = IOL_RECORD_FILE;
+    record->head.ts = bpf_ktime_get_boot_ns();
+    record->key = scratch->file_key;
+    fill_file_info(&record->info, file);
+    set_walk(scratch, __builtin_preserve_access_index(&file->f_path), root);
+    walk_path(index);
+    record->info.bits = scratch->bits | root_bits(task, root);
+    record->info.path_len = path_length(scratch);
+    size = copy_path(scratch, sizeof(*record));
+    record->head.size = size;
+    return size > sizeof(scratch->record) || ring_send(scratch->record, size);
+}
+
+/* Makes the file known to user space unless it is; 0, or 1 + the reason (enum iol_lost) why it could not be. */
+static __always_inline int send_file(struct task_struct *task, struct file *file, __u64 key)
+{
+    struct scratch *scratch;
+    __u32 one = 1;
+    __u32 index;
+    int error;
+
+    if (bpf_map_lookup_elem(&files, &key))
+        return 0;
+    scratch = scratch_take(&index);
+    if (!scratch)
+        return 1 + IOL_LOST_SCRATCH;
+    scratch->task = task;
+    scratch->file = file;
+    scratch->file_key = key;
+    error = send_file_scratch(index);
+    scratch_give(scratch);
+    if (error)
+        return 1 + IOL_LOST_FILE_RECORDS;
+    bpf_map_update_elem(&files, &key, &one, BPF_ANY);
+    return 0;
+}
+
+/* Opens the account of a file: slot, names, key. Falls back to (other files), counting why. */
+static __noinline struct iol_account *open_account(const struct operation *op, struct file *file,
+                                                   const struct iol_account_key *key)
+{
+    struct task_struct *task = op->task;
+    struct fs_struct *fs = BPF_CORE_READ(task, fs);
+    struct iol_account *slot;
+    __u32 kind, index;
+    __u64 file_key;
+    int lost;
+
+    kind = file_kind(BPF_CORE_READ(file, f_inode), BPF_CORE_READ(file, f_path.dentry));
+    if (!(settings.kinds >> (kind & 31) & 1))
+        return open_pseudo(op, IOL_FILE_GROUP + kind);
+    if (bpf_map_pop_elem(&free_slots, &index)) {
+        count_lost(IOL_LOST_ACCOUNTS_FULL, 1);
+        return open_pseudo(op, IOL_FILE_OTHER);
+    }
+    slot = bpf_map_lookup_elem(&slots, &index);
+    if (!slot)
+        return NULL;
+    announce_if_unknown(task, op->image);
+    file_key = file_key_of(file, __builtin_preserve_access_index(&fs->root));
+    lost = send_file(task, file, file_key);
+    if (lost) {
+        bpf_map_push_elem(&free_slots, &index, BPF_ANY);
+        count_lost(lost - 1, 1);
+        return open_pseudo(op, IOL_FILE_OTHER);
+    }
+    slot_describe(slot, key, file_key, kind, op->route);
+    lost = slot_publish(key, index, &free_slots);
+    if (lost < 0) {
+        count_lost(IOL_LOST_ACCOUNTS_FULL, 1);
+        return open_pseudo(op, IOL_FILE_OTHER);
+    }
+    index = lost;
+    return bpf_map_lookup_elem(&slots, &index);
+}
+
+/* By mode alone: pipes and sockets, which come and go too fast to be looked at one by one unless asked for. */
+static __always_inline __u32 grouped_kind(__u16 mode)
+{
+    switch (mode & S_IFMT) {
+    case S_IFIFO:
+        return settings.kinds & 1 << IOL_ABI_KIND_PIPE ? 0 : IOL_FILE_GROUP + IOL_ABI_KIND_PIPE;
+    case S_IFSOCK:
+        return settings.kinds & 1 << IOL_ABI_KIND_SOCKET ? 0 : IOL_FILE_GROUP + IOL_ABI_KIND_SOCKET;
+    default:
+        return 0;
+    }
+}
+
+static __always_inline struct file *file_of(struct task_struct *task, __u32 fd)
+{
+    struct files_struct *open_files = LOAD(task, files);
+    struct fdtable *table;
+
+    if (!open_files)
+        return NULL;
+    table = LOAD(open_files, fdt);
+    if (fd >= LOAD(table, max_fds))
+        return NULL;
+    return load_file_slot(LOAD(table, fd) + fd);
+}
+
+/* Posts one side of an operation: to the total, and to the account of (process image, file, route). */
+static __always_inline void account(const struct operation *op, __u32 fd, enum direction direction)
+{
+    struct iol_account_key key = {.image = op->image};
+    struct file *file = file_of(op->task, fd);
+    struct iol_account *slot;
+    __u32 *known;
+
+    total_add(op, op->route, direction);
+    if (file) {
+        struct inode *inode = LOAD(file, f_inode);
+        struct dentry *dentry = LOAD(file, f_path.dentry);
+        __u32 group = grouped_kind(LOAD(inode, i_mode));
+
+        if (group) {
+            key.number = group;
+            key.mix = op->route;
+        } else {
+            key.inode = (__u64)inode;
+            key.number = LOAD(inode, i_ino);
+            key.mix = (pointer_distance(dentry, inode) ^ (__u64)LOAD(inode, i_generation) << 32) * MIX_A ^
+                      (LOAD(dentry, d_name.hash_len) ^ (LOAD(dentry, d_hash.pprev) == NULL)) * MIX_B ^
+                      (pointer_distance(LOAD(file, f_path.mnt), inode) ^ op->route) * MIX_C;
+        }
+        known = bpf_map_lookup_elem(&accounts, &key);
+        if (known) {
+            __u32 index = *known;
+            slot = bpf_map_lookup_elem(&slots, &index);
+        } else {
+            slot = group ? open_pseudo(op, group) : open_account(op, file, &key);
+        }
+    } else {
+        slot = open_pseudo(op, IOL_FILE_NOT_OPEN);
+    }
+    if (slot)
+        slot_add(slot, op, direction);
+}

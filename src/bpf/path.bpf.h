@@ -1,0 +1,230 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* SPDX-FileCopyrightText: The ioledger authors */
+#pragma once
+
+/*
+ * The path of a dentry and mount, as the process that uses it sees it: walked upwards to the process's
+ * root, from mount to mount, and written backwards to the end of scratch->path. bpf_d_path() would do
+ * it but is not allowed in tracepoints.
+ */
+#include "bpf/scratch.bpf.h"
+
+/* A path of IOL_PATH_MAX bytes has at most half as many components; mounts count as steps too. */
+#define STEPS_PER_CALL 64
+#define WALK_CALLS (IOL_PATH_MAX / 2 / STEPS_PER_CALL + 4)
+
+/* Root of the recorder's own process, found by the task iterator: a different one means chroot. */
+struct dentry *recorder_root_dentry;
+struct vfsmount *recorder_root_mnt;
+
+static __always_inline bool dentry_is_unhashed(struct dentry *dentry)
+{
+    return !BPF_CORE_READ(dentry, d_hash.pprev) && BPF_CORE_READ(dentry, d_parent) != dentry;
+}
+
+static __always_inline struct mount *mount_of(struct vfsmount *mnt)
+{
+    return (struct mount *)((char *)mnt - bpf_core_field_offset(struct mount, mnt));
+}
+
+/* One name in front of the path; false when it does not fit. */
+static __always_inline bool prepend_name(struct scratch *scratch, const unsigned char *name, __u32 len, bool slash)
+{
+    __u32 need = len + (slash ? 1 : 0);
+    __u32 offset = scratch->offset;
+
+    if (len >= NAME_SLACK)
+        len = NAME_SLACK - 1;
+    if (need > offset) {
+        scratch->bits |= IOL_FILE_TRUNCATED;
+        return false;
+    }
+    offset -= need;
+    if (slash)
+        scratch->path[offset & (IOL_PATH_MAX - 1)] = '/';
+    bpf_probe_read_kernel(&scratch->path[(offset + (slash ? 1 : 0)) & (IOL_PATH_MAX - 1)], len & (NAME_SLACK - 1), name);
+    scratch->offset = offset;
+    return true;
+}
+
+/* At the top of a mount: false when the walk ends here. */
+static __always_inline bool cross_mount(struct scratch *scratch, struct dentry *dentry, struct vfsmount *mnt)
+{
+    struct mount *mount = mount_of(mnt);
+    struct mount *parent = BPF_CORE_READ(mount, mnt_parent);
+
+    if (dentry != BPF_CORE_READ(mnt, mnt_root)) {
+        /* a dentry that hangs on no directory: memfd, pipe, socket, or a file handle not yet connected */
+        scratch->bits |= IOL_FILE_PSEUDO_DENTRY;
+        return false;
+    }
+    if (!parent || parent == mount) {
+        scratch->bits |= IOL_FILE_UNREACHABLE;
+        return false;
+    }
+    scratch->dentry = BPF_CORE_READ(mount, mnt_mountpoint);
+    scratch->mnt = (struct vfsmount *)((char *)parent + bpf_core_field_offset(struct mount, mnt));
+    return true;
+}
+
+/* One component or one mount; false at the end. */
+static __always_inline bool walk_step(struct scratch *scratch)
+{
+    struct dentry *dentry = scratch->dentry;
+    struct vfsmount *mnt = scratch->mnt;
+    struct dentry *parent;
+    const unsigned char *name;
+    __u32 sequence, before;
+    __u32 len;
+
+    if (dentry == scratch->root_dentry && mnt == scratch->root_mnt)
+        return false;
+
+    sequence = BPF_CORE_READ(dentry, d_seq.seqcount.sequence);
+    parent = BPF_CORE_READ(dentry, d_parent);
+    if (dentry == BPF_CORE_READ(mnt, mnt_root) || dentry == parent || !parent)
+        return cross_mount(scratch, dentry, mnt);
+
+    name = BPF_CORE_READ(dentry, d_name.name);
+    len = BPF_CORE_READ(dentry, d_name.len);
+    before = scratch->offset;
+    if (!prepend_name(scratch, name, len, true))
+        return false;
+    if (BPF_CORE_READ(dentry, d_seq.seqcount.sequence) != sequence) {
+        /* renamed while it was read: the same component once more */
+        scratch->offset = before;
+        return true;
+    }
+    scratch->dentry = parent;
+    return true;
+}
+
+/*
+ * Sixty-four steps. A global function, so that the verifier looks at it once however often it is
+ * called: the same on every kernel, where bpf_loop() exists from 5.17 on only.
+ */
+__noinline int walk_steps(__u32 index)
+{
+    struct scratch *scratch = bpf_map_lookup_elem(&scratches, &index);
+    int i;
+
+    if (!scratch)
+        return 1;
+    for (i = 0; i < STEPS_PER_CALL; i++) {
+        if (!walk_step(scratch)) {
+            scratch->done = 1;
+            return 1;
+        }
+    }
+    return 0;
+}
+
+static __always_inline void set_walk(struct scratch *scratch, struct path *where, struct path *root)
+{
+    scratch->dentry = BPF_CORE_READ(where, dentry);
+    scratch->mnt = BPF_CORE_READ(where, mnt);
+    scratch->root_dentry = BPF_CORE_READ(root, dentry);
+    scratch->root_mnt = BPF_CORE_READ(root, mnt);
+}
+
+/* After set_walk(): the path from root down, into scratch->path from scratch->offset on; what it is goes into scratch->bits. */
+__noinline int walk_path(__u32 index)
+{
+    struct scratch *scratch = bpf_map_lookup_elem(&scratches, &index);
+    int i;
+
+    if (!scratch)
+        return 0;
+    scratch->offset = IOL_PATH_MAX;
+    scratch->bits = 0;
+    scratch->done = 0;
+    if (!scratch->dentry || !scratch->mnt)
+        return 0;
+    if (dentry_is_unhashed(scratch->dentry))
+        scratch->bits |= IOL_FILE_DELETED;
+
+    for (i = 0; i < WALK_CALLS; i++) {
+        if (walk_steps(index))
+            break;
+    }
+    if (!scratch->done)
+        scratch->bits |= IOL_FILE_TRUNCATED;
+    if (scratch->bits & IOL_FILE_PSEUDO_DENTRY) {
+        struct dentry *dentry = scratch->dentry;
+
+        scratch->bits &= ~IOL_FILE_DELETED;
+        prepend_name(scratch, BPF_CORE_READ(dentry, d_name.name), BPF_CORE_READ(dentry, d_name.len),
+                     scratch->offset != IOL_PATH_MAX);
+    } else if (scratch->offset == IOL_PATH_MAX) {
+        prepend_name(scratch, NULL, 0, true);
+    }
+    return 0;
+}
+
+/* Marks for a process that sees another tree than the recorder does. */
+static __always_inline __u32 root_bits(struct task_struct *task, struct path *root)
+{
+    if (BPF_CORE_READ(task, nsproxy, mnt_ns, ns.inum) != (__u32)settings.self_mnt_ns)
+        return IOL_FILE_MNTNS;
+    if (BPF_CORE_READ(root, dentry) != recorder_root_dentry || BPF_CORE_READ(root, mnt) != recorder_root_mnt)
+        return IOL_FILE_CHROOT;
+    return 0;
+}
+
+static __always_inline __u32 path_length(const struct scratch *scratch)
+{
+    __u32 len = IOL_PATH_MAX - scratch->offset;
+
+    return len > IOL_PATH_MAX ? 0 : len;
+}
+
+/* Copies the walked path to the record at `at`; returns the offset behind it. */
+static __always_inline __u32 copy_path(struct scratch *scratch, __u32 at)
+{
+    __u32 len = path_length(scratch);
+
+    bpf_probe_read_kernel(&scratch->record[at & RECORD_OFFSET_MASK], len & (2 * IOL_PATH_MAX - 1),
+                          &scratch->path[scratch->offset & (2 * IOL_PATH_MAX - 1)]);
+    return at + len;
+}
+
+/* Kind by mode, and by filesystem where the mode does not tell. */
+static __always_inline __u32 file_kind(struct inode *inode, struct dentry *dentry)
+{
+    __u16 mode = BPF_CORE_READ(inode, i_mode);
+    unsigned long magic = BPF_CORE_READ(inode, i_sb, s_magic);
+
+    if (magic == ANON_INODE_FS_MAGIC)
+        return IOL_ABI_KIND_ANON;
+    switch (mode & S_IFMT) {
+    case S_IFREG:
+        if ((magic == TMPFS_MAGIC || magic == HUGETLBFS_MAGIC) && BPF_CORE_READ(dentry, d_parent) == dentry)
+            return IOL_ABI_KIND_MEMFD;
+        return IOL_ABI_KIND_FILE;
+    case S_IFDIR:
+        return IOL_ABI_KIND_DIR;
+    case S_IFLNK:
+        return IOL_ABI_KIND_LINK;
+    case S_IFCHR:
+        return IOL_ABI_KIND_CHR;
+    case S_IFBLK:
+        return IOL_ABI_KIND_BLK;
+    case S_IFIFO:
+        return IOL_ABI_KIND_PIPE;
+    case S_IFSOCK:
+        return IOL_ABI_KIND_SOCKET;
+    default:
+        return IOL_ABI_KIND_OTHER;
+    }
+}
+
+static __always_inline void fill_file_info(struct iol_file_info *info, struct file *file)
+{
+    struct inode *inode = BPF_CORE_READ(file, f_inode);
+
+    info->inode = BPF_CORE_READ(inode, i_ino);
+    info->dev = BPF_CORE_READ(inode, i_sb, s_dev);
+    info->generation = BPF_CORE_READ(inode, i_generation);
+    info->kind = file_kind(inode, BPF_CORE_READ(file, f_path.dentry));
+    info->reserved = 0;
+}

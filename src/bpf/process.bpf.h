@@ -1,0 +1,325 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* SPDX-FileCopyrightText: The ioledger authors */
+#pragma once
+
+/* Identity of process images, the filters' verdict on them, and the process records. */
+#include "bpf/path.bpf.h"
+
+/* Odd constants of splitmix64 and xxh64: multiplication spreads the bits, the shift folds the high ones down. */
+#define MIX_A 0x9E3779B97F4A7C15ULL
+#define MIX_B 0xC2B2AE3D27D4EB4FULL
+#define MIX_C 0x165667B19E3779F9ULL
+
+static __always_inline __u64 image_key(__u64 start_boottime, __u32 tgid, __u64 exec_id)
+{
+    __u64 h = start_boottime * MIX_A ^ ((__u64)tgid << 32 | (__u32)exec_id) * MIX_B;
+
+    return h ^ h >> 29;
+}
+
+/*
+ * The image that runs in a task: the thread group leader's start (kept by a thread that takes over
+ * the group in exec), the pid, and self_exec_id, which begin_new_exec() counts up and fork copies.
+ */
+static __always_inline __u64 image_of(struct task_struct *task)
+{
+    const struct task_struct *leader = LOAD(task, group_leader);
+
+    return image_key(LOAD(leader, start_boottime), LOAD(task, tgid), LOAD(task, self_exec_id));
+}
+
+/* The same through BPF_CORE_READ, for tasks that are not typed pointers. */
+static __always_inline __u64 image_of_other(struct task_struct *task, __u64 execs_back)
+{
+    return image_key(BPF_CORE_READ(task, group_leader, start_boottime), BPF_CORE_READ(task, tgid),
+                     BPF_CORE_READ(task, self_exec_id) - execs_back);
+}
+
+/* Which of the filters the process meets; `bits` brings what is inherited (DESCENDANT, EXE, EXCLUDED). */
+static __always_inline __u32 judge(struct task_struct *task, __u32 bits)
+{
+    __u32 filter = settings.filter;
+
+    bits &= ~(__u32)IOL_TASK_TRACED;
+    if (bits & (IOL_TASK_EXCLUDED | IOL_TASK_AT_EXEC))
+        return bits;
+    if (filter & IOL_FILTER_DESCENDANT && !(bits & IOL_TASK_DESCENDANT))
+        return bits;
+    if (filter & IOL_FILTER_EXE && !(bits & IOL_TASK_EXE))
+        return bits;
+    if (filter & IOL_FILTER_COMM) {
+        char comm[IOL_COMM_MAX] = {};
+
+        BPF_CORE_READ_STR_INTO(&comm, task, comm);
+        if (!bpf_map_lookup_elem(&comm_filter, comm))
+            return bits;
+    }
+    if (filter & IOL_FILTER_UID) {
+        __u32 uid = BPF_CORE_READ(task, real_cred, uid.val);
+
+        if (!bpf_map_lookup_elem(&uid_filter, &uid))
+            return bits;
+    }
+    return bits | IOL_TASK_TRACED;
+}
+
+/* Is the path now in scratch one of --exe? */
+static __always_inline bool exe_matches(struct scratch *scratch)
+{
+    __u32 len = path_length(scratch);
+
+    if (len == 0 || len >= IOL_EXE_FILTER_MAX)
+        return false;
+    __builtin_memset(scratch->exe_key, 0, sizeof(scratch->exe_key));
+    bpf_probe_read_kernel(scratch->exe_key, len & (IOL_EXE_FILTER_MAX - 1),
+                          &scratch->path[scratch->offset & (IOL_PATH_MAX - 1)]);
+    return bpf_map_lookup_elem(&exe_filter, scratch->exe_key) != NULL;
+}
+
+/* The v2 cgroup when the machine uses v2; else the one of the first v1 hierarchy that is not at its root. */
+static __always_inline struct kernfs_node *cgroup_node_of(struct task_struct *task)
+{
+    struct css_set *set = BPF_CORE_READ(task, cgroups);
+    struct cgroup *cgroup = BPF_CORE_READ(set, dfl_cgrp);
+
+    if (BPF_CORE_READ(cgroup, level) > 0)
+        return BPF_CORE_READ(cgroup, kn);
+#define TRY_SUBSYS(id)                                                                                                 \
+    if (bpf_core_enum_value_exists(enum cgroup_subsys_id, id)) {                                                       \
+        struct cgroup_subsys_state *state = NULL;                                                                      \
+        bpf_probe_read_kernel(&state, sizeof(state),                                                                   \
+                              (char *)set + bpf_core_field_offset(struct css_set, subsys) +                            \
+                                  sizeof(state) * bpf_core_enum_value(enum cgroup_subsys_id, id));                     \
+        struct cgroup *v1 = BPF_CORE_READ(state, cgroup);                                                              \
+        if (v1 && BPF_CORE_READ(v1, level) > 0)                                                                        \
+            return BPF_CORE_READ(v1, kn);                                                                              \
+    }
+    TRY_SUBSYS(memory_cgrp_id)
+    TRY_SUBSYS(pids_cgrp_id)
+    TRY_SUBSYS(cpu_cgrp_id)
+#undef TRY_SUBSYS
+    return BPF_CORE_READ(cgroup, kn);
+}
+
+#define CGROUP_LEVELS 24
+
+/* The path of the cgroup scratch->node within its hierarchy, into scratch->path. */
+__noinline int walk_cgroup(__u32 index)
+{
+    struct scratch *scratch = bpf_map_lookup_elem(&scratches, &index);
+    struct kernfs_node *node;
+    char *name;
+    int i;
+
+    if (!scratch)
+        return 0;
+    name = &scratch->path[IOL_PATH_MAX];
+    node = scratch->node;
+    scratch->offset = IOL_PATH_MAX;
+    for (i = 0; i < CGROUP_LEVELS; i++) {
+        struct kernfs_node *parent = kernfs_parent(node);
+        long len;
+
+        if (!parent)
+            break;
+        len = bpf_probe_read_kernel_str(name, NAME_SLACK, BPF_CORE_READ(node, name));
+        if (len <= 1 || IOL_PATH_MAX - scratch->offset + len > IOL_CGROUP_MAX)
+            break;
+        prepend_name(scratch, (const unsigned char *)name, (__u32)len - 1, true);
+        node = parent;
+    }
+    if (scratch->offset == IOL_PATH_MAX)
+        prepend_name(scratch, NULL, 0, true);
+    return 0;
+}
+
+/* argv from the memory of the current process; returns the offset behind it. */
+static __always_inline __u32 copy_argv(struct scratch *scratch, struct iol_record_process *record, __u32 at,
+                                       struct mm_struct *mm)
+{
+    __u64 start = BPF_CORE_READ(mm, arg_start);
+    __u64 len = BPF_CORE_READ(mm, arg_end) - start;
+
+    if (len > IOL_ARGV_MAX) {
+        len = IOL_ARGV_MAX;
+        record->bits |= IOL_PROCESS_ARGV_TRUNCATED;
+    }
+    if (bpf_probe_read_user(&scratch->record[at & RECORD_OFFSET_MASK], len & (2 * IOL_ARGV_MAX - 1), (void *)start)) {
+        record->bits |= IOL_PROCESS_NO_ARGV;
+        return at;
+    }
+    record->argv_len = len;
+    return at + len;
+}
+
+static __always_inline void fill_process(struct iol_record_process *record, const struct scratch *scratch)
+{
+    struct task_struct *task = scratch->task;
+    const struct cred *cred = BPF_CORE_READ(task, real_cred);
+
+    __builtin_memset(record, 0, sizeof(*record));
+    record->head.type = IOL_RECORD_PROCESS;
+    record->head.ts = bpf_ktime_get_boot_ns();
+    record->image = image_of_other(task, 0);
+    record->parent_image = scratch->parent_image;
+    record->start_ns = BPF_CORE_READ(task, group_leader, start_boottime);
+    record->exec_ns = scratch->origin == 1 ? record->head.ts : 0;
+    record->pid = BPF_CORE_READ(task, tgid);
+    record->tid = BPF_CORE_READ(task, pid);
+    record->ppid = scratch->ppid;
+    record->origin = scratch->origin;
+    record->uid = BPF_CORE_READ(cred, uid.val);
+    record->euid = BPF_CORE_READ(cred, euid.val);
+    record->gid = BPF_CORE_READ(cred, gid.val);
+    record->login_uid = bpf_core_field_exists(task->loginuid) ? BPF_CORE_READ(task, loginuid.val) : (__u32)-1;
+    record->session_id = bpf_core_field_exists(task->sessionid) ? BPF_CORE_READ(task, sessionid) : (__u32)-1;
+    if (BPF_CORE_READ(task, flags) & PF_KTHREAD)
+        record->bits |= IOL_PROCESS_KERNEL;
+    bpf_core_read_str(record->comm, sizeof(record->comm), &task->comm);
+}
+
+/*
+ * Builds the record of the process scratch->task in scratch->record and returns its size; the verdict
+ * of the filters is in scratch->task_bits then. A fork inherits exe and argv from its parent in user
+ * space, which knows them; only its working directory is walked here.
+ */
+__noinline int build_process(__u32 index)
+{
+    struct scratch *scratch = bpf_map_lookup_elem(&scratches, &index);
+    struct iol_record_process *record;
+    struct task_struct *task;
+    struct fs_struct *fs;
+    struct mm_struct *mm;
+    struct kernfs_node *node;
+    struct file *exe;
+    struct path *root;
+    __u32 at = sizeof(*record);
+
+    if (!scratch)
+        return 0;
+    task = scratch->task;
+    record = (struct iol_record_process *)scratch->record;
+    mm = BPF_CORE_READ(task, mm);
+    fs = BPF_CORE_READ(task, fs);
+    exe = BPF_CORE_READ(mm, exe_file);
+    root = __builtin_preserve_access_index(&fs->root);
+
+    fill_process(record, scratch);
+    if (scratch->origin == 0) {
+        record->bits |= IOL_PROCESS_INHERITS;
+    } else if (exe && fs) {
+        fill_file_info(&record->exe, exe);
+        set_walk(scratch, __builtin_preserve_access_index(&exe->f_path), root);
+        walk_path(index);
+        record->exe.bits = scratch->bits | root_bits(task, root);
+        record->exe.path_len = path_length(scratch);
+        at = copy_path(scratch, at);
+        scratch->task_bits &= ~(__u32)IOL_TASK_EXE;
+        if (settings.filter & IOL_FILTER_EXE && exe_matches(scratch))
+            scratch->task_bits |= IOL_TASK_EXE;
+    }
+    if (fs) {
+        set_walk(scratch, __builtin_preserve_access_index(&fs->pwd), root);
+        walk_path(index);
+        record->cwd_bits = scratch->bits;
+        record->cwd_len = path_length(scratch);
+        at = copy_path(scratch, at);
+    }
+    node = cgroup_node_of(task);
+    scratch->node = node;
+    record->cgroup_id = BPF_CORE_READ(node, id);
+    walk_cgroup(index);
+    record->cgroup_len = path_length(scratch);
+    at = copy_path(scratch, at);
+    if (scratch->origin != 0) {
+        if (mm && scratch->own_memory)
+            at = copy_argv(scratch, record, at, mm);
+        else
+            record->bits |= IOL_PROCESS_NO_ARGV;
+    }
+    scratch->task_bits = judge(task, scratch->task_bits);
+    if (scratch->task_bits & IOL_TASK_TRACED)
+        record->bits |= IOL_PROCESS_TRACED;
+    record->head.size = at;
+    return at;
+}
+
+/* Sends the record of the process in scratch->task and remembers the process in `tasks` with its verdict. */
+__noinline int announce_scratch(__u32 index)
+{
+    struct scratch *scratch = bpf_map_lookup_elem(&scratches, &index);
+    struct iol_task entry = {};
+    struct task_struct *task;
+    __u32 tgid, size;
+
+    if (!scratch)
+        return 0;
+    task = scratch->task;
+    tgid = BPF_CORE_READ(task, tgid);
+    size = build_process(index);
+    entry.image = image_of_other(task, 0);
+    entry.bits = scratch->task_bits & ~(__u32)IOL_TASK_ANNOUNCED;
+    if (size <= sizeof(scratch->record) && !ring_send(scratch->record, size))
+        entry.bits |= IOL_TASK_ANNOUNCED;
+    else
+        count_lost(IOL_LOST_PROCESS_RECORDS, 1);
+    if (bpf_map_update_elem(&tasks, &tgid, &entry, BPF_ANY))
+        count_lost(IOL_LOST_TASKS_FULL, 1);
+    return 0;
+}
+
+struct announcement {
+    struct task_struct *task;
+    __u64 parent_image;
+    __u32 ppid;
+    __u32 origin;
+    __u32 own_memory;
+    __u32 task_bits;
+};
+
+/* A new image: its record, and its place in `tasks`, whether or not there is a buffer for the record. */
+static __always_inline void announce(const struct announcement *what)
+{
+    struct task_struct *task = what->task;
+    struct iol_task entry = {};
+    struct scratch *scratch;
+    __u32 index, tgid;
+
+    scratch = scratch_take(&index);
+    if (scratch) {
+        scratch->task = task;
+        scratch->parent_image = what->parent_image;
+        scratch->ppid = what->ppid;
+        scratch->origin = what->origin;
+        scratch->own_memory = what->own_memory;
+        scratch->task_bits = what->task_bits;
+        announce_scratch(index);
+        scratch_give(scratch);
+        return;
+    }
+    count_lost(IOL_LOST_PROCESS_RECORDS, 1);
+    tgid = BPF_CORE_READ(task, tgid);
+    entry.image = image_of_other(task, 0);
+    entry.bits = judge(task, what->task_bits) & ~(__u32)IOL_TASK_ANNOUNCED;
+    if (bpf_map_update_elem(&tasks, &tgid, &entry, BPF_ANY))
+        count_lost(IOL_LOST_TASKS_FULL, 1);
+}
+
+/* What opening an account asks: has this image been announced? If not (its record was lost), now. */
+static __noinline int announce_if_unknown(struct task_struct *task, __u64 image)
+{
+    __u32 tgid = BPF_CORE_READ(task, tgid);
+    struct iol_task *known = bpf_map_lookup_elem(&tasks, &tgid);
+    struct announcement what = {.task = task, .origin = 2, .own_memory = 1};
+    struct task_struct *parent;
+
+    if (known && known->image == image && known->bits & IOL_TASK_ANNOUNCED)
+        return 0;
+    if (known)
+        what.task_bits = known->bits;
+    parent = BPF_CORE_READ(task, real_parent);
+    what.ppid = BPF_CORE_READ(parent, tgid);
+    what.parent_image = image_of_other(parent, 0);
+    announce(&what);
+    return 0;
+}

@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* SPDX-FileCopyrightText: The ioledger authors */
+#pragma once
+
+/*
+ * Buffers too large for the stack. Two for each CPU, each with a lock that is tried and never waited
+ * for: a program that is preempted by another one on the same CPU keeps its own (the per-CPU map of
+ * the textbook is overwritten in that case), and a third one goes without and says so.
+ */
+#include "bpf/maps.bpf.h"
+
+#define SCRATCH_PER_CPU 2
+#define NAME_SLACK 256           /* a name is at most NAME_MAX (255) bytes */
+#define RECORD_OFFSET_MASK 0x7fff
+
+/*
+ * The members before `path` are also how a global function gets its arguments: the verifier looks at
+ * such a function once, whoever calls it, but up to 6.8 lets scalars only be passed to it.
+ */
+struct scratch {
+    __u32 busy;
+
+    /* the walk of a path: where it is, where it ends, and what was found */
+    __u32 offset; /* of the path's first byte within path */
+    __u32 bits;   /* enum iol_file_bits */
+    __u32 done;
+    struct dentry *dentry;
+    struct vfsmount *mnt;
+    struct dentry *root_dentry;
+    struct vfsmount *root_mnt;
+    struct kernfs_node *node;
+
+    /* the record that is being built */
+    struct task_struct *task;
+    struct file *file;
+    __u64 file_key;
+    __u64 parent_image;
+    __u32 ppid;
+    __u32 origin;      /* 0 fork, 1 exec, 2 running */
+    __u32 own_memory;  /* task is the current one: its argv can be read */
+    __u32 task_bits;   /* enum iol_task_bits: inherited ones in, verdict out */
+
+    char path[IOL_PATH_MAX + NAME_SLACK];
+    char exe_key[IOL_EXE_FILTER_MAX];
+    char record[RECORD_OFFSET_MASK + 1 + IOL_ARGV_MAX];
+};
+
+struct {
+    __uint(type, BPF_MAP_TYPE_ARRAY);
+    __uint(max_entries, 1);
+    __type(key, __u32);
+    __type(value, struct scratch);
+} scratches SEC(".maps");
+
+/* Returns the scratch and its index, or NULL when both of this CPU's are taken. */
+static __always_inline struct scratch *scratch_take(__u32 *ret_index)
+{
+    __u32 index = bpf_get_smp_processor_id() * SCRATCH_PER_CPU;
+    struct scratch *scratch = bpf_map_lookup_elem(&scratches, &index);
+
+    if (scratch && try_lock(&scratch->busy)) {
+        *ret_index = index;
+        return scratch;
+    }
+    index++;
+    scratch = bpf_map_lookup_elem(&scratches, &index);
+    if (scratch && try_lock(&scratch->busy)) {
+        *ret_index = index;
+        return scratch;
+    }
+    return NULL;
+}
+
+static __always_inline void scratch_give(struct scratch *scratch)
+{
+    *(volatile __u32 *)&scratch->busy = 0;
+}
