@@ -27,6 +27,7 @@ build:
 	@ninja -C $(BUILD)
 
 run: build
+	@tools/install-deps demo
 	@BUILD=$(BUILD) tools/demo
 
 check:
