@@ -18,7 +18,7 @@ help:
 	@echo 'make check     builds, then runs every test; as root, the live ones too'
 	@echo 'make install   installs it; PREFIX (default /usr/local) and DESTDIR are heeded'
 	@echo 'make format    reformats the C files'
-	@echo 'make lint      clang-format, clang-tidy and shellcheck'
+	@echo 'make lint      the source rules of the tests, clang-tidy and shellcheck'
 	@echo 'make clean     removes $(BUILD)'
 
 build:
@@ -48,6 +48,6 @@ format:
 
 lint: build
 	@tools/install-deps lint
-	$(CLANG_FORMAT) --dry-run -Werror $(C_FILES)
+	@tests/check/source.py
 	clang-tidy -p $(BUILD) --quiet $(TIDY_FILES)
 	@! command -v shellcheck >/dev/null || shellcheck tools/install-deps tools/demo .ci/run
