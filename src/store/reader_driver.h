@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// SPDX-FileCopyrightText: The ioledger authors
+#pragma once
+
+/* The drivers behind store/reader.h, one for each dialect. For src/store only. */
+#include "store/reader.h"
+
+struct iol_db_ops {
+    enum iol_dialect dialect;
+    int (*open)(const char *url, bool verbose, struct iol_db **ret_db, struct iol_error *err);
+    void (*close)(struct iol_db *db); /* no query is left */
+    int (*query)(struct iol_db *db, const char *sql, size_t n_params, const char *const *params,
+                 struct iol_query **ret_query, struct iol_error *err);
+    int (*next)(struct iol_query *query, struct iol_error *err);
+    size_t (*columns)(const struct iol_query *query);
+    const char *(*name)(const struct iol_query *query, size_t column);
+    const char *(*text)(const struct iol_query *query, size_t column);
+    void (*free)(struct iol_query *query);
+};
+
+/* First members of every driver's own structs. */
+struct iol_db {
+    const struct iol_db_ops *ops;
+};
+
+struct iol_query {
+    const struct iol_db_ops *ops;
+};
+
+extern const struct iol_db_ops iol_db_sqlite_ops, iol_db_postgres_ops;

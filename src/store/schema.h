@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// SPDX-FileCopyrightText: The ioledger authors
+#pragma once
+
+/*
+ * The one description of the ledger's tables: DDL, inserts, COPY, JSON and queries all come from it.
+ * A column's `offset` is where its member stands in the row struct of core/row.h.
+ */
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdio.h>
+
+#include "core/row.h"
+
+#define IOL_SCHEMA_VERSION 1
+
+enum iol_type {
+    IOL_TYPE_INT,  /* int64_t; IOL_NULL is NULL. PostgreSQL bigint, SQLite INTEGER */
+    IOL_TYPE_TEXT, /* const char *; NULL is NULL */
+    IOL_TYPE_TIME, /* int64_t ns; PostgreSQL timestamptz, SQLite TEXT 'YYYY-MM-DD HH:MM:SS.ffffff' in UTC */
+    IOL_TYPE_ENUM, /* int64_t index into words; PostgreSQL enum type, SQLite TEXT with a CHECK */
+};
+
+struct iol_enum {
+    const char *name; /* of the PostgreSQL type */
+    const char *const *words;
+    size_t count;
+};
+
+struct iol_column {
+    const char *name;
+    enum iol_type type;
+    size_t offset;
+    bool not_null;
+    const struct iol_enum *words; /* IOL_TYPE_ENUM only */
+    const char *doc;              /* one line, becomes a comment in the DDL */
+};
+
+enum iol_write_mode {
+    IOL_WRITE_APPEND, /* facts: io, event, total, loss */
+    IOL_WRITE_ONCE,   /* dimensions: a row that is already there stays as it is */
+    IOL_WRITE_LATEST, /* host, recording: the later row replaces */
+};
+
+struct iol_table {
+    enum iol_table_id id;
+    const char *name;
+    const char *doc;
+    const struct iol_column *columns;
+    size_t n_columns;
+    const char *const *key; /* primary key column names, NULL-terminated; NULL for facts */
+    enum iol_write_mode mode;
+};
+
+/* Every table, in an order in which they can be created and filled. */
+extern const struct iol_table iol_schema_tables[IOL_TABLE_COUNT];
+
+/* "rw", "pipe", ... for an index; NULL when out of range. */
+const char *iol_schema_word(const struct iol_enum *words, int64_t index);
+extern const struct iol_enum iol_enum_route, iol_enum_kind, iol_enum_origin, iol_enum_event_kind;
+
+enum iol_dialect { IOL_DIALECT_SQLITE, IOL_DIALECT_POSTGRESQL };
+
+/* Writes the whole DDL (types, tables, indexes, views, version row) as SQL text that creates it from nothing. 0 or -errno. */
+int iol_schema_print(FILE *out, enum iol_dialect dialect);

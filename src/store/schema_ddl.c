@@ -1,0 +1,204 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// SPDX-FileCopyrightText: The ioledger authors
+#include <errno.h>
+#include <stdio.h>
+
+#include "base/cleanup.h"
+#include "store/schema.h"
+#include "store/schema_sql.h"
+
+/*
+ * Indexes for the questions that the commands ask. A path may be longer than the third of a page that a PostgreSQL
+ * b-tree takes; SP-GiST cuts long values up, and in the C collation it serves =, < and >= alike, so that
+ * "path = $1" and "path >= 'DIR/' AND path < 'DIR0'" are index scans in both databases. BRIN over the time costs next
+ * to nothing, as rows come in its order; SQLite has nothing like it, and there facts are in the order of their rowid.
+ */
+static const struct index {
+    enum iol_table_id table;
+    const char *columns;
+    const char *method; /* in PostgreSQL */
+    bool sqlite;
+} indexes[] = {
+    {IOL_TABLE_PROCESS, "pid", "btree", true},      {IOL_TABLE_PROCESS, "parent_id", "btree", true},
+    {IOL_TABLE_FILE, "path", "spgist", true},       {IOL_TABLE_IO, "file_id", "btree", true},
+    {IOL_TABLE_IO, "process_id", "btree", true},    {IOL_TABLE_IO, "ts", "brin", false},
+    {IOL_TABLE_EVENT, "process_id", "btree", true}, {IOL_TABLE_EVENT, "file_id", "btree", true},
+    {IOL_TABLE_EVENT, "ts", "brin", false},
+};
+
+/* "user" is a key word of PostgreSQL, hence the quotes. */
+static const char io_named_view[] =
+    "CREATE VIEW io_named AS\n"
+    "SELECT io.ts, io.interval_ms, io.host_id, io.process_id, io.file_id, io.route,\n"
+    "       io.read_ops, io.read_bytes, io.write_ops, io.write_bytes, io.read_errors, io.write_errors,\n"
+    "       io.first_ts, io.last_ts,\n"
+    "       process.pid, process.comm, process.exe,\n"
+    "       coalesce(login.name, CAST(process.uid AS text)) AS \"user\",\n"
+    "       file.path, file.kind, file.flags\n"
+    "FROM io\n"
+    "LEFT JOIN process ON process.id = io.process_id\n"
+    "LEFT JOIN file ON file.id = io.file_id\n"
+    "LEFT JOIN login ON login.host_id = process.host_id AND login.uid = process.uid;\n";
+
+static const char audit_log_view[] =
+    "CREATE VIEW audit_log (pid, type, comm, path, timestamp) AS\n"
+    "SELECT pid, 1, comm, exe, exec_time FROM process WHERE origin = 'exec'\n"
+    "UNION ALL\n"
+    "SELECT pid, 2, comm, exe, start_time FROM process WHERE origin = 'fork'\n"
+    "UNION ALL\n"
+    "SELECT process.pid, 3, process.comm, file.path, io.last_ts FROM io\n"
+    "LEFT JOIN process ON process.id = io.process_id LEFT JOIN file ON file.id = io.file_id WHERE io.read_ops > 0\n"
+    "UNION ALL\n"
+    "SELECT process.pid, 4, process.comm, file.path, io.last_ts FROM io\n"
+    "LEFT JOIN process ON process.id = io.process_id LEFT JOIN file ON file.id = io.file_id WHERE io.write_ops > 0;\n";
+
+static const struct view {
+    const char *name;
+    const char *sql;
+    const char *doc;
+} views[] = {
+    {"io_named", io_named_view, "io with the names in plain sight"},
+    {"audit_log", audit_log_view, "The ledger as one table; type: 1 exec, 2 fork, 3 read, 4 write"},
+};
+
+const char *const iol_schema_views[] = {"io_named", "audit_log", NULL};
+_Static_assert(IOL_ARRAY_SIZE(iol_schema_views) == IOL_ARRAY_SIZE(views) + 1, "a name for each view");
+
+static const struct iol_enum *const enums[] = {&iol_enum_route, &iol_enum_kind, &iol_enum_origin, &iol_enum_event_kind};
+
+static void print_literal(FILE *out, const char *text)
+{
+    putc('\'', out);
+    for (; *text; text++) {
+        if (*text == '\'')
+            putc('\'', out);
+        putc(*text, out);
+    }
+    putc('\'', out);
+}
+
+static void print_words(FILE *out, const struct iol_enum *words)
+{
+    for (size_t i = 0; i < words->count; i++) {
+        fputs(i == 0 ? "" : ", ", out);
+        print_literal(out, words->words[i]);
+    }
+}
+
+/* A text in PostgreSQL is in the C collation, so that it sorts and compares as in SQLite, by its bytes. */
+static const char *type_name(const struct iol_column *column, enum iol_dialect dialect)
+{
+    bool sqlite = dialect == IOL_DIALECT_SQLITE;
+
+    switch (column->type) {
+    case IOL_TYPE_INT:
+        return sqlite ? "INTEGER" : "bigint";
+    case IOL_TYPE_TEXT:
+        return sqlite ? "TEXT" : "text COLLATE \"C\"";
+    case IOL_TYPE_TIME:
+        return sqlite ? "TEXT" : "timestamptz";
+    case IOL_TYPE_ENUM:
+        break;
+    }
+    return sqlite ? "TEXT" : column->words->name;
+}
+
+static void print_column(FILE *out, const struct iol_table *table, const struct iol_column *column,
+                         enum iol_dialect dialect)
+{
+    bool last = column == &table->columns[table->n_columns - 1];
+    bool only_key = table->key && !table->key[1] && column == &table->columns[0];
+
+    fprintf(out, "    %s %s%s%s", column->name, type_name(column, dialect), column->not_null ? " NOT NULL" : "",
+            only_key ? " PRIMARY KEY" : "");
+    if (dialect == IOL_DIALECT_SQLITE && column->type == IOL_TYPE_ENUM) {
+        fprintf(out, " CHECK (%s IN (", column->name);
+        print_words(out, column->words);
+        fputs("))", out);
+    }
+    fputs(last && !(table->key && table->key[1]) ? "" : ",", out);
+    if (dialect == IOL_DIALECT_SQLITE)
+        fprintf(out, " -- %s", column->doc);
+    putc('\n', out);
+}
+
+static void print_comments(FILE *out, const struct iol_table *table)
+{
+    fprintf(out, "COMMENT ON TABLE %s IS ", table->name);
+    print_literal(out, table->doc);
+    fputs(";\n", out);
+    for (size_t i = 0; i < table->n_columns; i++) {
+        fprintf(out, "COMMENT ON COLUMN %s.%s IS ", table->name, table->columns[i].name);
+        print_literal(out, table->columns[i].doc);
+        fputs(";\n", out);
+    }
+}
+
+static void print_table(FILE *out, const struct iol_table *table, enum iol_dialect dialect)
+{
+    bool wide_key = table->key && table->key[1];
+
+    fprintf(out, "-- %s\nCREATE TABLE %s (\n", table->doc, table->name);
+    for (size_t i = 0; i < table->n_columns; i++)
+        print_column(out, table, &table->columns[i], dialect);
+    if (wide_key) {
+        fputs("    PRIMARY KEY (", out);
+        iol_schema_print_key(out, table);
+        fputs(")\n", out);
+    }
+    fputs(wide_key && dialect == IOL_DIALECT_SQLITE ? ") WITHOUT ROWID;\n" : ");\n", out);
+    if (dialect == IOL_DIALECT_POSTGRESQL)
+        print_comments(out, table);
+    putc('\n', out);
+}
+
+static void print_indexes(FILE *out, enum iol_dialect dialect)
+{
+    for (size_t i = 0; i < IOL_ARRAY_SIZE(indexes); i++) {
+        const struct index *index = &indexes[i];
+        const char *table = iol_schema_tables[index->table].name;
+
+        if (dialect == IOL_DIALECT_POSTGRESQL)
+            fprintf(out, "CREATE INDEX %s_%s ON %s USING %s (%s);\n", table, index->columns, table, index->method,
+                    index->columns);
+        else if (index->sqlite)
+            fprintf(out, "CREATE INDEX %s_%s ON %s (%s);\n", table, index->columns, table, index->columns);
+    }
+    putc('\n', out);
+}
+
+static void print_views(FILE *out, enum iol_dialect dialect)
+{
+    for (size_t i = 0; i < IOL_ARRAY_SIZE(views); i++) {
+        fprintf(out, "-- %s\n%s", views[i].doc, views[i].sql);
+        if (dialect == IOL_DIALECT_POSTGRESQL) {
+            fprintf(out, "COMMENT ON VIEW %s IS ", views[i].name);
+            print_literal(out, views[i].doc);
+            fputs(";\n", out);
+        }
+        putc('\n', out);
+    }
+}
+
+int iol_schema_print(FILE *out, enum iol_dialect dialect)
+{
+    fprintf(out, "-- The tables of ioledger, version %d of the schema.\n\n", IOL_SCHEMA_VERSION);
+    if (dialect == IOL_DIALECT_SQLITE)
+        fprintf(out, "PRAGMA application_id = %d; -- what file(1) and ioledger know a ledger by\n\n",
+                IOL_SQLITE_APPLICATION_ID);
+    if (dialect == IOL_DIALECT_POSTGRESQL) {
+        for (size_t i = 0; i < IOL_ARRAY_SIZE(enums); i++) {
+            fprintf(out, "CREATE TYPE %s AS ENUM (", enums[i]->name);
+            print_words(out, enums[i]);
+            fputs(");\n", out);
+        }
+        putc('\n', out);
+    }
+    for (size_t i = 0; i < IOL_TABLE_COUNT; i++)
+        print_table(out, &iol_schema_tables[i], dialect);
+    print_indexes(out, dialect);
+    print_views(out, dialect);
+    fprintf(out, "CREATE TABLE %s (version integer NOT NULL);\nINSERT INTO %s (version) VALUES (%d);\n",
+            IOL_VERSION_TABLE, IOL_VERSION_TABLE, IOL_SCHEMA_VERSION);
+    return ferror(out) ? -EIO : 0;
+}

@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// SPDX-FileCopyrightText: The ioledger authors
+#include "store/schema_sql.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+
+/* Ends a memory stream: its text, or NULL when something of it found no memory. */
+static char *finish(FILE *out, char **text)
+{
+    bool failed = ferror(out);
+
+    if (fclose(out) != 0 || failed) {
+        free(*text);
+        return NULL;
+    }
+    return *text;
+}
+
+static bool is_key(const struct iol_table *table, const char *name)
+{
+    for (const char *const *key = table->key; key && *key; key++)
+        if (strcmp(*key, name) == 0)
+            return true;
+    return false;
+}
+
+void iol_schema_print_key(FILE *out, const struct iol_table *table)
+{
+    for (const char *const *key = table->key; *key; key++)
+        fprintf(out, "%s%s", key == table->key ? "" : ", ", *key);
+}
+
+void iol_schema_print_conflict(FILE *out, const struct iol_table *table)
+{
+    if (table->mode == IOL_WRITE_APPEND)
+        return;
+    fputs(" ON CONFLICT (", out);
+    iol_schema_print_key(out, table);
+    if (table->mode == IOL_WRITE_ONCE) {
+        fputs(") DO NOTHING", out);
+        return;
+    }
+    fputs(") DO UPDATE SET ", out);
+    const char *separator = "";
+    for (size_t i = 0; i < table->n_columns; i++) {
+        const char *name = table->columns[i].name;
+        if (is_key(table, name))
+            continue;
+        fprintf(out, "%s%s = excluded.%s", separator, name, name);
+        separator = ", ";
+    }
+}
+
+static void print_columns(FILE *out, const struct iol_table *table)
+{
+    for (size_t i = 0; i < table->n_columns; i++)
+        fprintf(out, "%s%s", i == 0 ? "" : ", ", table->columns[i].name);
+}
+
+char *iol_schema_column_list(const struct iol_table *table)
+{
+    char *text = NULL;
+    size_t size;
+    FILE *out = open_memstream(&text, &size);
+
+    if (!out)
+        return NULL;
+    print_columns(out, table);
+    return finish(out, &text);
+}
+
+char *iol_schema_probe(const struct iol_table *table)
+{
+    char *text = NULL;
+    size_t size;
+    FILE *out = open_memstream(&text, &size);
+
+    if (!out)
+        return NULL;
+    fputs("SELECT ", out);
+    print_columns(out, table);
+    fprintf(out, " FROM %s LIMIT 0", table->name);
+    return finish(out, &text);
+}
+
+char *iol_schema_insert(const struct iol_table *table)
+{
+    char *text = NULL;
+    size_t size;
+    FILE *out = open_memstream(&text, &size);
+
+    if (!out)
+        return NULL;
+    fprintf(out, "INSERT INTO %s (", table->name);
+    print_columns(out, table);
+    fputs(") VALUES (", out);
+    for (size_t i = 0; i < table->n_columns; i++)
+        fprintf(out, "%s$%zu", i == 0 ? "" : ", ", i + 1);
+    fputs(")", out);
+    iol_schema_print_conflict(out, table);
+    return finish(out, &text);
+}
+
+char *iol_schema_ddl(enum iol_dialect dialect)
+{
+    char *text = NULL;
+    size_t size;
+    FILE *out = open_memstream(&text, &size);
+
+    if (!out)
+        return NULL;
+    iol_schema_print(out, dialect);
+    return finish(out, &text);
+}

@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// SPDX-FileCopyrightText: The ioledger authors
+#pragma once
+
+/* SQL that the drivers need and that follows from the column table. For src/store only. */
+#include <stdint.h>
+#include <stdio.h>
+
+#include "store/schema.h"
+
+/* PRAGMA application_id of an SQLite ledger: "iold". */
+#define IOL_SQLITE_APPLICATION_ID 0x696f6c64
+
+/* Table that holds the version of the schema, and what no other program would call a table of its own. */
+#define IOL_VERSION_TABLE "ioledger_schema"
+
+/* The views, NULL-terminated. */
+extern const char *const iol_schema_views[];
+
+/* The whole DDL in memory (to be freed), or NULL when there is none. */
+char *iol_schema_ddl(enum iol_dialect dialect);
+
+/*
+ * INSERT of one row with the placeholders $1, $2, ... in the order of the columns, doing for a row that is already
+ * there what the table's mode says. To be freed; NULL when there is no memory.
+ */
+char *iol_schema_insert(const struct iol_table *table);
+
+/* "a, b, c": to be freed; NULL when there is no memory. */
+char *iol_schema_column_list(const struct iol_table *table);
+
+/* SELECT of every column of the table, no rows: fails unless the table has them. To be freed; NULL: no memory. */
+char *iol_schema_probe(const struct iol_table *table);
+
+/* " ON CONFLICT ...", or nothing for facts. */
+void iol_schema_print_conflict(FILE *out, const struct iol_table *table);
+
+/* The key's columns joined by ", ". */
+void iol_schema_print_key(FILE *out, const struct iol_table *table);
+
+/* The members of a row. */
+static inline int64_t iol_row_int(const void *row, const struct iol_column *column)
+{
+    return *(const int64_t *)(const void *)((const char *)row + column->offset);
+}
+
+static inline const char *iol_row_text(const void *row, const struct iol_column *column)
+{
+    return *(const char *const *)(const void *)((const char *)row + column->offset);
+}

@@ -1,0 +1,306 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// SPDX-FileCopyrightText: The ioledger authors
+#include <errno.h>
+#include <fcntl.h>
+#include <libgen.h>
+#include <sqlite3.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+
+#include "base/cleanup.h"
+#include "base/error.h"
+#include "core/batch.h"
+#include "store/schema_sql.h"
+#include "store/sink.h"
+#include "store/sink_driver.h"
+#include "store/sqlite.h"
+#include "store/time_text.h"
+#include "store/url.h"
+
+/* Long enough for a checkpoint or for a reader that changes the journal mode; only the writer's thread waits. */
+#define BUSY_TIMEOUT_MS 10000
+
+#define MAX_COLUMNS 24
+
+struct sqlite_sink {
+    struct iol_sink sink;
+    char *path;
+    /*
+     * Keeps a second recorder out by flock(2). Opened before the database and closed after it: closing any descriptor
+     * of a file drops the POSIX locks that SQLite holds on it.
+     */
+    int lock_fd;
+    sqlite3 *db;
+    bool is_ledger; /* else nothing may be changed in it */
+    sqlite3_stmt *inserts[IOL_TABLE_COUNT];
+    struct iol_time_text time_text;
+};
+
+static int path_error(const char *path, struct iol_error *err)
+{
+    int code = -errno;
+
+    iol_error_set(err, code, "cannot write to %s: %s", path, strerror(-code));
+    if (code == -ENOENT || code == -ENOTDIR)
+        iol_error_hint(err, "create the directory first, or give another path");
+    else if (code == -ENOSPC || code == -EDQUOT)
+        iol_error_hint(err, "free some space on that filesystem, or give a path on another one");
+    else
+        iol_error_hint(err, "give a path where you may create files, for example --db sqlite:/tmp/ioledger.db");
+    return code;
+}
+
+/* The -wal and -shm files stand beside the database and have to be made there. */
+static int check_directory(const char *path, struct iol_error *err)
+{
+    _cleanup_free_ char *copy = strdup(path);
+
+    if (!copy)
+        return iol_error_set(err, -ENOMEM, "out of memory");
+    const char *directory = dirname(copy);
+    if (access(directory, W_OK | X_OK) == 0)
+        return 0;
+    int code = -errno;
+    iol_error_set(err, code, "cannot create files in %s: %s", directory, strerror(-code));
+    iol_error_hint(err, "SQLite keeps its journal beside the database: give a path in a directory you may write to");
+    return code;
+}
+
+static int take_lock(struct sqlite_sink *sink, struct iol_error *err)
+{
+    struct stat st;
+
+    sink->lock_fd = open(sink->path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0644);
+    if (sink->lock_fd < 0)
+        return path_error(sink->path, err);
+    if (fstat(sink->lock_fd, &st) < 0)
+        return path_error(sink->path, err);
+    if (!S_ISREG(st.st_mode)) {
+        int code = iol_error_set(err, -EINVAL, "%s is not a regular file", sink->path);
+        iol_error_hint(err, "give the path of a file, for example --db sqlite:ioledger.db");
+        return code;
+    }
+    if (flock(sink->lock_fd, LOCK_EX | LOCK_NB) == 0)
+        return check_directory(sink->path, err);
+    if (errno != EWOULDBLOCK)
+        return path_error(sink->path, err);
+    int code = iol_error_set(err, -EBUSY, "another recorder is writing to %s", sink->path);
+    iol_error_hint(err, "stop it first, or record into another file");
+    return code;
+}
+
+static int execute(struct sqlite_sink *sink, const char *sql, const char *doing, struct iol_error *err)
+{
+    int rc = sqlite3_exec(sink->db, sql, NULL, NULL, NULL);
+
+    return rc == SQLITE_OK ? 0 : iol_sqlite_error(sink->db, rc, sink->path, doing, err);
+}
+
+static void roll_back(struct sqlite_sink *sink)
+{
+    /* After a full disk SQLite may have rolled back by itself. */
+    if (!sqlite3_get_autocommit(sink->db))
+        sqlite3_exec(sink->db, "ROLLBACK", NULL, NULL, NULL);
+}
+
+static int create_schema(struct sqlite_sink *sink, struct iol_error *err)
+{
+    _cleanup_free_ char *ddl = iol_schema_ddl(IOL_DIALECT_SQLITE);
+
+    if (!ddl)
+        return iol_error_set(err, -ENOMEM, "out of memory");
+    int r = execute(sink, "BEGIN IMMEDIATE", "create", err);
+    if (r == 0)
+        r = execute(sink, ddl, "create", err);
+    if (r == 0)
+        r = execute(sink, "COMMIT", "create", err);
+    if (r < 0)
+        roll_back(sink);
+    return r;
+}
+
+static int prepare_inserts(struct sqlite_sink *sink, struct iol_error *err)
+{
+    for (int i = 0; i < IOL_TABLE_COUNT; i++) {
+        _cleanup_free_ char *sql = iol_schema_insert(&iol_schema_tables[i]);
+        if (!sql)
+            return iol_error_set(err, -ENOMEM, "out of memory");
+        int rc = sqlite3_prepare_v3(sink->db, sql, -1, SQLITE_PREPARE_PERSISTENT, &sink->inserts[i], NULL);
+        if (rc != SQLITE_OK)
+            return iol_sqlite_error(sink->db, rc, sink->path, "write to", err);
+    }
+    return 0;
+}
+
+static int open_database(struct sqlite_sink *sink, struct iol_error *err)
+{
+    enum iol_sqlite_state state;
+    _cleanup_free_ char *name = iol_sqlite_filename(sink->path);
+
+    if (!name)
+        return iol_error_set(err, -ENOMEM, "out of memory");
+    int rc = sqlite3_open_v2(name, &sink->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_FULLMUTEX, NULL);
+    if (rc != SQLITE_OK)
+        return iol_sqlite_error(sink->db, rc, sink->path, "open", err);
+    sqlite3_extended_result_codes(sink->db, 1);
+    sqlite3_busy_timeout(sink->db, BUSY_TIMEOUT_MS);
+
+    /* Looked at before the journal mode is touched: a foreign database stays as it is. */
+    int r = iol_sqlite_check(sink->db, sink->path, &state, err);
+    sink->is_ledger = r == 0;
+    if (r == 0)
+        r = execute(sink,
+                    "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA cache_size = -4000;"
+                    "PRAGMA journal_size_limit = 16777216",
+                    "write to", err);
+    if (r == 0 && state == IOL_SQLITE_EMPTY)
+        r = create_schema(sink, err);
+    if (r == 0)
+        r = prepare_inserts(sink, err);
+    return r;
+}
+
+static void sqlite_close(struct iol_sink *base)
+{
+    struct sqlite_sink *sink = (struct sqlite_sink *)base;
+
+    for (int i = 0; i < IOL_TABLE_COUNT; i++)
+        sqlite3_finalize(sink->inserts[i]);
+    /*
+     * A ledger at rest is one file that anyone who may read it can open; in WAL mode that takes the right to create
+     * files beside it. When a reader has it open this fails, and the ledger stays in WAL mode.
+     */
+    if (sink->is_ledger) {
+        sqlite3_busy_timeout(sink->db, 0);
+        sqlite3_exec(sink->db, "PRAGMA journal_mode = DELETE", NULL, NULL, NULL);
+    }
+    sqlite3_close(sink->db);
+    if (sink->lock_fd >= 0)
+        close(sink->lock_fd);
+    free(sink->path);
+    free(sink);
+}
+
+static int sqlite_open(const char *url, const struct iol_sink_options *options, struct iol_sink **ret_sink,
+                       struct iol_error *err)
+{
+    const char *path;
+    int r = iol_url_path(url, "sqlite", &path, err);
+
+    (void)options; /* SQLite prints nothing by itself */
+    if (r < 0)
+        return r;
+    struct sqlite_sink *sink = calloc(1, sizeof(*sink));
+    if (!sink)
+        return iol_error_set(err, -ENOMEM, "out of memory");
+    sink->sink.ops = &iol_sink_sqlite_ops;
+    sink->lock_fd = -1;
+    sink->path = strdup(path);
+    r = sink->path ? take_lock(sink, err) : iol_error_set(err, -ENOMEM, "out of memory");
+    if (r == 0)
+        r = open_database(sink, err);
+    if (r < 0) {
+        sqlite_close(&sink->sink);
+        /* Nothing about a file on this machine is "unreachable now". */
+        return r == -EAGAIN ? -EIO : r;
+    }
+    *ret_sink = &sink->sink;
+    return 0;
+}
+
+static int bind_column(struct sqlite_sink *sink, sqlite3_stmt *statement, int at, const struct iol_column *column,
+                       const void *row, char time[static 32])
+{
+    if (column->type == IOL_TYPE_TEXT) {
+        const char *text = iol_row_text(row, column);
+        return text ? sqlite3_bind_text(statement, at, text, -1, SQLITE_STATIC) : sqlite3_bind_null(statement, at);
+    }
+    int64_t value = iol_row_int(row, column);
+    if (column->type == IOL_TYPE_ENUM) {
+        const char *word = iol_schema_word(column->words, value);
+        return word ? sqlite3_bind_text(statement, at, word, -1, SQLITE_STATIC) : SQLITE_MISMATCH;
+    }
+    if (value == IOL_NULL)
+        return sqlite3_bind_null(statement, at);
+    if (column->type == IOL_TYPE_TIME)
+        return sqlite3_bind_text(statement, at, iol_time_text(&sink->time_text, time, value, ' '), -1, SQLITE_STATIC);
+    return sqlite3_bind_int64(statement, at, value);
+}
+
+static int insert_row(struct sqlite_sink *sink, const struct iol_table *table, const void *row)
+{
+    sqlite3_stmt *statement = sink->inserts[table->id];
+    char times[MAX_COLUMNS][32];
+    int rc = SQLITE_OK;
+
+    for (size_t i = 0; i < table->n_columns && rc == SQLITE_OK; i++)
+        rc = bind_column(sink, statement, (int)i + 1, &table->columns[i], row, times[i]);
+    if (rc == SQLITE_OK)
+        rc = sqlite3_step(statement);
+    int reset = sqlite3_reset(statement);
+    return rc == SQLITE_DONE ? reset : rc;
+}
+
+static int insert_rows(struct sqlite_sink *sink, const struct iol_batch *batch, enum iol_table_id id,
+                       struct iol_error *err)
+{
+    const struct iol_table *table = &iol_schema_tables[id];
+    const struct iol_rows *rows = &batch->rows[id];
+    size_t size = iol_batch_row_size(id);
+
+    for (size_t i = 0; i < rows->count; i++) {
+        int rc = insert_row(sink, table, (const char *)rows->data + i * size);
+        if (rc == SQLITE_MISMATCH)
+            return iol_error_set(err, -EINVAL, "a row of %s has a value that its column does not know", table->name);
+        if (rc != SQLITE_OK)
+            return iol_sqlite_error(sink->db, rc, sink->path, "write to", err);
+    }
+    return 0;
+}
+
+/* 1: the batch is there already. */
+static int insert_batch(struct sqlite_sink *sink, const struct iol_batch *batch, struct iol_error *err)
+{
+    int r = insert_rows(sink, batch, IOL_TABLE_BATCH, err);
+
+    if (r < 0)
+        return r;
+    if (sqlite3_changes(sink->db) == 0)
+        return 1;
+    for (int i = 0; i < IOL_TABLE_COUNT && r == 0; i++)
+        if (i != IOL_TABLE_BATCH)
+            r = insert_rows(sink, batch, i, err);
+    return r;
+}
+
+static int sqlite_write(struct iol_sink *base, const struct iol_batch *batch, struct iol_error *err)
+{
+    struct sqlite_sink *sink = (struct sqlite_sink *)base;
+    struct stat st;
+
+    if (fstat(sink->lock_fd, &st) == 0 && st.st_nlink == 0)
+        return iol_error_set(err, -ESTALE, "%s was deleted while it was being recorded to", sink->path);
+    int r = execute(sink, "BEGIN IMMEDIATE", "write to", err);
+    if (r == 0)
+        r = insert_batch(sink, batch, err);
+    if (r == 0)
+        r = execute(sink, "COMMIT", "write to", err);
+    if (r != 0)
+        roll_back(sink);
+    return r == 1 ? 0 : r;
+}
+
+static void sqlite_interrupt(struct iol_sink *base)
+{
+    sqlite3_interrupt(((struct sqlite_sink *)base)->db);
+}
+
+const struct iol_sink_ops iol_sink_sqlite_ops = {
+    .scheme = "sqlite",
+    .open = sqlite_open,
+    .write = sqlite_write,
+    .interrupt = sqlite_interrupt,
+    .close = sqlite_close,
+};
