@@ -1,0 +1,346 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// SPDX-FileCopyrightText: The ioledger authors
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "app/command.h"
+#include "app/forest.h"
+#include "app/options.h"
+#include "app/output.h"
+#include "app/question.h"
+#include "base/arena.h"
+#include "base/cleanup.h"
+#include "base/error.h"
+#include "base/log.h"
+#include "store/reader.h"
+
+/* Of a deeper tree only the innermost levels are drawn, or the lines would be nothing but indentation. */
+#define LEVELS_DRAWN 40
+
+/* In the order of the query's columns up to TREE_DEPTH. */
+enum {
+    TREE_ID,
+    TREE_PARENT_ID,
+    TREE_PID,
+    TREE_PPID,
+    TREE_ORIGIN,
+    TREE_COMM,
+    TREE_EXE,
+    TREE_ARGV,
+    TREE_CWD,
+    TREE_USER,
+    TREE_START_TIME,
+    TREE_EXEC_TIME,
+    TREE_EXIT_TIME,
+    TREE_EXIT_CODE,
+    TREE_SIGNAL,
+    TREE_HOST,
+    TREE_QUERIED,
+    TREE_DEPTH = TREE_QUERIED,
+    TREE_COLUMNS
+};
+
+static const struct iol_output_column data_columns[TREE_COLUMNS] = {
+    [TREE_ID] = {"id", NULL, IOL_CELL_NUMBER},
+    [TREE_PARENT_ID] = {"parent_id", NULL, IOL_CELL_NUMBER},
+    [TREE_PID] = {"pid", NULL, IOL_CELL_NUMBER},
+    [TREE_PPID] = {"ppid", NULL, IOL_CELL_NUMBER},
+    [TREE_ORIGIN] = {"origin", NULL, IOL_CELL_TEXT},
+    [TREE_COMM] = {"comm", NULL, IOL_CELL_TEXT},
+    [TREE_EXE] = {"exe", NULL, IOL_CELL_TEXT},
+    [TREE_ARGV] = {"argv", NULL, IOL_CELL_TEXT},
+    [TREE_CWD] = {"cwd", NULL, IOL_CELL_TEXT},
+    [TREE_USER] = {"user", NULL, IOL_CELL_TEXT},
+    [TREE_START_TIME] = {"start_time", NULL, IOL_CELL_TIME},
+    [TREE_EXEC_TIME] = {"exec_time", NULL, IOL_CELL_TIME},
+    [TREE_EXIT_TIME] = {"exit_time", NULL, IOL_CELL_TIME},
+    [TREE_EXIT_CODE] = {"exit_code", NULL, IOL_CELL_NUMBER},
+    [TREE_SIGNAL] = {"signal", NULL, IOL_CELL_NUMBER},
+    [TREE_HOST] = {"host", NULL, IOL_CELL_TEXT},
+    [TREE_DEPTH] = {"depth", NULL, IOL_CELL_NUMBER},
+};
+
+enum { DRAWN_TIME, DRAWN_HOST, DRAWN_PID, DRAWN_USER, DRAWN_EXIT, DRAWN_COMMAND, DRAWN_COLUMNS };
+
+static const struct iol_output_column drawn_columns[DRAWN_COLUMNS] = {
+    [DRAWN_TIME] = {"time", "TIME", IOL_CELL_TIME, .drop = 2},
+    [DRAWN_HOST] = {"host", "HOST", IOL_CELL_TEXT, IOL_SHORTEN_END, .hide = IOL_HIDE_SAME},
+    [DRAWN_PID] = {"pid", "PID", IOL_CELL_NUMBER},
+    [DRAWN_USER] = {"user", "USER", IOL_CELL_TEXT, IOL_SHORTEN_END, .drop = 1},
+    [DRAWN_EXIT] = {"exit", "EXIT", IOL_CELL_TEXT},
+    [DRAWN_COMMAND] = {"command", "COMMAND", IOL_CELL_TEXT, IOL_SHORTEN_END},
+};
+
+static const struct iol_usage usage = {
+    .arguments = "[PID]",
+    .summary = "Shows which process started which, one line for each process image: a process as it was forked, and "
+               "below it, behind an arrow, every program that it became by exec. With PID only that process, its "
+               "ancestors and its descendants.",
+    .details =
+        "TIME is when the image began (UTC), EXIT its exit code or the signal that killed it; '-' is not known: it "
+        "still ran when the recording ended. Behind the arguments stands the program in brackets when it has "
+        "another name. json and csv are flat, in the same order, with the depth.\n\n"
+        "Examples:\n"
+        "  ioledger tree\n"
+        "  ioledger tree 4711\n"
+        "  ioledger tree --format json | jq '.[] | select(.exit_code > 0) | .argv'\n\n"
+        "Exit status: 0 there are processes; 1 there are none (json: an empty array, csv: the header only), or a "
+        "failure; 2 bad usage.",
+    .common = IOL_COMMON_DB | IOL_COMMON_FORMAT,
+    .max_args = 1,
+};
+
+static const char query_pid[] =
+    "WITH RECURSIVE"
+    " down(id) AS (SELECT s.id FROM process s WHERE s.pid = CAST($1 AS bigint)"
+    " UNION SELECT p.id FROM down JOIN process p ON p.parent_id = down.id),"
+    " up(id) AS (SELECT s.parent_id FROM process s WHERE s.pid = CAST($1 AS bigint) AND s.parent_id IS NOT NULL"
+    " UNION SELECT p.parent_id FROM up JOIN process p ON p.id = up.id WHERE p.parent_id IS NOT NULL) ";
+static const char query_select[] =
+    "SELECT p.id, p.parent_id, p.pid, p.ppid, p.origin, p.comm, p.exe, p.argv, p.cwd,"
+    " coalesce(l.name, CAST(p.uid AS text)), p.start_time, p.exec_time, x.ts, x.exit_code, x.signal, h.name"
+    " FROM process p LEFT JOIN process_exit x ON x.process_id = p.id"
+    " LEFT JOIN host h ON h.id = p.host_id"
+    " LEFT JOIN login l ON l.host_id = p.host_id AND l.uid = p.uid";
+static const char query_where[] = " WHERE p.id IN (SELECT id FROM down UNION SELECT id FROM up)";
+static const char query_order[] = " ORDER BY p.host_id, p.start_time, coalesce(p.exec_time, p.start_time), p.id";
+
+/* One row of the query: what iol_image.data points to. */
+struct row {
+    bool null[TREE_QUERIED];
+    int64_t numbers[TREE_QUERIED];
+    const char *texts[TREE_QUERIED];
+};
+
+struct tree {
+    struct iol_arena *arena;
+    struct iol_forest forest;
+    struct iol_output *output;
+    bool utf8;
+};
+
+static void done_tree(struct tree *tree)
+{
+    iol_output_free(tree->output);
+    iol_forest_done(&tree->forest);
+    iol_arena_free(tree->arena);
+}
+
+static bool is_text(size_t column)
+{
+    return data_columns[column].cell == IOL_CELL_TEXT || data_columns[column].cell == IOL_CELL_TIME;
+}
+
+static int load_row(struct tree *tree, const struct iol_query *query)
+{
+    struct iol_image *image = iol_arena_alloc(tree->arena, sizeof(*image));
+    struct row *row = iol_arena_alloc(tree->arena, sizeof(*row));
+
+    if (!image || !row)
+        return -ENOMEM;
+    memset(image, 0, sizeof(*image));
+    memset(row, 0, sizeof(*row));
+    for (size_t i = 0; i < TREE_QUERIED; i++) {
+        const char *text = iol_query_text(query, i);
+
+        row->null[i] = !text;
+        if (text && !is_text(i))
+            row->numbers[i] = iol_query_int(query, i);
+        else if (text && !(row->texts[i] = iol_arena_dup(tree->arena, text, strlen(text))))
+            return -ENOMEM;
+    }
+    image->id = row->numbers[TREE_ID];
+    image->parent_id = row->numbers[TREE_PARENT_ID];
+    image->pid = row->numbers[TREE_PID];
+    image->start_time = row->texts[TREE_START_TIME] ? row->texts[TREE_START_TIME] : "";
+    image->data = row;
+    iol_forest_add(&tree->forest, image);
+    return 0;
+}
+
+static int load(struct tree *tree, const struct iol_options *options, struct iol_error *err)
+{
+    _cleanup_(iol_question_done_db) struct iol_db *db = NULL;
+    _cleanup_(iol_question_done_query) struct iol_query *query = NULL;
+    _cleanup_free_ char *sql = NULL;
+    bool one = options->n_args > 0;
+    const char *params[] = {one ? options->args[0] : NULL};
+    int r;
+
+    tree->arena = iol_arena_new();
+    if (!tree->arena || asprintf(&sql, "%s%s%s%s", one ? query_pid : "", query_select, one ? query_where : "",
+                                 query_order) < 0)
+        return iol_question_no_memory(err);
+    r = iol_db_open(options->db, options->verbose, &db, err);
+    if (r == 0)
+        r = iol_query_new(db, sql, one ? 1 : 0, params, &query, err);
+    while (r >= 0 && (r = iol_query_next(query, err)) > 0) {
+        if (load_row(tree, query) < 0)
+            return iol_error_set(err, -ENOMEM, "no memory for a tree of so many processes");
+    }
+    if (r == 0)
+        iol_forest_link(&tree->forest);
+    return r;
+}
+
+static int visit_data(const struct iol_walk *walk, void *data)
+{
+    struct tree *tree = data;
+    const struct row *row = walk->image->data;
+
+    for (size_t i = 0; i < TREE_QUERIED; i++) {
+        if (row->null[i])
+            continue;
+        if (is_text(i))
+            iol_output_set_text(tree->output, i, row->texts[i]);
+        else
+            iol_output_set_int(tree->output, i, row->numbers[i]);
+    }
+    iol_output_set_int(tree->output, TREE_DEPTH, (int64_t)walk->depth);
+    return iol_output_row(tree->output);
+}
+
+static void draw_branches(FILE *out, const struct iol_walk *walk, bool utf8)
+{
+    bool arrow = walk->image->is_successor;
+    /* An arrow stands below its process, in the column where the children's branches are. */
+    size_t bars = arrow ? walk->depth : walk->depth > 0 ? walk->depth - 1 : 0, from = 1;
+
+    if (bars > LEVELS_DRAWN) {
+        from = bars - LEVELS_DRAWN + 1;
+        fprintf(out, "%s%zu ", utf8 ? "\u2026" : "~", bars - LEVELS_DRAWN);
+    }
+    for (size_t i = from; i <= bars; i++)
+        fputs(!walk->levels[i] ? "   " : utf8 ? "\u2502  " : "|  ", out);
+    if (arrow)
+        fputs(utf8 ? "\u2192 " : "> ", out);
+    else if (walk->depth > 0 && walk->levels[walk->depth])
+        fputs(utf8 ? "\u251c\u2500 " : "|- ", out);
+    else if (walk->depth > 0)
+        fputs(utf8 ? "\u2514\u2500 " : "`- ", out);
+}
+
+static const char *last_part(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+
+    return slash ? slash + 1 : path;
+}
+
+/* argv[0] is what the caller liked to say; the program is named when it is another one. */
+static bool is_misnamed(const char *argv, const char *exe)
+{
+    size_t length = strcspn(argv, " ");
+    const char *name = memrchr(argv, '/', length);
+
+    name = name ? name + 1 : argv;
+    length -= (size_t)(name - argv);
+    return strlen(last_part(exe)) != length || strncmp(last_part(exe), name, length) != 0;
+}
+
+static void draw_command(FILE *out, const struct row *row)
+{
+    const char *comm = row->texts[TREE_COMM] ? row->texts[TREE_COMM] : "?";
+    const char *argv = row->texts[TREE_ARGV], *exe = row->texts[TREE_EXE], *origin = row->texts[TREE_ORIGIN];
+
+    if (origin && strcmp(origin, "fork") == 0)
+        fprintf(out, "%s (fork)", comm);
+    else if (!argv || !*argv)
+        fprintf(out, "[%s]", comm);
+    else if (exe && *exe && is_misnamed(argv, exe))
+        fprintf(out, "%s [%s]", argv, exe);
+    else
+        fputs(argv, out);
+}
+
+/* "0", "SIGKILL", "" for an image that went on as another, "-" for one whose end is not known. */
+static const char *exit_text(const struct iol_image *image, char *buf, size_t size)
+{
+    const struct row *row = image->data;
+    const char *name = NULL;
+
+    if (!row->null[TREE_SIGNAL]) {
+#ifdef IOL_HAVE_SIGABBREV_NP
+        name = sigabbrev_np((int)row->numbers[TREE_SIGNAL]);
+#endif
+        if (name)
+            snprintf(buf, size, "SIG%s", name);
+        else
+            snprintf(buf, size, "SIG%" PRId64, row->numbers[TREE_SIGNAL]);
+        return buf;
+    }
+    if (!row->null[TREE_EXIT_CODE]) {
+        snprintf(buf, size, "%" PRId64, row->numbers[TREE_EXIT_CODE]);
+        return buf;
+    }
+    return image->successor ? "" : NULL;
+}
+
+static int visit_drawn(const struct iol_walk *walk, void *data)
+{
+    struct tree *tree = data;
+    const struct row *row = walk->image->data;
+    _cleanup_free_ char *command = NULL;
+    char exit_buf[32];
+    size_t size = 0;
+    FILE *out = open_memstream(&command, &size);
+
+    if (!out)
+        return -ENOMEM;
+    draw_branches(out, walk, tree->utf8);
+    draw_command(out, row);
+    if (fclose(out) != 0)
+        return -ENOMEM;
+    iol_output_set_text(tree->output, DRAWN_TIME, row->texts[row->null[TREE_EXEC_TIME] ? TREE_START_TIME : TREE_EXEC_TIME]);
+    iol_output_set_text(tree->output, DRAWN_HOST, row->texts[TREE_HOST]);
+    if (!row->null[TREE_PID])
+        iol_output_set_int(tree->output, DRAWN_PID, row->numbers[TREE_PID]);
+    iol_output_set_text(tree->output, DRAWN_USER, row->texts[TREE_USER]);
+    iol_output_set_text(tree->output, DRAWN_EXIT, exit_text(walk->image, exit_buf, sizeof(exit_buf)));
+    if (!row->null[TREE_SIGNAL] || row->numbers[TREE_EXIT_CODE] != 0)
+        iol_output_set_alarm(tree->output, DRAWN_EXIT);
+    iol_output_set_text(tree->output, DRAWN_COMMAND, command);
+    return iol_output_row(tree->output);
+}
+
+/* 0, or -errno; -ENOMEM with *err. */
+static int print(struct tree *tree, enum iol_format format, struct iol_error *err)
+{
+    bool drawn = format == IOL_FORMAT_TABLE;
+    int r = iol_output_new(stdout, format, drawn ? drawn_columns : data_columns,
+                           drawn ? (size_t)DRAWN_COLUMNS : (size_t)TREE_COLUMNS, &tree->output);
+
+    if (r == 0)
+        r = iol_forest_walk(&tree->forest, drawn ? visit_drawn : visit_data, tree);
+    if (r == 0)
+        r = iol_output_finish(tree->output);
+    return r == -ENOMEM ? iol_question_no_memory(err) : r;
+}
+
+int iol_cmd_tree(int argc, char **argv)
+{
+    struct iol_options options;
+    struct iol_error err = {0};
+    _cleanup_(done_tree) struct tree tree = {0};
+    int64_t pid;
+    int status;
+
+    if (!iol_options_parse(&usage, argc, argv, NULL, &options, &status))
+        return status;
+    if (options.n_args > 0 && iol_option_pid(options.args[0], &pid, &err) < 0)
+        return iol_options_fail("tree", &err);
+    tree.utf8 = iol_output_is_utf8();
+    if (load(&tree, &options, &err) < 0)
+        return iol_command_fail(&err);
+    if (print(&tree, options.format, &err) < 0)
+        return err.text[0] ? iol_command_fail(&err) : IOL_EXIT_FAILURE;
+    if (iol_output_rows(tree.output) > 0)
+        return IOL_EXIT_OK;
+    if (options.format == IOL_FORMAT_TABLE && options.n_args > 0)
+        iol_log_info("there is no process %s in this ledger; 'ioledger tree' shows those that are", options.args[0]);
+    else if (options.format == IOL_FORMAT_TABLE)
+        iol_log_info("there are no processes in this ledger; 'ioledger record' records some");
+    return IOL_EXIT_FAILURE;
+}

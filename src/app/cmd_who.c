@@ -1,0 +1,256 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// SPDX-FileCopyrightText: The ioledger authors
+#include <errno.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "app/command.h"
+#include "app/lineage.h"
+#include "app/options.h"
+#include "app/output.h"
+#include "app/paths.h"
+#include "app/question.h"
+#include "base/arena.h"
+#include "base/cleanup.h"
+#include "base/error.h"
+#include "base/log.h"
+#include "store/reader.h"
+
+enum { KEY_LIMIT = 0x200 };
+
+struct who {
+    int64_t limit; /* 0: all */
+};
+
+/* In the order of the query's columns, with the ancestry last. */
+enum {
+    WHO_FIRST,
+    WHO_LAST,
+    WHO_PID,
+    WHO_COMM,
+    WHO_EXE,
+    WHO_USER,
+    WHO_READ_OPS,
+    WHO_READ_BYTES,
+    WHO_WRITE_OPS,
+    WHO_WRITE_BYTES,
+    WHO_READ_ERRORS,
+    WHO_WRITE_ERRORS,
+    WHO_PATH,
+    WHO_HOST,
+    WHO_ANCESTRY,
+    WHO_COLUMNS
+};
+
+static const struct iol_output_column columns[WHO_COLUMNS] = {
+    [WHO_FIRST] = {"first", "FIRST", IOL_CELL_TIME, .drop = 8},
+    [WHO_LAST] = {"last", "LAST", IOL_CELL_TIME},
+    [WHO_PID] = {"pid", "PID", IOL_CELL_NUMBER},
+    [WHO_COMM] = {"comm", "COMM", IOL_CELL_TEXT, IOL_SHORTEN_END, .drop = 4},
+    [WHO_EXE] = {"exe", "EXE", IOL_CELL_TEXT, IOL_SHORTEN_MIDDLE, .drop = 9},
+    [WHO_USER] = {"user", "USER", IOL_CELL_TEXT, IOL_SHORTEN_END},
+    [WHO_READ_OPS] = {"read_ops", "READS", IOL_CELL_COUNT, .drop = 7},
+    [WHO_READ_BYTES] = {"read_bytes", "READ", IOL_CELL_BYTES},
+    [WHO_WRITE_OPS] = {"write_ops", "WRITES", IOL_CELL_COUNT, .drop = 6},
+    [WHO_WRITE_BYTES] = {"write_bytes", "WRITTEN", IOL_CELL_BYTES},
+    [WHO_READ_ERRORS] = {"read_errors", "READ-ERR", IOL_CELL_COUNT, .hide = IOL_HIDE_EMPTY, .drop = 5},
+    [WHO_WRITE_ERRORS] = {"write_errors", "WRITE-ERR", IOL_CELL_COUNT, .hide = IOL_HIDE_EMPTY, .drop = 5},
+    [WHO_PATH] = {"path", "PATH", IOL_CELL_TEXT, IOL_SHORTEN_MIDDLE, .hide = IOL_HIDE_SAME},
+    [WHO_HOST] = {"host", "HOST", IOL_CELL_TEXT, IOL_SHORTEN_END, .hide = IOL_HIDE_SAME},
+    [WHO_ANCESTRY] = {"ancestry", "ANCESTRY", IOL_CELL_TEXT, IOL_SHORTEN_START, .drop = 1},
+};
+
+static int take_option(int key, const char *text, void *input, struct iol_error *err)
+{
+    struct who *who = input;
+
+    (void)key;
+    return iol_option_count(text, &who->limit, err);
+}
+
+static const struct argp_option own_options[] = {
+    {"limit", KEY_LIMIT, "N", 0, "Show only the N latest (default: 0, all of them)", 0},
+    {0},
+};
+
+static const struct iol_usage usage = {
+    .arguments = "PATH",
+    .summary = "Shows every process that read or wrote PATH, the one that touched it last first, and who started it. "
+               "With a trailing '/' it is everything below that directory.",
+    .details =
+        "PATH is made absolute, and symbolic links in it are followed as they are now. Each line is one process "
+        "image (a process between two execs); exec'ed images of one process are one link in the ancestry. "
+        "Times are UTC.\n\n"
+        "Examples:\n"
+        "  ioledger who /etc/passwd\n"
+        "  ioledger who /var/log/ --limit 20\n"
+        "  ioledger who --format json ./notes.txt | jq -r '.[].ancestry'\n\n"
+        "Exit status: 0 somebody touched it; 1 nobody did (json: an empty array, csv: the header only), or a "
+        "failure; 2 bad usage.",
+    .common = IOL_COMMON_DB | IOL_COMMON_FORMAT,
+    .min_args = 1,
+    .max_args = 1,
+    .missing = "a PATH",
+    .options = own_options,
+    .option = take_option,
+};
+
+struct question {
+    struct iol_arena *arena;
+    struct iol_db *db;
+    struct iol_paths paths;
+    const char *condition; /* on file f */
+    const char *params[2 * IOL_PATHS_MAX];
+    size_t n_params;
+};
+
+static void done_question(struct question *question)
+{
+    iol_db_close(question->db);
+    iol_arena_free(question->arena);
+}
+
+static int start_query(const struct question *question, int64_t limit, struct iol_query **ret_query,
+                       struct iol_error *err)
+{
+    _cleanup_free_ char *sql = NULL;
+    char limit_clause[40] = "";
+
+    if (limit > 0)
+        snprintf(limit_clause, sizeof(limit_clause), " LIMIT %lld", (long long)limit);
+    if (asprintf(&sql,
+                 "SELECT a.first, a.last, p.pid, p.comm, p.exe, coalesce(l.name, CAST(p.uid AS text)),"
+                 " a.read_ops, a.read_bytes, a.write_ops, a.write_bytes, a.read_errors, a.write_errors,"
+                 " a.path, h.name, a.process_id"
+                 " FROM (SELECT io.process_id AS process_id, f.path AS path,"
+                 " min(coalesce(io.first_ts, io.ts)) AS first, max(coalesce(io.last_ts, io.ts)) AS last,"
+                 " CAST(sum(io.read_ops) AS bigint) AS read_ops, CAST(sum(io.read_bytes) AS bigint) AS read_bytes,"
+                 " CAST(sum(io.write_ops) AS bigint) AS write_ops, CAST(sum(io.write_bytes) AS bigint) AS write_bytes,"
+                 " CAST(sum(io.read_errors) AS bigint) AS read_errors,"
+                 " CAST(sum(io.write_errors) AS bigint) AS write_errors"
+                 " FROM file f JOIN io ON io.file_id = f.id WHERE %s GROUP BY io.process_id, f.path) a"
+                 " LEFT JOIN process p ON p.id = a.process_id"
+                 " LEFT JOIN host h ON h.id = p.host_id"
+                 " LEFT JOIN login l ON l.host_id = p.host_id AND l.uid = p.uid"
+                 " ORDER BY a.last DESC, a.first DESC, a.process_id, a.path%s",
+                 question->condition, limit_clause) < 0)
+        return iol_question_no_memory(err);
+    return iol_query_new(question->db, sql, question->n_params, question->params, ret_query, err);
+}
+
+static int load_lineage(const struct question *question, struct iol_lineage **ret_lineage, struct iol_error *err)
+{
+    _cleanup_free_ char *seeds = NULL;
+
+    if (asprintf(&seeds, "SELECT io.process_id FROM file f JOIN io ON io.file_id = f.id WHERE %s",
+                 question->condition) < 0)
+        return iol_question_no_memory(err);
+    return iol_lineage_load(question->db, seeds, question->n_params, question->params, ret_lineage, err);
+}
+
+/* 0, or -errno with *err; *err stays empty when it was the output that failed. */
+static int print_rows(struct iol_query *query, struct iol_lineage *lineage, enum iol_format format,
+                      struct iol_output *output, struct iol_error *err)
+{
+    const char *arrow = format != IOL_FORMAT_TABLE || iol_output_is_utf8() ? " \u2192 " : " -> ";
+    int r;
+
+    while ((r = iol_query_next(query, err)) > 0) {
+        iol_question_copy(output, columns, WHO_ANCESTRY, query);
+        iol_output_set_text(output, WHO_ANCESTRY, iol_lineage_text(lineage, iol_query_int(query, WHO_ANCESTRY), arrow));
+        r = iol_output_row(output);
+        if (r < 0)
+            return r;
+    }
+    return r < 0 ? r : iol_output_finish(output);
+}
+
+/* The other names under which the ledger has the same file: hard links, renames, bind mounts. */
+static int tell_other_names(const struct question *question, struct iol_error *err)
+{
+    _cleanup_free_ char *sql = NULL;
+    _cleanup_(iol_question_done_query) struct iol_query *query = NULL;
+    size_t shown = 0;
+    int r;
+
+    if (asprintf(&sql,
+                 "SELECT DISTINCT o.path FROM file f JOIN file o ON o.host_id = f.host_id AND o.dev = f.dev"
+                 " AND o.inode = f.inode AND o.generation = f.generation AND o.path <> f.path"
+                 " WHERE %s AND f.inode <> 0 ORDER BY o.path LIMIT 4",
+                 question->condition) < 0)
+        return iol_question_no_memory(err);
+    r = iol_query_new(question->db, sql, question->n_params, question->params, &query, err);
+    while (r >= 0 && (r = iol_query_next(query, err)) > 0) {
+        if (++shown == 4)
+            iol_log_info("... and under more names");
+        else
+            iol_log_info("the same file is in the ledger as '%s' too", iol_query_text(query, 0));
+    }
+    return r;
+}
+
+static void tell_nothing(const char *typed, const struct question *question)
+{
+    struct stat st;
+
+    if (question->paths.tree)
+        iol_log_info("nothing below '%s' was touched in this ledger; 'ioledger files' shows what was",
+                     question->paths.names[0].from);
+    else if (stat(typed, &st) == 0 && S_ISDIR(st.st_mode))
+        iol_log_info("'%s' is a directory that nobody touched itself; 'ioledger who %s/' asks for what is below it",
+                     question->paths.names[0].from, typed);
+    else
+        iol_log_info("nobody touched '%s' in this ledger; 'ioledger files' shows what was touched",
+                     question->paths.names[0].from);
+}
+
+static int ask(struct question *question, const struct iol_options *options, struct iol_error *err)
+{
+    int r;
+
+    question->arena = iol_arena_new();
+    if (!question->arena)
+        return iol_question_no_memory(err);
+    r = iol_paths_resolve(question->arena, options->args[0], &question->paths, err);
+    if (r < 0)
+        return r;
+    question->condition =
+        iol_paths_condition(question->arena, &question->paths, "f.path", question->params, &question->n_params);
+    if (!question->condition)
+        return iol_question_no_memory(err);
+    return iol_db_open(options->db, options->verbose, &question->db, err);
+}
+
+int iol_cmd_who(int argc, char **argv)
+{
+    struct who who = {0};
+    struct iol_options options;
+    struct iol_error err = {0};
+    _cleanup_(done_question) struct question question = {0};
+    _cleanup_(iol_question_done_query) struct iol_query *query = NULL;
+    _cleanup_(iol_question_done_lineage) struct iol_lineage *lineage = NULL;
+    _cleanup_(iol_question_done_output) struct iol_output *output = NULL;
+    int status;
+
+    if (!iol_options_parse(&usage, argc, argv, &who, &options, &status))
+        return status;
+    if (!*options.args[0]) {
+        iol_error_set(&err, -EINVAL, "PATH is empty");
+        return iol_options_fail("who", &err);
+    }
+    if (ask(&question, &options, &err) < 0 || load_lineage(&question, &lineage, &err) < 0 ||
+        start_query(&question, who.limit, &query, &err) < 0)
+        return iol_command_fail(&err);
+    if (iol_output_new(stdout, options.format, columns, WHO_COLUMNS, &output) < 0) {
+        iol_question_no_memory(&err);
+        return iol_command_fail(&err);
+    }
+    if (print_rows(query, lineage, options.format, output, &err) < 0)
+        return err.text[0] ? iol_command_fail(&err) : IOL_EXIT_FAILURE;
+    if (iol_output_rows(output) == 0 && options.format == IOL_FORMAT_TABLE)
+        tell_nothing(options.args[0], &question);
+    iol_query_free(TAKE_PTR(query));
+    if (!question.paths.tree && options.format == IOL_FORMAT_TABLE && tell_other_names(&question, &err) < 0)
+        return iol_command_fail(&err);
+    return iol_output_rows(output) > 0 ? IOL_EXIT_OK : IOL_EXIT_FAILURE;
+}

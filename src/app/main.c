@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// SPDX-FileCopyrightText: The ioledger authors
+#include <errno.h>
+#include <locale.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "app/command.h"
+#include "app/output.h"
+#include "base/cleanup.h"
+#include "base/log.h"
+
+static const struct iol_command commands[] = {
+#ifdef IOL_HAVE_RECORD
+    {"record", "record this machine, or one command, until Ctrl-C", "Record", iol_cmd_record},
+#endif
+    {"who", "which processes read or wrote a file, or anything below a directory", "Ask", iol_cmd_who},
+    {"files", "which files a process read or wrote, biggest first", "Ask", iol_cmd_files},
+    {"tree", "which process started which, with arguments and exit status", "Ask", iol_cmd_tree},
+    {"balance", "prove that the accounts equal the kernel's totals", "Check", iol_cmd_balance},
+#ifdef IOL_HAVE_DOCTOR
+    {"doctor", "what this kernel offers, what is missing, what follows from it", "Check", iol_cmd_doctor},
+#endif
+    {"schema", "print the tables as SQL", "Check", iol_cmd_schema},
+};
+
+static const char overview[] =
+    "ioledger keeps the books of this machine: which process read or wrote which file,\n"
+    "how much, when, and who started it.\n"
+    "\n"
+    "  sudo ioledger record --duration 10s   record into ./ioledger.db for ten seconds\n"
+    "  ioledger files                        the files with the most traffic\n"
+    "  ioledger who /etc/passwd              every process that touched this file\n"
+    "  ioledger tree                         who started whom\n"
+    "\n"
+    "'ioledger --help' lists all commands, 'ioledger COMMAND --help' explains one.\n";
+
+static int show_help(void)
+{
+    const char *group = "";
+
+    puts("Usage: ioledger COMMAND [OPTIONS]\n\n"
+         "Keeps the books of a Linux machine: every exec, fork and exit, and every byte that a\n"
+         "process reads from or writes to a file, in SQL.");
+    for (size_t i = 0; i < IOL_ARRAY_SIZE(commands); i++) {
+        if (strcmp(group, commands[i].group) != 0)
+            printf("\n%s:\n", group = commands[i].group);
+        printf("  %-9s %s\n", commands[i].name, commands[i].summary);
+    }
+    puts("\n'ioledger COMMAND --help' explains a command.\n\n"
+         "The ledger is --db URL (sqlite:PATH, postgresql://USER@HOST/DATABASE), else $IOLEDGER_DB,\n"
+         "else sqlite:ioledger.db in the working directory.\n\n"
+         "Exit status: 0 all is well; 1 failure, or nothing was found; 2 bad usage.");
+    return IOL_EXIT_OK;
+}
+
+static const char *nth_command(const void *from, unsigned index)
+{
+    (void)from;
+    return index < IOL_ARRAY_SIZE(commands) ? commands[index].name : NULL;
+}
+
+static int refuse(const char *word)
+{
+    const char *suggestion = *word == '-' ? NULL : iol_command_suggest(word, nth_command, NULL);
+    const char *what = *word == '-' ? "option" : "command";
+
+    if (suggestion)
+        iol_log_error("unknown %s '%s', did you mean '%s'? try 'ioledger --help'", what, word, suggestion);
+    else
+        iol_log_error("unknown %s '%s': try 'ioledger --help'", what, word);
+    return IOL_EXIT_USAGE;
+}
+
+static int run(int argc, char **argv)
+{
+    static char help_option[] = "--help";
+
+    if (argc < 2) {
+        fputs(overview, stdout);
+        return IOL_EXIT_OK;
+    }
+    if (strcmp(argv[1], "--version") == 0) {
+        puts("ioledger " IOL_VERSION);
+        return IOL_EXIT_OK;
+    }
+    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || (strcmp(argv[1], "help") == 0 && argc == 2))
+        return show_help();
+    /* 'help who' is 'who --help' */
+    if (strcmp(argv[1], "help") == 0) {
+        argv[1] = argv[2];
+        argv[2] = help_option;
+        argc = 3;
+    }
+    for (size_t i = 0; i < IOL_ARRAY_SIZE(commands); i++) {
+        if (strcmp(argv[1], commands[i].name) == 0)
+            return commands[i].run(argc - 1, argv + 1);
+    }
+    return refuse(argv[1]);
+}
+
+int main(int argc, char **argv)
+{
+    int status, r;
+
+    /* Only the character set: messages and numbers are the same everywhere. */
+    setlocale(LC_CTYPE, "");
+    status = run(argc, argv);
+
+    r = iol_output_close(stdout);
+    if (r < 0) {
+        /* A reader that has seen enough is no error worth a message: `| head` on a shell that ignores SIGPIPE. */
+        if (r != -EPIPE)
+            iol_log_error("cannot write to standard output: %s", strerror(-r));
+        return status == IOL_EXIT_OK ? IOL_EXIT_FAILURE : status;
+    }
+    return status;
+}

@@ -1,0 +1,332 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// SPDX-FileCopyrightText: The ioledger authors
+#include "app/options.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "app/command.h"
+#include "base/cleanup.h"
+#include "base/error.h"
+#include "base/log.h"
+
+#define DEFAULT_DB "sqlite:ioledger.db"
+#define SERVICE_DB "sqlite:/var/lib/ioledger/ioledger.db"
+#define SERVICE_DIR "/var/lib/ioledger"
+
+/* Keys of the common options; those of a command are letters or start at 0x200 by the same habit. */
+enum { KEY_DB = 0x1000, KEY_FORMAT, KEY_VERBOSE, KEY_QUIET, KEY_HELP };
+
+/* Keys that argp makes up itself (ARGP_KEY_ARG, ARGP_KEY_END, ...) have this bit. */
+#define ARGP_KEY_SPECIAL 0x1000000
+
+struct parse {
+    const struct iol_usage *usage;
+    void *input;
+    struct iol_options options;
+    struct iol_error err;
+    FILE *help_to;
+    bool helped;
+    struct argp_child children[5];
+};
+
+static const struct argp_option options_db[] = {
+    {"db", KEY_DB, "URL", 0,
+     "The ledger: sqlite:PATH or postgresql://... (default: $IOLEDGER_DB, else " DEFAULT_DB
+     " in the working directory, or " SERVICE_DB " for the system service)",
+     0},
+    {0},
+};
+static const struct argp_option options_format[] = {
+    {"format", KEY_FORMAT, "FORMAT", 0, "table (default), json (one array of objects) or csv (with a header line)", 0},
+    {0},
+};
+static const struct argp_option options_quiet[] = {
+    {"quiet", KEY_QUIET, NULL, 0, "Nothing on stderr but warnings and errors", 0},
+    {0},
+};
+static const struct argp_option options_always[] = {
+    {"verbose", KEY_VERBOSE, NULL, 0, "Also show the messages of the libraries and of the database", 0},
+    {"help", KEY_HELP, NULL, 0, "Show this help", 0},
+    {0},
+};
+
+static int parse_format(const char *text, enum iol_format *ret_format, struct iol_error *err)
+{
+    static const char *const names[] = {
+        [IOL_FORMAT_TABLE] = "table", [IOL_FORMAT_JSON] = "json", [IOL_FORMAT_CSV] = "csv"};
+
+    for (size_t i = 0; i < IOL_ARRAY_SIZE(names); i++) {
+        if (strcmp(text, names[i]) == 0) {
+            *ret_format = (enum iol_format)i;
+            return 0;
+        }
+    }
+    iol_error_set(err, -EINVAL, "'%s' is not a format", text);
+    iol_error_hint(err, "formats are table, json and csv");
+    return -EINVAL;
+}
+
+static int check_db(const char *text, struct iol_error *err)
+{
+    static const char *const schemes[] = {"sqlite:", "postgresql:", "postgres:", "jsonl:"};
+
+    for (size_t i = 0; i < IOL_ARRAY_SIZE(schemes); i++) {
+        if (strncmp(text, schemes[i], strlen(schemes[i])) == 0 && text[strlen(schemes[i])] != '\0')
+            return 0;
+    }
+    iol_error_set(err, -EINVAL, "'%s' is not the URL of a database", text);
+    if (*text && !strchr(text, ':'))
+        iol_error_hint(err, "for an SQLite file write 'sqlite:%s'", text);
+    else
+        iol_error_hint(err, "URLs are sqlite:PATH and postgresql://USER@HOST/DATABASE (and jsonl:PATH for record)");
+    return -EINVAL;
+}
+
+static int take_option(struct parse *parse, int key, char *text)
+{
+    switch (key) {
+    case KEY_DB:
+        parse->options.db = text;
+        return check_db(text, &parse->err);
+    case KEY_FORMAT:
+        return parse_format(text, &parse->options.format, &parse->err);
+    case KEY_VERBOSE:
+        parse->options.verbose = true;
+        return 0;
+    case KEY_QUIET:
+        parse->options.quiet = true;
+        return 0;
+    default:
+        return parse->usage->option(key, text, parse->input, &parse->err);
+    }
+}
+
+/* The name of the option with that key, in the tables that this command uses. */
+static const char *option_name(const struct parse *parse, int key)
+{
+    const struct argp_option *tables[6] = {parse->usage->options};
+    size_t n = 1;
+
+    for (const struct argp_child *child = parse->children; child->argp; child++)
+        tables[n++] = child->argp->options;
+    for (size_t i = 0; i < n; i++) {
+        for (const struct argp_option *option = tables[i]; option && (option->name || option->key || option->doc);
+             option++) {
+            if (option->key == key && option->name)
+                return option->name;
+        }
+    }
+    return "?";
+}
+
+static void prefix_error(struct iol_error *err, const char *option)
+{
+    char text[IOL_ERROR_TEXT_MAX];
+
+    memcpy(text, err->text, sizeof(text));
+    snprintf(err->text, sizeof(err->text), "--%s: %.*s", option, (int)sizeof(err->text) - 64, text);
+}
+
+static error_t on_key(int key, char *text, struct argp_state *state)
+{
+    struct parse *parse = state->input;
+
+    if (key == ARGP_KEY_INIT) {
+        for (size_t i = 0; parse->children[i].argp; i++)
+            state->child_inputs[i] = parse;
+        return 0;
+    }
+    if (key == ARGP_KEY_ARG) {
+        /* All options are behind us, or the first argument ends them: the rest of argv is the arguments. */
+        parse->options.args = &state->argv[state->next - 1];
+        parse->options.n_args = (size_t)(state->argc - (state->next - 1));
+        state->next = state->argc;
+        return 0;
+    }
+    if (key & ARGP_KEY_SPECIAL)
+        return ARGP_ERR_UNKNOWN;
+    if (key == KEY_HELP) {
+        argp_state_help(state, parse->help_to, ARGP_HELP_SHORT_USAGE | ARGP_HELP_LONG | ARGP_HELP_DOC);
+        parse->helped = true;
+        return ECANCELED;
+    }
+    if (take_option(parse, key, text) < 0) {
+        prefix_error(&parse->err, option_name(parse, key));
+        return EINVAL;
+    }
+    return 0;
+}
+
+/* Children are asked only about their own options. */
+static error_t on_child_key(int key, char *text, struct argp_state *state)
+{
+    return key & ARGP_KEY_SPECIAL ? ARGP_ERR_UNKNOWN : on_key(key, text, state);
+}
+
+static const struct argp argp_db = {.options = options_db, .parser = on_child_key};
+static const struct argp argp_format = {.options = options_format, .parser = on_child_key};
+static const struct argp argp_quiet = {.options = options_quiet, .parser = on_child_key};
+static const struct argp argp_always = {.options = options_always, .parser = on_child_key};
+
+static void choose_children(struct parse *parse)
+{
+    unsigned common = parse->usage->common;
+    size_t n = 0;
+
+    if (common & IOL_COMMON_DB)
+        parse->children[n++] = (struct argp_child){&argp_db, 0, NULL, 1};
+    if (common & IOL_COMMON_FORMAT)
+        parse->children[n++] = (struct argp_child){&argp_format, 0, NULL, 1};
+    if (common & IOL_COMMON_QUIET)
+        parse->children[n++] = (struct argp_child){&argp_quiet, 0, NULL, 1};
+    parse->children[n++] = (struct argp_child){&argp_always, 0, NULL, 1};
+    parse->children[n] = (struct argp_child){0};
+}
+
+static const char *nth_option(const void *from, unsigned index)
+{
+    const struct parse *parse = from;
+    const struct argp_option *tables[6] = {parse->usage->options};
+    size_t n = 1;
+
+    for (const struct argp_child *child = parse->children; child->argp; child++)
+        tables[n++] = child->argp->options;
+    for (size_t i = 0; i < n; i++) {
+        for (const struct argp_option *option = tables[i]; option && (option->name || option->key || option->doc);
+             option++) {
+            if (option->name && index-- == 0)
+                return option->name;
+        }
+    }
+    return NULL;
+}
+
+/*
+ * Makes one line of what getopt said, "NAME: unrecognized option '--fromat'\n...": without the name, and with the
+ * option that was meant, when one is near.
+ */
+static void explain_getopt(struct parse *parse, const char *name, char *said)
+{
+    const char *text = said, *suggestion = NULL, *open, *close;
+    char word[64];
+
+    said[strcspn(said, "\n")] = '\0';
+    if (strncmp(text, name, strlen(name)) == 0 && strncmp(text + strlen(name), ": ", 2) == 0)
+        text += strlen(name) + 2;
+    open = strstr(text, "'--");
+    close = strrchr(text, '\'');
+    if (open && close > open + 3 && strstr(text, "unrecognized")) {
+        snprintf(word, sizeof(word), "%.*s", (int)(close - open - 3), open + 3);
+        word[strcspn(word, "=")] = '\0';
+        suggestion = iol_command_suggest(word, nth_option, parse);
+    }
+    if (suggestion)
+        iol_error_set(&parse->err, -EINVAL, "%s: did you mean '--%s'?", text, suggestion);
+    else
+        iol_error_set(&parse->err, -EINVAL, "%s", *text ? text : "bad usage");
+}
+
+/* Runs argp with what getopt and argp would print on stderr caught in *ret_said. */
+static error_t run_argp(struct parse *parse, const struct argp *argp, int argc, char **argv, char **ret_said)
+{
+    unsigned flags = ARGP_NO_EXIT | ARGP_NO_HELP;
+    FILE *terminal = stderr;
+    size_t size = 0;
+    FILE *caught = open_memstream(ret_said, &size);
+    error_t r;
+
+    if (!caught)
+        return ENOMEM;
+    if (parse->usage->common & IOL_COMMON_COMMAND)
+        flags |= ARGP_IN_ORDER;
+    /* glibc's stderr is a variable; getopt has no other way to be told where to complain. */
+    stderr = caught;
+    r = argp_parse(argp, argc, argv, flags, NULL, parse);
+    stderr = terminal;
+    if (fclose(caught) != 0)
+        return ENOMEM;
+    return r;
+}
+
+static int check_args(struct parse *parse)
+{
+    const struct iol_usage *usage = parse->usage;
+
+    if (parse->options.n_args < usage->min_args)
+        return iol_error_set(&parse->err, -EINVAL, "%s is missing", usage->missing);
+    if (parse->options.n_args > usage->max_args)
+        return iol_error_set(&parse->err, -EINVAL, "unexpected argument '%s'", parse->options.args[usage->max_args]);
+    return 0;
+}
+
+static int choose_db(struct parse *parse)
+{
+    const char *from_environment = getenv("IOLEDGER_DB");
+
+    if (parse->options.db || !(parse->usage->common & IOL_COMMON_DB))
+        return 0;
+    if (from_environment && *from_environment) {
+        parse->options.db = from_environment;
+        if (check_db(from_environment, &parse->err) < 0) {
+            iol_error_set(&parse->err, -EINVAL, "IOLEDGER_DB: '%s' is not the URL of a database", from_environment);
+            return -EINVAL;
+        }
+        return 0;
+    }
+    parse->options.db = getenv("INVOCATION_ID") && access(SERVICE_DIR, F_OK) == 0 ? SERVICE_DB : DEFAULT_DB;
+    return 0;
+}
+
+int iol_options_fail(const char *command, const struct iol_error *err)
+{
+    iol_log_error("%s", err->text);
+    if (err->hint[0])
+        iol_log_error("%s", err->hint);
+    else
+        iol_log_error("try 'ioledger %s --help'", command);
+    return IOL_EXIT_USAGE;
+}
+
+bool iol_options_parse(const struct iol_usage *usage, int argc, char **argv, void *input,
+                       struct iol_options *ret_options, int *ret_status)
+{
+    struct parse parse = {.usage = usage, .input = input, .help_to = stdout};
+    const char *command = argv[0];
+    _cleanup_free_ char *name = NULL, *doc = NULL, *said = NULL;
+    error_t r;
+
+    choose_children(&parse);
+    if (asprintf(&name, "ioledger %s", command) < 0 ||
+        asprintf(&doc, "%s\v%s", usage->summary, usage->details ? usage->details : "") < 0) {
+        iol_log_error("no memory");
+        *ret_status = IOL_EXIT_FAILURE;
+        return false;
+    }
+    argv[0] = name;
+    r = run_argp(&parse,
+                 &(struct argp){.options = usage->options,
+                                .parser = on_key,
+                                .args_doc = usage->arguments,
+                                .doc = doc,
+                                .children = parse.children},
+                 argc, argv, &said);
+    argv[0] = (char *)(uintptr_t)command;
+    if (parse.helped) {
+        *ret_status = IOL_EXIT_OK;
+        return false;
+    }
+    if (r != 0 && !parse.err.text[0])
+        explain_getopt(&parse, name, said);
+    if (r != 0 || check_args(&parse) < 0 || choose_db(&parse) < 0) {
+        *ret_status = iol_options_fail(command, &parse.err);
+        return false;
+    }
+    if (parse.options.verbose)
+        iol_log_set_level(IOL_LOG_DEBUG);
+    else if (parse.options.quiet)
+        iol_log_set_level(IOL_LOG_WARNING);
+    *ret_options = parse.options;
+    return true;
+}

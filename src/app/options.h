@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// SPDX-FileCopyrightText: The ioledger authors
+#pragma once
+
+/*
+ * The command line of every command, on top of argp. A command describes itself in a const struct iol_usage and
+ * calls iol_options_parse() first of all; bad usage is told there, with one line that names the input and one hint.
+ */
+#include <argp.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "app/output.h"
+
+struct iol_error;
+
+/* Options that commands share; --help and --verbose are everywhere. */
+enum iol_common_option {
+    IOL_COMMON_DB = 1 << 0,     /* --db URL */
+    IOL_COMMON_FORMAT = 1 << 1, /* --format table|json|csv */
+    IOL_COMMON_QUIET = 1 << 2,  /* --quiet: nothing on stderr but warnings and errors */
+    IOL_COMMON_COMMAND = 1 << 3, /* the first argument that is no option ends the options: [--] CMD ARG... */
+};
+
+struct iol_options {
+    const char *db;         /* --db, else $IOLEDGER_DB, else the default; its scheme is a known one */
+    enum iol_format format; /* IOL_FORMAT_TABLE by default */
+    bool verbose, quiet;
+    char **args; /* what is not an option, as typed; belongs to argv */
+    size_t n_args;
+};
+
+struct iol_usage {
+    const char *arguments; /* "PATH", "[PID]", ... or NULL */
+    const char *summary;   /* first lines of --help */
+    const char *details;   /* after the options: examples, exit status; may be NULL */
+    unsigned common;       /* enum iol_common_option */
+    size_t min_args, max_args;
+    const char *missing;                /* what is needed when there are fewer: "a PATH" */
+    const struct argp_option *options; /* of the command itself, as argp wants them; may be NULL */
+
+    /*
+     * Takes one of the command's own options: 0, or -errno with *err, which iol_options_parse() prefixes with the
+     * option's name. `text` is its argument, NULL when it has none. A hint in *err replaces the usual one.
+     */
+    int (*option)(int key, const char *text, void *input, struct iol_error *err);
+};
+
+/*
+ * True: go on with *ret_options. False: the command ends now with *ret_status (--help was printed, or the bad usage
+ * was told). Sets the log level according to --verbose and --quiet.
+ */
+bool iol_options_parse(const struct iol_usage *usage, int argc, char **argv, void *input,
+                       struct iol_options *ret_options, int *ret_status);
+
+/* For usage errors that only show after parsing. Prints the error and a hint; returns IOL_EXIT_USAGE. */
+int iol_options_fail(const char *command, const struct iol_error *err);
+
+/* "1s", "0.1s", "500ms", "250us", "2m", "1h", "7d"; a plain number is seconds. Never negative. -EINVAL with *err. */
+int iol_option_duration(const char *text, int64_t *ret_ns, struct iol_error *err);
+
+/* "65536", "64k", "1M", "2G" (powers of 1024). Never negative. -EINVAL with *err. */
+int iol_option_count(const char *text, int64_t *ret_count, struct iol_error *err);
+
+/* A process id: 1 or more. -EINVAL with *err. */
+int iol_option_pid(const char *text, int64_t *ret_pid, struct iol_error *err);
