@@ -236,6 +236,8 @@ static bool is_misnamed(const char *argv, const char *exe)
     const char *name = memrchr(argv, '/', length);
 
     name = name ? name + 1 : argv;
+    if (name == argv && *name == '-') /* a login shell */
+        name++;
     length -= (size_t)(name - argv);
     return strlen(last_part(exe)) != length || strncmp(last_part(exe), name, length) != 0;
 }

@@ -148,6 +148,18 @@ static int load_lineage(const struct question *question, struct iol_lineage **re
     return iol_lineage_load(question->db, seeds, question->n_params, question->params, ret_lineage, err);
 }
 
+/* Of one path nobody needs to be told the path, of a tree everybody does. */
+static int new_output(enum iol_format format, bool tree, struct iol_output_column shown[WHO_COLUMNS],
+                      struct iol_output **ret_output, struct iol_error *err)
+{
+    memcpy(shown, columns, sizeof(columns));
+    if (tree)
+        shown[WHO_PATH].hide = IOL_HIDE_NEVER;
+    if (iol_output_new(stdout, format, shown, WHO_COLUMNS, ret_output) < 0)
+        return iol_question_no_memory(err);
+    return 0;
+}
+
 /* 0, or -errno with *err; *err stays empty when it was the output that failed. */
 static int print_rows(struct iol_query *query, struct iol_lineage *lineage, enum iol_format format,
                       struct iol_output *output, struct iol_error *err)
@@ -225,6 +237,7 @@ int iol_cmd_who(int argc, char **argv)
 {
     struct who who = {0};
     struct iol_options options;
+    struct iol_output_column shown[WHO_COLUMNS];
     struct iol_error err = {0};
     _cleanup_(done_question) struct question question = {0};
     _cleanup_(iol_question_done_query) struct iol_query *query = NULL;
@@ -239,12 +252,9 @@ int iol_cmd_who(int argc, char **argv)
         return iol_options_fail("who", &err);
     }
     if (ask(&question, &options, &err) < 0 || load_lineage(&question, &lineage, &err) < 0 ||
-        start_query(&question, who.limit, &query, &err) < 0)
+        start_query(&question, who.limit, &query, &err) < 0 ||
+        new_output(options.format, question.paths.tree, shown, &output, &err) < 0)
         return iol_command_fail(&err);
-    if (iol_output_new(stdout, options.format, columns, WHO_COLUMNS, &output) < 0) {
-        iol_question_no_memory(&err);
-        return iol_command_fail(&err);
-    }
     if (print_rows(query, lineage, options.format, output, &err) < 0)
         return err.text[0] ? iol_command_fail(&err) : IOL_EXIT_FAILURE;
     if (iol_output_rows(output) == 0 && options.format == IOL_FORMAT_TABLE)

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -90,8 +91,9 @@ static const struct image *find_image(const struct iol_lineage *lineage, int64_t
     return image;
 }
 
-/* The images from the youngest up, one for each pid; returns how many. */
-static size_t climb(const struct iol_lineage *lineage, int64_t id, const struct image *chain[GENERATIONS_MAX])
+/* The images from the youngest up, one for each pid; returns how many. *ret_cut: there are older ones. */
+static size_t climb(const struct iol_lineage *lineage, int64_t id, const struct image *chain[GENERATIONS_MAX],
+                    bool *ret_cut)
 {
     size_t n = 0;
 
@@ -104,13 +106,15 @@ static size_t climb(const struct iol_lineage *lineage, int64_t id, const struct 
             chain[n++] = image;
         id = image->parent_id;
     }
+    *ret_cut = id != 0 && n > 0 && find_image(lineage, id);
     return n;
 }
 
 const char *iol_lineage_text(struct iol_lineage *lineage, int64_t process_id, const char *arrow)
 {
     const struct image *chain[GENERATIONS_MAX];
-    size_t n = climb(lineage, process_id, chain), size = 0;
+    bool cut = false;
+    size_t n = climb(lineage, process_id, chain, &cut), size = 0;
     FILE *out;
 
     if (n == 0)
@@ -119,6 +123,8 @@ const char *iol_lineage_text(struct iol_lineage *lineage, int64_t process_id, co
     out = open_memstream(&lineage->text, &size);
     if (!out)
         return NULL;
+    if (cut)
+        fprintf(out, "...%s", arrow);
     while (n-- > 0)
         fprintf(out, "%s(%" PRId64 ")%s", chain[n]->comm, chain[n]->pid, n > 0 ? arrow : "");
     return fclose(out) == 0 ? lineage->text : NULL;

@@ -178,10 +178,10 @@ static void choose_children(struct parse *parse)
     if (common & IOL_COMMON_DB)
         parse->children[n++] = (struct argp_child){&argp_db, 0, NULL, 1};
     if (common & IOL_COMMON_FORMAT)
-        parse->children[n++] = (struct argp_child){&argp_format, 0, NULL, 1};
+        parse->children[n++] = (struct argp_child){&argp_format, 0, NULL, 2};
     if (common & IOL_COMMON_QUIET)
-        parse->children[n++] = (struct argp_child){&argp_quiet, 0, NULL, 1};
-    parse->children[n++] = (struct argp_child){&argp_always, 0, NULL, 1};
+        parse->children[n++] = (struct argp_child){&argp_quiet, 0, NULL, 3};
+    parse->children[n++] = (struct argp_child){&argp_always, 0, NULL, 4};
     parse->children[n] = (struct argp_child){0};
 }
 

@@ -1,0 +1,240 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// SPDX-FileCopyrightText: The ioledger authors
+
+/*
+ * Writes a ledger with known contents through the sink of the URL: fixture URL full|empty|unbalanced|lossy|many.
+ * What is in it stands here, and tests/cli/test_commands.py says what the commands must make of it.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/arena.h"
+#include "base/error.h"
+#include "base/text.h"
+#include "core/batch.h"
+#include "store/sink.h"
+
+#define HOST_A INT64_C(-7000000000000000001) /* ids are hashes: any 64 bits */
+#define HOST_B INT64_C(9007199254740993)     /* 2^53 + 1: no double holds it */
+#define SECOND INT64_C(1000000000)
+#define T0 (INT64_C(1763886000) * SECOND) /* 2025-11-23 08:20:00 UTC */
+#define BOOT "0d9f0fd7-8a4e-4d5f-b5a9-3a3bb1a7c001"
+#define MANY 5000
+
+static struct iol_batch *batch;
+
+static void *add(enum iol_table_id table)
+{
+    void *row = iol_batch_add(batch, table);
+
+    if (!row)
+        abort();
+    return row;
+}
+
+static const char *stored(const char *bytes, bool *ret_escaped)
+{
+    return iol_text_store(batch->arena, bytes, strlen(bytes), ret_escaped);
+}
+
+static void add_host(int64_t id, const char *name)
+{
+    *(struct iol_host *)add(IOL_TABLE_HOST) = (struct iol_host){
+        .id = id, .name = name, .machine_id = name, .boot_id = BOOT, .kernel = "6.1.0", .seen = T0};
+    *(struct iol_login *)add(IOL_TABLE_LOGIN) = (struct iol_login){.host_id = id, .uid = 0, .name = "root"};
+}
+
+static struct iol_process *add_process(int64_t id, int64_t pid, int64_t parent_id, enum iol_origin origin,
+                                       const char *comm, const char *exe, const char *argv)
+{
+    struct iol_process *p = add(IOL_TABLE_PROCESS);
+    bool escaped = false;
+
+    *p = (struct iol_process){.id = id, .host_id = HOST_A, .pid = pid, .start_time = T0 + pid * SECOND,
+                              .exec_time = origin == IOL_ORIGIN_FORK ? IOL_NULL : T0 + pid * SECOND + id * 1000000,
+                              .parent_id = parent_id ? parent_id : IOL_NULL, .ppid = 1, .origin = origin,
+                              .comm = stored(comm, &escaped), .exe = stored(exe, NULL), .argv = stored(argv, NULL),
+                              .cwd = "/src", .login_uid = IOL_NULL, .session_id = IOL_NULL, .cgroup = "/"};
+    p->flags = escaped ? "escaped" : NULL;
+    return p;
+}
+
+static void add_exit(int64_t process_id, int64_t exit_code, int64_t signal)
+{
+    *(struct iol_process_exit *)add(IOL_TABLE_PROCESS_EXIT) = (struct iol_process_exit){
+        .process_id = process_id, .ts = T0 + 3000 * SECOND, .exit_code = exit_code, .signal = signal};
+}
+
+static void add_file(int64_t id, int64_t inode, enum iol_kind kind, const char *path, const char *flags)
+{
+    bool escaped;
+    const char *text = stored(path, &escaped);
+
+    *(struct iol_file *)add(IOL_TABLE_FILE) =
+        (struct iol_file){.id = id, .host_id = HOST_A, .dev = inode ? 2049 : 0, .inode = inode, .kind = kind,
+                          .path = text, .flags = escaped ? "escaped" : flags};
+}
+
+/* An account of one interval (they end a second apart), and what it adds to the kernel's total. */
+static void add_io(int interval, int64_t process_id, int64_t file_id, enum iol_route route, int64_t read_ops,
+                   int64_t read_bytes, int64_t write_ops, int64_t write_bytes, int64_t read_errors)
+{
+    int64_t ts = T0 + 2000 * SECOND + interval * SECOND;
+    struct iol_rows *totals = &batch->rows[IOL_TABLE_TOTAL];
+    struct iol_total *total = NULL;
+
+    *(struct iol_io *)add(IOL_TABLE_IO) =
+        (struct iol_io){.ts = ts, .interval_ms = 1000, .host_id = HOST_A, .process_id = process_id, .file_id = file_id,
+                        .route = route, .read_ops = read_ops, .read_bytes = read_bytes, .write_ops = write_ops,
+                        .write_bytes = write_bytes, .read_errors = read_errors, .first_ts = ts - SECOND / 2 + file_id * 1000,
+                        .last_ts = ts - SECOND / 4 + file_id * 1000};
+    for (size_t i = 0; i < totals->count; i++) {
+        struct iol_total *t = &((struct iol_total *)totals->data)[i];
+
+        if (t->ts == ts && t->route == (int64_t)route)
+            total = t;
+    }
+    if (!total) {
+        total = add(IOL_TABLE_TOTAL);
+        *total = (struct iol_total){.ts = ts, .interval_ms = 1000, .host_id = HOST_A, .route = route};
+    }
+    total->read_ops += read_ops;
+    total->read_bytes += read_bytes;
+    total->write_ops += write_ops;
+    total->write_bytes += write_bytes;
+    total->read_errors += read_errors;
+}
+
+static void add_family(void)
+{
+    add_process(1, 1, 0, IOL_ORIGIN_RUNNING, "systemd", "/usr/lib/systemd/systemd", "/sbin/init");
+    add_process(2, 812, 1, IOL_ORIGIN_RUNNING, "bash", "/usr/bin/bash", "-bash")->uid = 1000;
+    add_process(3, 900, 2, IOL_ORIGIN_FORK, "bash", "/usr/bin/bash", "-bash")->uid = 1000;
+    add_process(4, 900, 3, IOL_ORIGIN_EXEC, "make", "/usr/bin/make", "make -j2")->uid = 1000;
+    add_process(5, 911, 4, IOL_ORIGIN_FORK, "make", "/usr/bin/make", "make -j2")->uid = 1000;
+    add_process(6, 911, 5, IOL_ORIGIN_EXEC, "sh", "/usr/bin/dash", "/bin/sh -c exec cc1")->uid = 1000;
+    add_process(7, 911, 6, IOL_ORIGIN_EXEC, "cc1", "/usr/libexec/cc1", "cc1 -quiet a.c")->uid = 1000;
+    add_process(8, 912, 4, IOL_ORIGIN_EXEC, "ld", "/usr/bin/ld", "ld a.o")->uid = 4242; /* has no name */
+    add_process(9, 911, 1, IOL_ORIGIN_RUNNING, "cron", "/usr/sbin/cron", "/usr/sbin/cron")->start_time -= 500 * SECOND;
+    add_process(10, 950, 8, IOL_ORIGIN_EXEC, "e\033]0;x\a\n\"'\\", "/h/pro\ngram", "\033[2Jargv \"a,b\" \xff");
+    add_exit(4, 2, IOL_NULL);
+    add_exit(7, 0, IOL_NULL);
+    add_exit(8, IOL_NULL, 9);
+}
+
+static void add_files(void)
+{
+    add_file(101, 11, IOL_KIND_FILE, "/src/a.c", NULL);
+    add_file(102, 11, IOL_KIND_FILE, "/src/hardlink.c", NULL);
+    add_file(103, 12, IOL_KIND_FILE, "/src/sub/b.c", "deleted");
+    add_file(104, 0, IOL_KIND_PIPE, "(pipes)", NULL);
+    add_file(105, 13, IOL_KIND_FILE, "/srcery", NULL); /* not below /src */
+    add_file(111, 21, IOL_KIND_FILE, "/h/new\nline", NULL);
+    add_file(112, 22, IOL_KIND_FILE, "/h/quote\"'s, and comma", NULL);
+    add_file(113, 23, IOL_KIND_FILE, "/h/back\\slash", NULL);
+    add_file(114, 24, IOL_KIND_FILE, "/h/esc\033[31mred\r", NULL);
+    add_file(115, 25, IOL_KIND_FILE, "/h/bad\xff\\byte", NULL);
+    add_file(116, 26, IOL_KIND_FILE, "/h/bidi\xe2\x80\xaeover", NULL);
+    add_file(117, 27, IOL_KIND_FILE, "/h/;DROP TABLE io;--$1", NULL);
+    add_file(118, 28, IOL_KIND_FILE, "/h/\xc3\xbc\xe6\xbc\xa2\xf0\x9f\x98\x80", NULL);
+    add_file(119, 29, IOL_KIND_FILE, " /h/leading blank", NULL);
+    add_file(120, 30, IOL_KIND_FILE, "/w\\x/bad\xfe", NULL); /* a backslash that is doubled because of what follows */
+}
+
+static void add_accounts(void)
+{
+    add_io(1, 7, 101, IOL_ROUTE_RW, 3, 300, 0, 0, 1);
+    add_io(2, 7, 101, IOL_ROUTE_RW, 1, 100, 2, 20, 0);
+    add_io(2, 8, 101, IOL_ROUTE_SENDFILE, 1, 50, 0, 0, 0);
+    add_io(1, 4, 102, IOL_ROUTE_RW, 5, 5000, 0, 0, 0);
+    add_io(1, 7, 103, IOL_ROUTE_RW, 2, 2048, 0, 0, 0);
+    add_io(1, 2, 104, IOL_ROUTE_RW, 10, 10, 20, 20, 0);
+    add_io(1, 9, 105, IOL_ROUTE_COPY_FILE_RANGE, 1, INT64_C(9007199254740993), 0, 0, 0);
+    for (int64_t file = 111; file <= 120; file++)
+        add_io(2, 10, file, IOL_ROUTE_RW, file - 110, 10 * (file - 110), 0, 0, 0);
+}
+
+static void add_full(void)
+{
+    add_host(HOST_A, "alpha");
+    *(struct iol_login *)add(IOL_TABLE_LOGIN) = (struct iol_login){.host_id = HOST_A, .uid = 1000, .name = "ann"};
+    *(struct iol_recording *)add(IOL_TABLE_RECORDING) =
+        (struct iol_recording){.id = 1, .host_id = HOST_A, .boot_id = BOOT, .started = T0, .ended = T0 + 4000 * SECOND,
+                               .version = "0", .probes = "tracepoint", .scope = ""};
+    add_family();
+    add_files();
+    add_accounts();
+}
+
+static void add_unbalanced(void)
+{
+    add_full();
+    /* One operation that no account has, and two errors that cancel each other out over the whole. */
+    ((struct iol_total *)batch->rows[IOL_TABLE_TOTAL].data)[0].read_ops++;
+    ((struct iol_io *)batch->rows[IOL_TABLE_IO].data)[0].write_errors = 1;
+    ((struct iol_total *)batch->rows[IOL_TABLE_TOTAL].data)[1].write_errors = 1;
+}
+
+static void add_lossy(void)
+{
+    add_full();
+    add_host(HOST_B, "beta");
+    *(struct iol_recording *)add(IOL_TABLE_RECORDING) =
+        (struct iol_recording){.id = 2, .host_id = HOST_B, .boot_id = BOOT, .started = T0, .ended = IOL_NULL,
+                               .version = "0", .probes = "tracepoint", .scope = ""};
+    *(struct iol_loss *)add(IOL_TABLE_LOSS) = (struct iol_loss){
+        .ts_from = T0, .ts_to = T0 + SECOND, .host_id = HOST_A, .reason = "no account slot", .lost = 40};
+    *(struct iol_loss *)add(IOL_TABLE_LOSS) = (struct iol_loss){
+        .ts_from = T0 + SECOND, .ts_to = T0 + 2 * SECOND, .host_id = HOST_A, .reason = "no account slot", .lost = 2};
+}
+
+/* MANY processes, each the child of the one before, each with a file of its own. */
+static void add_many(void)
+{
+    add_host(HOST_A, "alpha");
+    for (int64_t i = 1; i <= MANY; i++) {
+        char path[64], comm[16];
+
+        snprintf(comm, sizeof(comm), "p%d", (int)i);
+        snprintf(path, sizeof(path), "/many/file%d", (int)i);
+        add_process(i, i, i - 1, IOL_ORIGIN_EXEC, comm, "/bin/p", comm);
+        add_file(100000 + i, i, IOL_KIND_FILE, path, NULL);
+        add_io(1, i, 100000 + i, IOL_ROUTE_RW, 1, i, 0, 0, 0);
+    }
+}
+
+int main(int argc, char **argv)
+{
+    static const struct {
+        const char *name;
+        void (*add)(void);
+    } contents[] = {{"full", add_full}, {"empty", NULL}, {"unbalanced", add_unbalanced}, {"lossy", add_lossy},
+                    {"many", add_many}};
+    struct iol_error err = {0};
+    struct iol_sink *sink;
+    bool known = false;
+
+    batch = iol_batch_new();
+    for (size_t i = 0; argc == 3 && batch && i < sizeof(contents) / sizeof(contents[0]); i++) {
+        if (strcmp(argv[2], contents[i].name) == 0) {
+            known = true;
+            if (contents[i].add)
+                contents[i].add();
+        }
+    }
+    if (!known) {
+        fputs("usage: fixture URL full|empty|unbalanced|lossy|many\n", stderr);
+        return 2;
+    }
+    *(struct iol_batch_row *)add(IOL_TABLE_BATCH) =
+        (struct iol_batch_row){.host_id = HOST_A, .boot_id = BOOT, .seq = 1, .ts = T0};
+    if (iol_sink_open(argv[1], &(struct iol_sink_options){0}, &sink, &err) < 0 ||
+        iol_sink_write(sink, batch, &err) < 0) {
+        fprintf(stderr, "fixture: %s\n", err.text);
+        return 1;
+    }
+    iol_sink_close(sink);
+    iol_batch_free(batch);
+    return 0;
+}
