@@ -164,13 +164,18 @@ def format_tool():
 
 
 def is_formatted(tree):
-    for path in tree.c_files():
-        source = os.path.join(tree.root, path)
-        run = subprocess.run([format_tool(), "--dry-run", "--Werror", "--style=file", source], capture_output=True,
-                             text=True, check=False)
-        if run.returncode:
-            line = re.search(r":(\d+):\d+:", run.stderr)
-            yield "%s:%s: not as clang-format writes it (make format)" % (path, line.group(1) if line else "?")
+    files = tree.c_files()
+    if not files:
+        return
+    run = subprocess.run([format_tool(), "--dry-run", "--Werror", "--style=file", *files], cwd=tree.root,
+                         capture_output=True, text=True, check=False)
+    first = {}
+    for path, line in re.findall(r"^(\S[^:\n]*):(\d+):\d+: ", run.stderr, re.MULTILINE):
+        first.setdefault(path, line)
+    if run.returncode and not first:
+        yield run.stderr.strip()
+    for path, line in first.items():
+        yield "%s:%s: not as clang-format writes it (make format)" % (path, line)
 
 
 def parses(tree):
