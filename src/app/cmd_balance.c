@@ -58,8 +58,8 @@ static const struct iol_output_column sheet_columns[SHEET_COLUMNS] = {
     {"read_bytes", "BYTES READ", IOL_CELL_NUMBER},
     {"write_ops", "WRITES", IOL_CELL_NUMBER},
     {"write_bytes", "BYTES WRITTEN", IOL_CELL_NUMBER},
-    {"read_errors", "READ-ERR", IOL_CELL_NUMBER, .drop = 1},
-    {"write_errors", "WRITE-ERR", IOL_CELL_NUMBER, .drop = 1},
+    {"read_errors", "READ-ERR", IOL_CELL_NUMBER, .hide = IOL_HIDE_EMPTY, .drop = 1},
+    {"write_errors", "WRITE-ERR", IOL_CELL_NUMBER, .hide = IOL_HIDE_EMPTY, .drop = 1},
 };
 
 static const struct iol_usage usage = {

@@ -45,7 +45,7 @@ enum {
 };
 
 static const struct iol_output_column columns[FILES_COLUMNS] = {
-    [FILES_PATH] = {"path", "PATH", IOL_CELL_TEXT, IOL_SHORTEN_MIDDLE},
+    [FILES_PATH] = {"path", "PATH", IOL_CELL_TEXT, IOL_SHORTEN_MIDDLE, .least = 32},
     [FILES_KIND] = {"kind", "KIND", IOL_CELL_TEXT, .drop = 3},
     [FILES_READ_OPS] = {"read_ops", "READS", IOL_CELL_COUNT},
     [FILES_READ_BYTES] = {"read_bytes", "READ", IOL_CELL_BYTES},
@@ -56,7 +56,7 @@ static const struct iol_output_column columns[FILES_COLUMNS] = {
     [FILES_FIRST] = {"first", "FIRST", IOL_CELL_TIME, .drop = 9},
     [FILES_LAST] = {"last", "LAST", IOL_CELL_TIME, .drop = 8},
     [FILES_FLAGS] = {"flags", "FLAGS", IOL_CELL_TEXT, .hide = IOL_HIDE_EMPTY, .drop = 4},
-    [FILES_PROCESSES] = {"processes", "PROCESSES", IOL_CELL_COUNT, .drop = 2},
+    [FILES_PROCESSES] = {"processes", "PROCS", IOL_CELL_COUNT, .drop = 2},
     [FILES_HOST] = {"host", "HOST", IOL_CELL_TEXT, IOL_SHORTEN_END, .hide = IOL_HIDE_SAME},
 };
 

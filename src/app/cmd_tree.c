@@ -70,7 +70,7 @@ static const struct iol_output_column drawn_columns[DRAWN_COLUMNS] = {
     [DRAWN_PID] = {"pid", "PID", IOL_CELL_NUMBER},
     [DRAWN_USER] = {"user", "USER", IOL_CELL_TEXT, IOL_SHORTEN_END, .drop = 1},
     [DRAWN_EXIT] = {"exit", "EXIT", IOL_CELL_TEXT},
-    [DRAWN_COMMAND] = {"command", "COMMAND", IOL_CELL_TEXT, IOL_SHORTEN_END},
+    [DRAWN_COMMAND] = {"command", "COMMAND", IOL_CELL_TEXT, IOL_SHORTEN_END, .least = 40},
 };
 
 static const struct iol_usage usage = {
@@ -213,7 +213,7 @@ static void draw_branches(FILE *out, const struct iol_walk *walk, bool utf8)
         fprintf(out, "%s%zu ", utf8 ? "\u2026" : "~", bars - LEVELS_DRAWN);
     }
     for (size_t i = from; i <= bars; i++)
-        fputs(!walk->levels[i] ? "   " : utf8 ? "\u2502  " : "|  ", out);
+        fputs(!walk->levels[i] ? "  " : utf8 ? "\u2502 " : "| ", out);
     if (arrow)
         fputs(utf8 ? "\u2192 " : "> ", out);
     else if (walk->depth > 0 && walk->levels[walk->depth])

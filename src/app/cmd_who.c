@@ -48,16 +48,16 @@ static const struct iol_output_column columns[WHO_COLUMNS] = {
     [WHO_PID] = {"pid", "PID", IOL_CELL_NUMBER},
     [WHO_COMM] = {"comm", "COMM", IOL_CELL_TEXT, IOL_SHORTEN_END, .drop = 4},
     [WHO_EXE] = {"exe", "EXE", IOL_CELL_TEXT, IOL_SHORTEN_MIDDLE, .drop = 9},
-    [WHO_USER] = {"user", "USER", IOL_CELL_TEXT, IOL_SHORTEN_END},
+    [WHO_USER] = {"user", "USER", IOL_CELL_TEXT, IOL_SHORTEN_END, .drop = 3},
     [WHO_READ_OPS] = {"read_ops", "READS", IOL_CELL_COUNT, .drop = 7},
     [WHO_READ_BYTES] = {"read_bytes", "READ", IOL_CELL_BYTES},
     [WHO_WRITE_OPS] = {"write_ops", "WRITES", IOL_CELL_COUNT, .drop = 6},
     [WHO_WRITE_BYTES] = {"write_bytes", "WRITTEN", IOL_CELL_BYTES},
     [WHO_READ_ERRORS] = {"read_errors", "READ-ERR", IOL_CELL_COUNT, .hide = IOL_HIDE_EMPTY, .drop = 5},
     [WHO_WRITE_ERRORS] = {"write_errors", "WRITE-ERR", IOL_CELL_COUNT, .hide = IOL_HIDE_EMPTY, .drop = 5},
-    [WHO_PATH] = {"path", "PATH", IOL_CELL_TEXT, IOL_SHORTEN_MIDDLE, .hide = IOL_HIDE_SAME},
+    [WHO_PATH] = {"path", "PATH", IOL_CELL_TEXT, IOL_SHORTEN_MIDDLE, .hide = IOL_HIDE_SAME, .least = 18},
     [WHO_HOST] = {"host", "HOST", IOL_CELL_TEXT, IOL_SHORTEN_END, .hide = IOL_HIDE_SAME},
-    [WHO_ANCESTRY] = {"ancestry", "ANCESTRY", IOL_CELL_TEXT, IOL_SHORTEN_START, .drop = 1},
+    [WHO_ANCESTRY] = {"ancestry", "ANCESTRY", IOL_CELL_TEXT, IOL_SHORTEN_START, .drop = 1, .least = 16},
 };
 
 static int take_option(int key, const char *text, void *input, struct iol_error *err)

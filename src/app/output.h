@@ -37,7 +37,8 @@ struct iol_output_column {
     enum iol_cell cell;
     enum iol_shorten shorten;
     enum iol_hide hide;
-    int drop; /* on a terminal that is too narrow the column with the highest goes first; 0: never */
+    int drop;     /* on a terminal that is too narrow the column with the highest goes first; 0: never */
+    size_t least; /* a text is not shortened below this; 0: a default */
 };
 
 struct iol_output;

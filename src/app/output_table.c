@@ -14,7 +14,7 @@
 /* So many rows are held back to find the columns' widths; later ones have to live with them. */
 #define ROWS_HELD 1000
 #define GAP 2             /* blanks between columns */
-#define LEAST_TEXT 12     /* a text is not shortened below this, unless its column is that narrow anyway */
+#define LEAST_TEXT 12 /* unless the column says otherwise, or is narrower anyway */
 #define DEFAULT_COLUMNS 80
 
 struct column_state {
@@ -232,12 +232,13 @@ static void put_line(struct iol_output *output, const struct table_cell *cells)
 static size_t least_width(const struct iol_output *output, size_t i)
 {
     const struct column_state *state = &output->table->columns[i];
-    size_t least = output->columns[i].heading ? iol_text_width(output->columns[i].heading) : 0;
+    size_t least = output->columns[i].least ? output->columns[i].least : LEAST_TEXT;
+    size_t heading = output->columns[i].heading ? iol_text_width(output->columns[i].heading) : 0;
 
     if (output->columns[i].shorten == IOL_SHORTEN_NOT)
         return state->width;
-    if (least < LEAST_TEXT)
-        least = LEAST_TEXT;
+    if (least < heading)
+        least = heading;
     return least < state->width ? least : state->width;
 }
 
@@ -396,7 +397,7 @@ static void tell_dropped(const struct iol_output *output)
         used += (size_t)snprintf(names + used, sizeof(names) - used, "%s%s", used ? ", " : "", column->key);
     }
     if (used > 0)
-        iol_log_info("no room on this terminal for the columns %s; --format csv or json has them", names);
+        iol_log_info("no room for %s; a wider terminal or --format csv has all columns", names);
 }
 
 static int table_finish(struct iol_output *output)
