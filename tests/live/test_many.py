@@ -1,0 +1,73 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-2-Clause
+# SPDX-FileCopyrightText: The ioledger authors
+"""No operation missing or doubled: 4 processes x 4 threads, 1-byte reads and writes over 1,000 files.
+
+The workload counts its own calls, file by file. With the default number of accounts each (process, file) must
+be in the books with exactly these counts, however long the interval; with 64 accounts each process's sum must be,
+what was itemised and its `(other files)` together, and the loss of detail must be told.
+$IOLEDGER_MANY_SECONDS shortens the workload (10).
+"""
+import os
+
+import livelib as live
+
+SECONDS = float(os.environ.get("IOLEDGER_MANY_SECONDS", "10"))
+
+
+def record(tap, url, scratch, name, *options):
+    """Records the workload from its start to its end; returns what it counted."""
+    many = live.ManyControl(scratch, seconds=SECONDS)
+    recorder = live.Recorder(url, *options, command=many.command)
+    live.wait_for(lambda: many.get("ready") == many.processes or recorder.process.poll() is not None,
+                  "the workload to have its files open")
+    many.set("go")
+    tap.equal(recorder.wait(), 0, "%s: the recorder passes on the workload's exit status" % name)
+    tap.say("%s: %d operations; the recorder's last words: %s" % (name, many.operations(), recorder.lines[-1:]))
+    live.check_balance(tap, url, name)
+    return many
+
+
+def check_each(tap, url, many, name):
+    """Every (process, file), to the operation."""
+    wrong = many.differences(url)
+    tap.ok(not wrong, "%s: each of %d (process, file) is exact" % (name, len(many.counts())),
+           "%d differ, the first:" % len(wrong), *wrong[:20])
+    tap.equal(live.rows(url, "select reason, lost from loss"), [], "%s: nothing was lost" % name)
+
+
+def check_sums(tap, url, many, name):
+    """Every process's sum; and what could not be itemised is told."""
+    expected = many.counts()
+    booked = live.accounts(url, route="rw")
+    for pid in many.pids():
+        mine = [row for row in booked if row["pid"] == pid and row["origin"] == "fork"]
+        want = tuple(sum(counts[i] for (p, _), counts in expected.items() if p == pid) for i in range(6))
+        tap.equal(live.sums(mine), want, "%s: the sum of a process is exact" % name)
+        tap.ok(any(row["path"] == "(other files)" and row["kind"] == "other" for row in mine),
+               "%s: the process has an account (other files)" % name, *[live.describe(row) for row in mine[:5]])
+        # What was itemised must not say more than what was done.
+        too_much = [live.describe(row) for row in mine if (pid, row["path"]) in expected
+                    and any(b > e for b, e in zip(live.sums([row]), expected[pid, row["path"]]))]
+        tap.equal(too_much, [], "%s: no itemised account exceeds what was done" % name)
+    losses = live.rows(url, "select reason, sum(lost) as lost from loss group by reason")
+    tap.ok(losses, "%s: the loss of detail is told in the table loss: %s" % (name, losses))
+
+
+def default_accounts(tap, scratch):
+    for kind, interval in (("sqlite", "0.1s"), ("sqlite", "5s"), ("postgresql", "0.1s")):
+        name = "%s, interval %s" % (kind, interval)
+        url = live.new_url(kind, scratch)
+        many = record(tap, url, scratch, name, "--interval", interval)
+        check_each(tap, url, many, name)
+
+
+def few_accounts(tap, scratch):
+    for kind, interval in (("sqlite", "0.1s"), ("sqlite", "5s"), ("postgresql", "5s")):
+        name = "%s, interval %s, 64 accounts" % (kind, interval)
+        url = live.new_url(kind, scratch)
+        many = record(tap, url, scratch, name, "--interval", interval, "--max-accounts", "64")
+        check_sums(tap, url, many, name)
+
+
+live.main(default_accounts, few_accounts)

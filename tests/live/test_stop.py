@@ -1,0 +1,201 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-2-Clause
+# SPDX-FileCopyrightText: The ioledger authors
+"""However a recording ends, and whatever becomes of the database meanwhile, the books are exact up to the last operation counted.
+
+$IOLEDGER_OUTAGE_SECONDS is how long PostgreSQL is away (5).
+"""
+import os
+import signal
+import subprocess
+import time
+
+import livelib as live
+
+OUTAGE = float(os.environ.get("IOLEDGER_OUTAGE_SECONDS", "5"))
+FILES = 200
+
+
+def heavy_work(scratch):
+    return live.ManyControl(scratch, files=FILES, processes=4, threads=2)
+
+
+def wait_for_operations(many, more):
+    start = many.operations()
+    live.wait_for(lambda: many.operations() >= start + more, "%d more operations" % more)
+
+
+def check_exact(tap, url, many, name, **between):
+    wrong = many.differences(url, **between)
+    tap.ok(not wrong, "%s: each of %d (process, file) is in the books" % (name, len(many.counts())), "%d differ" % len(wrong), *wrong[:10])
+
+
+def check_end(tap, recorder, name, lines_before):
+    """It ended well, with a summary."""
+    tap.equal(recorder.process.returncode, 0, "%s: the recorder ends with exit status 0" % name)
+    summary = recorder.lines[lines_before:]
+    said = " ".join(summary).lower()
+    missing = [word for word in ("process", "file", "row") if word not in said]
+    tap.ok(summary and not missing, "%s: a summary ends the recording" % name, "missing: %s in" % missing, *summary)
+
+
+def signal_after_work(tap, scratch):
+    """SIGTERM and SIGINT when a heavy workload has just come to a stand: all that it did is there."""
+    for signum in (signal.SIGTERM, signal.SIGINT):
+        for kind in ("sqlite", "postgresql"):
+            name = "%s, %s after heavy work" % (kind, signum.name)
+            url = live.new_url(kind, scratch)
+            many = heavy_work(scratch)
+            # An interval so long that only the end itself can have stored what happened.
+            recorder = live.Recorder(url, "--interval", "60s")
+            many.start()
+            many.set("go")
+            wait_for_operations(many, 300000)
+            many.pause()
+            lines = len(recorder.lines)
+            recorder.stop(signum)
+            check_end(tap, recorder, name, lines)
+            check_exact(tap, url, many, name)
+            live.check_balance(tap, url, name)
+            many.stop()
+
+
+def signal_during_work(tap, scratch):
+    """The same while the workload goes on: between what it had done before the signal and what it had done after the end."""
+    for signum in (signal.SIGTERM, signal.SIGINT):
+        for kind in ("sqlite", "postgresql"):
+            name = "%s, %s in the middle of heavy work" % (kind, signum.name)
+            url = live.new_url(kind, scratch)
+            many = heavy_work(scratch)
+            recorder = live.Recorder(url, "--interval", "0.2s")
+            many.start()
+            many.set("go")
+            wait_for_operations(many, 300000)
+            before = many.counts()
+            lines = len(recorder.lines)
+            recorder.stop(signum)
+            after = many.counts()
+            check_end(tap, recorder, name, lines)
+            check_exact(tap, url, many, name, least=before, most=after)
+            live.check_balance(tap, url, name)
+            many.stop()
+
+
+def killed(tap, scratch):
+    """SIGKILL loses the last interval and nothing else; the next recording into the same database finds its place."""
+    for kind in ("sqlite", "postgresql"):
+        name = "%s, SIGKILL" % kind
+        url = live.new_url(kind, scratch)
+        many = heavy_work(scratch)
+        recorder = live.Recorder(url, "--interval", "0.2s")
+        many.start()
+        many.set("go")
+        live.wait_for(lambda: live.value(url, "select count(*) from batch") >= 3, "three batches")
+        recorder.process.send_signal(signal.SIGKILL)
+        recorder.wait()
+        many.pause()
+        done = many.counts()
+        live.check_balance(tap, url, name)
+        check_exact(tap, url, many, name, least={}, most=done)
+        booked = {key: value for key, value in counts_in(url, many).items()}
+
+        again = live.Recorder(url, "--interval", "0.2s")
+        many.set("pause", 0)
+        wait_for_operations(many, 100000)
+        many.pause()
+        tap.equal(again.stop(), 0, "%s: the next recorder on the same database ends well" % name)
+        live.check_balance(tap, url, name + ", then recorded again")
+        want = {key: tuple(b + n - o for b, n, o in zip(booked.get(key, (0,) * 6), now, done.get(key, (0,) * 6)))
+                for key, now in many.counts().items()}
+        got = counts_in(url, many)
+        wrong = ["pid %d %s: expected %s, in the books %s" % (*key, want.get(key), got.get(key))
+                 for key in sorted(set(want) | set(got)) if want.get(key, (0,) * 6) != got.get(key, (0,) * 6)]
+        tap.ok(not wrong, "%s: the second recording adds exactly what was done during it" % name, "%d differ" % len(wrong), *wrong[:10])
+        tap.equal(live.value(url, "select count(*) from recording"), 2, "%s: two recordings" % name)
+        many.stop()
+
+
+def counts_in(url, many):
+    pids, booked = set(many.pids()), {}
+    for row in live.accounts(url, route="rw"):
+        if row["pid"] in pids and row["path"].startswith(many.folder + "/"):
+            key = (row["pid"], row["path"])
+            booked[key] = tuple(a + row[c] for a, c in zip(booked.get(key, (0,) * 6), live.COUNTERS))
+    return booked
+
+
+def duration(tap, scratch):
+    url = live.new_url("sqlite", scratch)
+    start = time.monotonic()
+    recorder = live.Recorder(url, "--duration", "2s")
+    tap.equal(recorder.wait(60), 0, "--duration: the recorder ends by itself with exit status 0")
+    seconds = time.monotonic() - start
+    tap.ok(1.9 <= seconds, "--duration 2s: not before its time: %.1f s" % seconds)
+    live.check_balance(tap, url, "--duration")
+
+
+def outage(tap, scratch):
+    """PostgreSQL goes away during a recording and comes back: the recording goes on and the books are complete."""
+    name = "PostgreSQL away for %g s" % OUTAGE
+    cluster = live.PostgreSQL()
+    try:
+        url = cluster.new_database()
+        many = heavy_work(scratch)
+        recorder = live.Recorder(url, "--interval", "0.2s")
+        many.start()
+        many.set("go")
+        live.wait_for(lambda: live.value(url, "select count(*) from batch") >= 3, "three batches")
+        batches = live.value(url, "select count(*) from batch")
+        cluster.stop()
+        start = time.monotonic()
+        wait_for_operations(many, 300000)
+        live.wait_for(lambda: time.monotonic() - start >= OUTAGE, "the end of the outage", OUTAGE + 10)
+        tap.ok(recorder.process.poll() is None, "%s: the recorder goes on" % name, recorder.errors())
+        said = [line for line in recorder.lines if "PostgreSQL" in line or "postgres" in line]
+        tap.ok(1 <= len(said) <= 3, "%s: the recorder says so, once" % name, *recorder.lines)
+        cluster.start()
+        live.wait_for(lambda: live.value(url, "select count(*) from batch") > batches + 1, "batches after the outage")
+        tap.ok(True, "%s: what was counted meanwhile arrives" % name)
+        wait_for_operations(many, 100000)
+        many.pause()
+        tap.equal(recorder.stop(signal.SIGTERM), 0, "%s: the recorder ends well" % name)
+        check_exact(tap, url, many, name)
+        live.check_balance(tap, url, name)
+        double = live.rows(url, "select boot_id, seq from batch group by boot_id, seq having count(*) > 1")
+        tap.equal(double, [], "%s: no batch twice" % name)
+        many.stop()
+    finally:
+        cluster.remove()
+
+
+def read_while_recording(tap, scratch):
+    """The SQLite ledger is open to readers all the time."""
+    url = live.new_url("sqlite", scratch)
+    many = heavy_work(scratch)
+    recorder = live.Recorder(url, "--interval", "0.1s")
+    many.start()
+    many.set("go")
+    target = os.path.join(many.folder, "7")
+    live.wait_for(lambda: live.rows(url, "select 1 as x from file where path = '%s'" % target), "the first rows")
+    seen = 0
+    for _ in range(5):
+        for words in (["who", target], ["files", str(many.pids()[0])], ["tree"], ["balance"]):
+            done = live.run(*words, "--db", url)
+            if not (done.returncode == 0 and done.stdout):
+                tap.ok(False, "%s while recording" % " ".join(words), done)
+        done = subprocess.run(["sqlite3", "-readonly", live.sqlite_path(url), "select sum(read_ops) + sum(write_ops) from io"],
+                              capture_output=True, check=False)
+        number = int(done.stdout or -1)
+        if done.returncode != 0 or number < seen:
+            tap.ok(False, "sqlite3 while recording sees more each time", done)
+        seen = number
+    tap.ok(seen > 0, "who, files, tree, balance and sqlite3 answer while recording")
+    tap.ok(recorder.process.poll() is None, "the recorder goes on", recorder.errors())
+    many.pause()
+    tap.equal(recorder.stop(), 0, "the recorder ends well")
+    check_exact(tap, url, many, "read while recording")
+    live.check_balance(tap, url, "read while recording")
+    many.stop()
+
+
+live.main(signal_after_work, signal_during_work, killed, duration, outage, read_while_recording)
