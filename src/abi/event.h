@@ -13,11 +13,11 @@
 
 #define IOL_ABI_VERSION 1
 
-#define IOL_PATH_MAX 4096       /* bytes of a path, its NUL not counted */
-#define IOL_ARGV_MAX 16384      /* bytes of argv kept of one process */
-#define IOL_CGROUP_MAX 1024     /* bytes of a cgroup path */
-#define IOL_COMM_MAX 16         /* TASK_COMM_LEN */
-#define IOL_EXE_FILTER_MAX 256  /* bytes of a path given with --exe, NUL padded */
+#define IOL_PATH_MAX 4096      /* bytes of a path, its NUL not counted */
+#define IOL_ARGV_MAX 16384     /* bytes of argv kept of one process */
+#define IOL_CGROUP_MAX 1024    /* bytes of a cgroup path */
+#define IOL_COMM_MAX 16        /* TASK_COMM_LEN */
+#define IOL_EXE_FILTER_MAX 256 /* bytes of a path given with --exe, NUL padded */
 #define IOL_SYSCALLS_MAX 512
 
 /* Which of the routes of a ledger a syscall takes; IOL_ABI_EXCLUDED counts what the recorder leaves out. */
@@ -91,12 +91,12 @@ enum iol_filter_bits {
 /* Set once, before the programs are loaded (section .rodata.settings). */
 struct iol_settings {
     __u32 abi_version;
-    __u32 self_tgid;      /* the recorder, in the initial pid namespace */
-    __u32 filter;         /* enum iol_filter_bits */
-    __u32 kinds;          /* bit per enum iol_abi_kind: itemised; the others have one account per process */
-    __u32 n_cpus;         /* entries of `cpus` */
-    __u32 ring_wakeup;    /* wake the reader when the ring holds this many bytes */
-    __u64 self_mnt_ns;    /* inode of the recorder's mount namespace */
+    __u32 reserved;
+    __u32 filter;                  /* enum iol_filter_bits */
+    __u32 kinds;                   /* bit per enum iol_abi_kind: itemised; the others have one account per process */
+    __u32 n_cpus;                  /* entries of `cpus` */
+    __u32 ring_wakeup;             /* wake the reader when the ring holds this many bytes */
+    __u64 self_mnt_ns;             /* inode of the recorder's mount namespace */
     __u8 native[IOL_SYSCALLS_MAX]; /* enum iol_syscall_class */
     __u8 compat[IOL_SYSCALLS_MAX];
 };
@@ -105,6 +105,15 @@ struct iol_settings {
 struct iol_control {
     __u64 epoch;       /* its lowest bit chooses the set of counters */
     __u64 epoch_start; /* jiffies when it began */
+    __u32 self_tgid;   /* the recorder, in the initial pid namespace */
+    __u32 reserved;
+};
+
+/* The one variable of section .data.clock: what on_clock() read when user space last ran it. */
+struct iol_clock {
+    __u64 jiffies;
+    __u64 boot_ns;
+    __u64 tgid; /* of the caller, in the initial pid namespace */
 };
 
 /*
@@ -134,7 +143,7 @@ struct iol_account_key {
 struct iol_account {
     struct iol_counters epoch[2];
     struct iol_account_key key;
-    __u64 file;      /* file key of the file record, or enum iol_file_pseudo */
+    __u64 file; /* file key of the file record, or enum iol_file_pseudo */
     __u64 opened_ns;
     __u32 route;
     __u32 kind;
@@ -142,12 +151,12 @@ struct iol_account {
 };
 
 enum iol_lost {
-    IOL_LOST_ACCOUNTS_FULL,  /* operations counted under (other files): no free slot */
-    IOL_LOST_FILE_RECORDS,   /* operations counted under (other files): ring buffer full at first sight */
-    IOL_LOST_SCRATCH,        /* operations counted under (other files): path buffers busy */
+    IOL_LOST_ACCOUNTS_FULL, /* operations counted under (other files): no free slot */
+    IOL_LOST_FILE_RECORDS,  /* operations counted under (other files): ring buffer full at first sight */
+    IOL_LOST_SCRATCH,       /* operations counted under (other files): path buffers busy */
     IOL_LOST_PROCESS_RECORDS, /* process records that found the ring buffer full (sent again when it next opens an account) */
-    IOL_LOST_EVENTS,         /* failed execs and exits that found the ring buffer full */
-    IOL_LOST_TASKS_FULL,     /* processes that found no room in the map of processes */
+    IOL_LOST_EVENTS,          /* failed execs and exits that found the ring buffer full */
+    IOL_LOST_TASKS_FULL, /* processes that found no room in the map of processes */
     IOL_LOST_COUNT,
 };
 

@@ -15,6 +15,7 @@ struct operation {
     __u64 epoch_start;
     long result; /* bytes, or -errno */
     __u32 route;
+    __u32 self_tgid;
 };
 
 static __always_inline void counters_add(struct iol_counters *counters, enum direction direction, long result)

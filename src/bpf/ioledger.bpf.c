@@ -9,8 +9,8 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
 static __always_inline void exec_failed(struct task_struct *task, const struct pt_regs *regs, __u32 class, bool compat,
                                         long result)
 {
-    const void *name = (const void *)(class == IOL_SYSCALL_EXECVE ? syscall_argument1(regs, compat)
-                                                                  : syscall_argument2(regs, compat));
+    const void *name =
+        (const void *)(class == IOL_SYSCALL_EXECVE ? syscall_argument1(regs, compat) : syscall_argument2(regs, compat));
     struct iol_record_exec_failed *record;
     struct scratch *scratch;
     __u32 index, size;
@@ -45,7 +45,7 @@ static __always_inline bool admit(const struct operation *op, enum direction dir
     __u32 tgid = LOAD(task, tgid);
     struct iol_task *known;
 
-    if (tgid == settings.self_tgid) {
+    if (tgid == op->self_tgid) {
         total_add(op, IOL_ABI_EXCLUDED, direction);
         return false;
     }
@@ -79,6 +79,7 @@ int BPF_PROG(on_sys_exit, struct pt_regs *regs, long ret)
         return 0;
     op.epoch = *(volatile __u64 *)&now->epoch;
     op.epoch_start = now->epoch_start;
+    op.self_tgid = now->self_tgid;
 
     if (class == IOL_SYSCALL_READ || class == IOL_SYSCALL_WRITE) {
         enum direction direction = class == IOL_SYSCALL_READ ? DIRECTION_READ : DIRECTION_WRITE;
@@ -186,15 +187,19 @@ int on_running(struct bpf_iter__task *ctx)
 {
     struct task_struct *task = ctx->task;
     struct iol_task entry = {};
+    struct iol_control *now;
+    struct iol_task *known;
     struct task_struct *parent;
     struct scratch *scratch;
     __u32 tgid, index, size;
+    __u32 zero = 0;
     long error = -1;
 
     if (!task || BPF_CORE_READ(task, pid) != BPF_CORE_READ(task, tgid))
         return 0;
     tgid = BPF_CORE_READ(task, tgid);
-    if (tgid == settings.self_tgid) {
+    now = bpf_map_lookup_elem(&control, &zero);
+    if (now && tgid == now->self_tgid) {
         recorder_root_dentry = BPF_CORE_READ(task, fs, root.dentry);
         recorder_root_mnt = BPF_CORE_READ(task, fs, root.mnt);
     }
@@ -209,7 +214,8 @@ int on_running(struct bpf_iter__task *ctx)
     scratch->ppid = BPF_CORE_READ(parent, tgid);
     scratch->origin = 2;
     scratch->own_memory = 0;
-    scratch->task_bits = 0;
+    known = bpf_map_lookup_elem(&tasks, &tgid);
+    scratch->task_bits = known ? known->bits : 0;
     size = build_process(index);
     if (size <= sizeof(scratch->record))
         error = bpf_seq_write(ctx->meta->seq, scratch->record, size);
@@ -219,15 +225,15 @@ int on_running(struct bpf_iter__task *ctx)
     if (error)
         return 0; /* the buffer is full: the iterator calls again for the same task */
     entry.bits |= IOL_TASK_ANNOUNCED;
-    bpf_map_update_elem(&tasks, &tgid, &entry, BPF_NOEXIST);
+    if (known)
+        known->bits = entry.bits; /* judged anew: user space has marked it since */
+    else
+        bpf_map_update_elem(&tasks, &tgid, &entry, BPF_NOEXIST);
     return 0;
 }
 
 /* Run by user space (BPF_PROG_TEST_RUN) to read the two clocks at one moment. */
-struct iol_clock {
-    __u64 jiffies;
-    __u64 boot_ns;
-} clock_now SEC(".data.clock");
+struct iol_clock clock_now SEC(".data.clock");
 
 SEC("raw_tp/sys_enter")
 int on_clock(void *ctx)
@@ -235,5 +241,6 @@ int on_clock(void *ctx)
     (void)ctx;
     clock_now.jiffies = bpf_jiffies64();
     clock_now.boot_ns = bpf_ktime_get_boot_ns();
+    clock_now.tgid = bpf_get_current_pid_tgid() >> 32;
     return 0;
 }

@@ -115,8 +115,8 @@ static __always_inline void count_lost(enum iol_lost reason, __u64 n)
 /* Wakes the reader on a fill level only; otherwise it looks in on its own timer. */
 static __always_inline long ring_send(void *record, __u32 size)
 {
-    __u64 flags = bpf_ringbuf_query(&ring, BPF_RB_AVAIL_DATA) >= settings.ring_wakeup ? BPF_RB_FORCE_WAKEUP
-                                                                                       : BPF_RB_NO_WAKEUP;
+    __u64 flags =
+        bpf_ringbuf_query(&ring, BPF_RB_AVAIL_DATA) >= settings.ring_wakeup ? BPF_RB_FORCE_WAKEUP : BPF_RB_NO_WAKEUP;
 
     return bpf_ringbuf_output(&ring, record, size, flags);
 }

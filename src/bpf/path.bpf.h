@@ -42,7 +42,8 @@ static __always_inline bool prepend_name(struct scratch *scratch, const unsigned
     offset -= need;
     if (slash)
         scratch->path[offset & (IOL_PATH_MAX - 1)] = '/';
-    bpf_probe_read_kernel(&scratch->path[(offset + (slash ? 1 : 0)) & (IOL_PATH_MAX - 1)], len & (NAME_SLACK - 1), name);
+    bpf_probe_read_kernel(&scratch->path[(offset + (slash ? 1 : 0)) & (IOL_PATH_MAX - 1)], len & (NAME_SLACK - 1),
+                          name);
     scratch->offset = offset;
     return true;
 }

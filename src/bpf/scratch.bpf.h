@@ -10,7 +10,7 @@
 #include "bpf/maps.bpf.h"
 
 #define SCRATCH_PER_CPU 2
-#define NAME_SLACK 256           /* a name is at most NAME_MAX (255) bytes */
+#define NAME_SLACK 256 /* a name is at most NAME_MAX (255) bytes */
 #define RECORD_OFFSET_MASK 0x7fff
 
 /*
@@ -36,9 +36,9 @@ struct scratch {
     __u64 file_key;
     __u64 parent_image;
     __u32 ppid;
-    __u32 origin;      /* 0 fork, 1 exec, 2 running */
-    __u32 own_memory;  /* task is the current one: its argv can be read */
-    __u32 task_bits;   /* enum iol_task_bits: inherited ones in, verdict out */
+    __u32 origin;     /* 0 fork, 1 exec, 2 running */
+    __u32 own_memory; /* task is the current one: its argv can be read */
+    __u32 task_bits;  /* enum iol_task_bits: inherited ones in, verdict out */
 
     char path[IOL_PATH_MAX + NAME_SLACK];
     char exe_key[IOL_EXE_FILTER_MAX];

@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// SPDX-FileCopyrightText: The ioledger authors
+#pragma once
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+struct iol_error;
+
+/* The CMD of `record -- CMD`: forked first, so that the recorder knows its pid, and let go once everything is attached. */
+struct iol_child {
+    pid_t pid;  /* 0: none */
+    int gate;   /* write end: a byte lets it exec */
+    int failed; /* read end: errno of an exec that failed */
+};
+
+int iol_child_start(struct iol_child *child, char **argv, struct iol_error *err);
+
+/* Lets it go. 0, or -errno with *err when CMD cannot be run (ENOENT: not found). */
+int iol_child_release(struct iol_child *child, const char *name, struct iol_error *err);
+
+/* True when it has ended; *ret_status as a shell would give it: the exit code, or 128 + signal. Never waits. */
+bool iol_child_ended(struct iol_child *child, int *ret_status);
+
+/* Ends what was not released yet, and closes the pipes. A CMD that runs is left alone. */
+void iol_child_done(struct iol_child *child);

@@ -1,0 +1,288 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// SPDX-FileCopyrightText: The ioledger authors
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "app/child.h"
+#include "app/command.h"
+#include "app/host.h"
+#include "app/options.h"
+#include "app/pipeline.h"
+#include "app/progress.h"
+#include "app/record_options.h"
+#include "base/cleanup.h"
+#include "base/error.h"
+#include "base/log.h"
+
+#define NS_PER_MS 1000000
+#define LOOK_IN_MS 200 /* at the ring buffer, when it does not call before */
+
+/* Set by the second Ctrl-C, when the database cannot be reached and somebody is tired of waiting. */
+static volatile bool interrupted;
+
+static void on_second_signal(int signal)
+{
+    (void)signal;
+    interrupted = true;
+}
+
+struct recording {
+    const struct iol_record_options *options;
+    struct iol_pipeline *pipeline;
+    struct iol_progress progress;
+    struct iol_child child;
+    int signals;
+    unsigned int stops; /* signals that asked for the end */
+    uint64_t next_post_ns;
+    uint64_t end_ns; /* 0: none */
+    int command_status;
+};
+
+static int block_signals(struct iol_error *err)
+{
+    sigset_t set;
+    int fd;
+
+    sigemptyset(&set);
+    sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGHUP);
+    sigaddset(&set, SIGCHLD);
+    sigprocmask(SIG_BLOCK, &set, NULL);
+    fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+    return fd < 0 ? iol_error_set(err, -errno, "cannot watch for signals: %m") : fd;
+}
+
+/* From the end of the recording on a signal means: do not wait any longer. */
+static void let_signals_interrupt(void)
+{
+    struct sigaction action = {.sa_handler = on_second_signal};
+    sigset_t set;
+
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+    sigaction(SIGHUP, &action, NULL);
+    sigemptyset(&set);
+    sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGHUP);
+    sigprocmask(SIG_UNBLOCK, &set, NULL);
+}
+
+/*
+ * True when the recording ends now. While CMD runs, Ctrl-C is CMD's affair (the terminal sends it to both)
+ * and SIGTERM is passed on; a second one ends the recording whatever CMD does.
+ */
+static bool take_signals(struct recording *recording)
+{
+    struct signalfd_siginfo info;
+    bool ended = false;
+
+    while (read(recording->signals, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
+        if (info.ssi_signo == SIGCHLD) {
+            ended |= iol_child_ended(&recording->child, &recording->command_status);
+            continue;
+        }
+        recording->stops++;
+        if (recording->child.pid <= 0 || recording->stops > 1)
+            ended = true;
+        else if (info.ssi_signo != SIGINT)
+            kill(recording->child.pid, (int)info.ssi_signo);
+    }
+    return ended;
+}
+
+static int wait_for_work(struct recording *recording)
+{
+    struct pollfd fds[] = {
+        {.fd = recording->signals, .events = POLLIN},
+        {.fd = iol_pipeline_fd(recording->pipeline), .events = POLLIN},
+    };
+    uint64_t now = iol_host_boot_ns(), next = recording->next_post_ns;
+    int timeout = LOOK_IN_MS;
+
+    if (recording->end_ns && recording->end_ns < next)
+        next = recording->end_ns;
+    if (next <= now)
+        timeout = 0;
+    else if ((next - now) / NS_PER_MS < LOOK_IN_MS)
+        timeout = (int)((next - now + NS_PER_MS - 1) / NS_PER_MS);
+    if (poll(fds, IOL_ARRAY_SIZE(fds), timeout) < 0 && errno != EINTR)
+        return -errno;
+    return 0;
+}
+
+static void show(struct recording *recording)
+{
+    struct iol_pipeline_stats stats;
+
+    iol_pipeline_get_stats(recording->pipeline, &stats);
+    iol_progress_show(&recording->progress, &stats);
+}
+
+/* Until something ends it. */
+static int record_loop(struct recording *recording, struct iol_error *err)
+{
+    for (;;) {
+        int r = wait_for_work(recording);
+
+        if (r < 0)
+            return iol_error_set(err, r, "cannot wait for records: %s", strerror(-r));
+        if (take_signals(recording))
+            return 0;
+        r = iol_pipeline_step(recording->pipeline, err);
+        if (r < 0)
+            return r;
+        if (recording->end_ns && iol_host_boot_ns() >= recording->end_ns)
+            return 0;
+        if (iol_host_boot_ns() < recording->next_post_ns)
+            continue;
+        r = iol_pipeline_post(recording->pipeline, err);
+        if (r < 0)
+            return r;
+        show(recording);
+        /* an interval that took too long is not made up for */
+        recording->next_post_ns += (uint64_t)recording->options->interval_ns;
+        if (recording->next_post_ns < iol_host_boot_ns())
+            recording->next_post_ns = iol_host_boot_ns() + (uint64_t)recording->options->interval_ns;
+    }
+}
+
+static int open_recording(struct recording *recording, struct iol_error *err)
+{
+    const struct iol_record_options *options = recording->options;
+    _cleanup_free_ char *scope = iol_record_options_scope(options);
+    struct iol_pipeline_options pipeline = {
+        .db = options->common.db,
+        .scope = scope ? scope : "",
+        .verbose = options->common.verbose,
+        .capture =
+            {
+                .max_accounts = (uint32_t)options->max_accounts,
+                .kinds = options->kinds,
+                .legacy = options->legacy_probes,
+                .verbose = options->common.verbose,
+                .pids = options->pids,
+                .n_pids = options->n_pids,
+                .comms = options->comms,
+                .n_comms = options->n_comms,
+                .uids = options->uids,
+                .n_uids = options->n_uids,
+                .exes = options->exes,
+                .n_exes = options->n_exes,
+            },
+    };
+    int r = iol_pipeline_check(err);
+
+    if (r < 0)
+        return r;
+    /* before any thread is there, and before any memory that a fork would copy */
+    if (options->command) {
+        r = iol_child_start(&recording->child, options->command, err);
+        if (r < 0)
+            return r;
+        if (!options->system)
+            pipeline.capture.command = recording->child.pid;
+    }
+    return iol_pipeline_open(&pipeline, &recording->pipeline, err);
+}
+
+static void announce(const struct recording *recording)
+{
+    const struct iol_record_options *options = recording->options;
+
+    if (options->command)
+        iol_log_info("recording %s to %s", options->command[0], options->common.db);
+    else
+        iol_log_info("recording to %s; stop with Ctrl-C", options->common.db);
+}
+
+static int start_recording(struct recording *recording, struct iol_error *err)
+{
+    const struct iol_record_options *options = recording->options;
+    uint64_t now;
+    int r = iol_pipeline_start(recording->pipeline, err);
+
+    if (r < 0)
+        return r;
+    now = iol_host_boot_ns();
+    recording->progress = (struct iol_progress){
+        .live = isatty(STDERR_FILENO) && !options->command && !options->common.quiet,
+        .started_ns = now,
+        .last_ns = now,
+    };
+    recording->next_post_ns = now + (uint64_t)options->interval_ns;
+    if (options->duration_ns)
+        recording->end_ns = now + (uint64_t)options->duration_ns;
+    announce(recording);
+    if (!options->command)
+        return 0;
+    r = iol_child_release(&recording->child, options->command[0], err);
+    if (r < 0)
+        recording->command_status = r == -ENOENT ? 127 : 126;
+    return r;
+}
+
+/* Everything counted reaches the database, whatever ended the recording. */
+static int finish_recording(struct recording *recording, struct iol_error *err)
+{
+    struct iol_pipeline_stats stats;
+    uint64_t unwritten = 0;
+    int r = iol_pipeline_stop(recording->pipeline, err);
+    int finished;
+
+    iol_progress_clear(&recording->progress);
+    let_signals_interrupt();
+    finished = iol_pipeline_finish(recording->pipeline, &interrupted, &unwritten, r < 0 ? NULL : err);
+    iol_pipeline_get_stats(recording->pipeline, &stats);
+    iol_progress_summary(&recording->progress, &stats, recording->options->common.db);
+    return r < 0 ? r : finished;
+}
+
+static int run(struct recording *recording, struct iol_error *err)
+{
+    struct iol_error end = {0};
+    int r = block_signals(err);
+    int finished;
+
+    if (r < 0)
+        return r;
+    recording->signals = r;
+    r = open_recording(recording, err);
+    if (r < 0)
+        return r;
+    r = start_recording(recording, err);
+    if (r == 0)
+        r = record_loop(recording, err);
+    finished = finish_recording(recording, &end);
+    if (r == 0 && finished < 0)
+        *err = end;
+    return r < 0 ? r : finished;
+}
+
+int iol_cmd_record(int argc, char **argv)
+{
+    struct iol_record_options options;
+    struct recording recording = {.options = &options, .signals = -1, .child = {.gate = -1, .failed = -1}};
+    struct iol_error err = {0};
+    int status, r;
+
+    if (!iol_record_options_parse(argc, argv, &options, &status))
+        return status;
+    r = run(&recording, &err);
+    if (r < 0)
+        iol_command_fail(&err);
+    iol_pipeline_free(recording.pipeline);
+    iol_child_done(&recording.child);
+    if (recording.signals >= 0)
+        close(recording.signals);
+    iol_record_options_done(&options);
+    if (recording.command_status)
+        return recording.command_status;
+    return r < 0 ? IOL_EXIT_FAILURE : IOL_EXIT_OK;
+}

@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// SPDX-FileCopyrightText: The ioledger authors
+
+#include "app/host.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/utsname.h>
+#include <time.h>
+#include <xxhash.h>
+
+#include "base/error.h"
+
+static int read_word(const char *path, char *buf, size_t size)
+{
+    FILE *file = fopen(path, "re");
+
+    if (!file)
+        return -errno;
+    if (!fgets(buf, (int)size, file))
+        buf[0] = '\0';
+    fclose(file);
+    buf[strcspn(buf, " \t\r\n")] = '\0';
+    return 0;
+}
+
+int iol_host_read(struct iol_this_host *ret_host, struct iol_error *err)
+{
+    static const char boot_id_path[] = "/proc/sys/kernel/random/boot_id";
+    struct iol_this_host host = {0};
+    struct utsname name;
+    int r = read_word(boot_id_path, host.boot_id, sizeof(host.boot_id));
+
+    if (r < 0)
+        return iol_error_set(err, r, "cannot read %s: %s", boot_id_path, strerror(-r));
+    uname(&name);
+    snprintf(host.name, sizeof(host.name), "%s", name.nodename);
+    snprintf(host.kernel, sizeof(host.kernel), "%s", name.release);
+    if (read_word("/etc/machine-id", host.machine_id, sizeof(host.machine_id)) < 0)
+        host.machine_id[0] = '\0';
+    host.id = (int64_t)XXH64(host.name, strlen(host.name), XXH64(host.machine_id, strlen(host.machine_id), 0));
+    *ret_host = host;
+    return 0;
+}
+
+static int64_t read_clock(clockid_t clock)
+{
+    struct timespec now;
+
+    clock_gettime(clock, &now);
+    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+int64_t iol_host_wall_ns(void)
+{
+    return read_clock(CLOCK_REALTIME);
+}
+
+uint64_t iol_host_boot_ns(void)
+{
+    return (uint64_t)read_clock(CLOCK_BOOTTIME);
+}
+
+int64_t iol_host_boot_offset(void)
+{
+    return read_clock(CLOCK_REALTIME) - read_clock(CLOCK_BOOTTIME);
+}

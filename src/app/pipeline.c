@@ -1,0 +1,343 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// SPDX-FileCopyrightText: The ioledger authors
+
+#include "app/pipeline.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <xxhash.h>
+
+#include "app/host.h"
+#include "base/arena.h"
+#include "base/error.h"
+#include "core/batch.h"
+#include "core/decode.h"
+#include "store/sink.h"
+
+#define QUEUE_BYTES (256UL << 20)
+#define GIVE_UP_MS 30000
+#define BATCH_ROWS 20000 /* records alone send a batch off when they have made this many rows */
+#define MAX_IDLE_FILES 65536
+
+struct iol_pipeline {
+    struct iol_this_host host;
+    struct iol_sink *sink;
+    struct iol_writer *writer;
+    struct iol_capture *capture;
+    struct iol_accounts *accounts;
+    struct iol_model *model;
+    struct iol_batch *batch;
+    struct iol_recording recording; /* its texts are static or belong to options or host */
+    char *scope;
+    uint64_t epoch;
+    uint64_t seq;
+    uint64_t bad_records;
+    uint64_t postponed;
+    int failed; /* -errno of a record that could not be taken in */
+};
+
+static const char *into_batch(struct iol_batch *batch, const char *text)
+{
+    return iol_arena_dup(batch->arena, text, strlen(text));
+}
+
+static int add_recording(struct iol_pipeline *pipeline)
+{
+    struct iol_recording *row = iol_batch_add(pipeline->batch, IOL_TABLE_RECORDING);
+
+    if (!row)
+        return -ENOMEM;
+    *row = pipeline->recording;
+    row->scope = into_batch(pipeline->batch, pipeline->scope);
+    row->boot_id = into_batch(pipeline->batch, pipeline->host.boot_id);
+    return row->scope && row->boot_id ? 0 : -ENOMEM;
+}
+
+static int add_host(struct iol_pipeline *pipeline)
+{
+    struct iol_host *row = iol_batch_add(pipeline->batch, IOL_TABLE_HOST);
+
+    if (!row)
+        return -ENOMEM;
+    row->id = pipeline->host.id;
+    row->name = into_batch(pipeline->batch, pipeline->host.name);
+    row->machine_id = into_batch(pipeline->batch, pipeline->host.machine_id);
+    row->boot_id = into_batch(pipeline->batch, pipeline->host.boot_id);
+    row->kernel = into_batch(pipeline->batch, pipeline->host.kernel);
+    row->seen = iol_host_wall_ns();
+    return 0;
+}
+
+/* Gives the batch its identity and hands it over; the next one is empty. Nothing is sent when there is nothing. */
+static int send_batch(struct iol_pipeline *pipeline)
+{
+    struct iol_batch *next;
+    struct iol_batch_row *row;
+
+    if (iol_batch_count(pipeline->batch) == 0)
+        return 0;
+    next = iol_batch_new();
+    row = next ? iol_batch_add(pipeline->batch, IOL_TABLE_BATCH) : NULL;
+    if (!row) {
+        iol_batch_free(next);
+        return -ENOMEM;
+    }
+    row->host_id = pipeline->host.id;
+    row->boot_id = into_batch(pipeline->batch, pipeline->host.boot_id);
+    row->seq = (int64_t)pipeline->seq++;
+    row->ts = iol_host_wall_ns();
+    iol_writer_put(pipeline->writer, pipeline->batch);
+    pipeline->batch = next;
+    return 0;
+}
+
+static void take_record(void *arg, const void *data, size_t size)
+{
+    struct iol_pipeline *pipeline = arg;
+    struct iol_decoded decoded;
+    int r;
+
+    if (iol_decode_record(data, size, &decoded) < 0) {
+        pipeline->bad_records++;
+        return;
+    }
+    r = iol_model_post(pipeline->model, &decoded, pipeline->batch);
+    if (r == 0 && iol_batch_count(pipeline->batch) >= BATCH_ROWS)
+        r = send_batch(pipeline);
+    if (r < 0)
+        pipeline->failed = r;
+}
+
+static int remove_account(void *arg, const struct iol_account_key *key)
+{
+    return iol_capture_remove_account(arg, key);
+}
+
+static int free_slot(void *arg, uint32_t index)
+{
+    return iol_capture_free_slot(arg, index);
+}
+
+static void forget_file(void *arg, uint64_t key)
+{
+    iol_capture_forget_file(arg, key);
+}
+
+static bool has_filter(const struct iol_capture_options *options)
+{
+    return options->n_pids || options->n_comms || options->n_uids || options->n_exes || options->command;
+}
+
+static int open_core(struct iol_pipeline *pipeline, const struct iol_pipeline_options *options)
+{
+    struct iol_account_kernel kernel = {
+        .arg = pipeline->capture,
+        .remove_account = remove_account,
+        .free_slot = free_slot,
+    };
+    struct iol_model_options model = {
+        .host_id = pipeline->host.id,
+        .boot_id = pipeline->host.boot_id,
+        .all = !has_filter(&options->capture),
+        .max_idle_files = MAX_IDLE_FILES,
+    };
+
+    kernel.slots = iol_capture_slots(pipeline->capture, &kernel.n_slots, &kernel.first_spare);
+    kernel.cpus = iol_capture_cpus(pipeline->capture, &kernel.n_cpus);
+    pipeline->model = iol_model_new(&model);
+    pipeline->batch = iol_batch_new();
+    if (!pipeline->model || !pipeline->batch)
+        return -ENOMEM;
+    return iol_accounts_new(&kernel, pipeline->host.id, &pipeline->accounts);
+}
+
+static int open_recording(struct iol_pipeline *pipeline, const struct iol_pipeline_options *options)
+{
+    const uint64_t ns_per_ms = 1000000;
+    uint64_t boot_ns = iol_host_boot_ns();
+
+    pipeline->scope = strdup(options->scope);
+    if (!pipeline->scope)
+        return -ENOMEM;
+    /* sequence numbers of two recordings of one boot never meet: they start with the millisecond */
+    pipeline->seq = boot_ns / ns_per_ms << 20;
+    pipeline->recording = (struct iol_recording){
+        .id = (int64_t)XXH64(&boot_ns, sizeof(boot_ns), (uint64_t)pipeline->host.id),
+        .host_id = pipeline->host.id,
+        .started = iol_host_wall_ns(),
+        .ended = IOL_NULL,
+        .version = IOL_VERSION,
+        .probes = "tracepoint",
+    };
+    return 0;
+}
+
+static int open_pipeline(struct iol_pipeline *pipeline, const struct iol_pipeline_options *options,
+                         struct iol_error *err)
+{
+    const struct iol_sink_options sink = {.verbose = options->verbose};
+    const struct iol_writer_options writer = {.max_bytes = QUEUE_BYTES, .give_up_after_ms = GIVE_UP_MS};
+    struct iol_capture_options capture = options->capture;
+    int r = iol_host_read(&pipeline->host, err);
+
+    if (r < 0)
+        return r;
+    r = iol_sink_open(options->db, &sink, &pipeline->sink, err);
+    if (r < 0)
+        return r;
+    capture.excluded = iol_sink_server_pid(pipeline->sink);
+    r = iol_capture_open(&capture, &pipeline->capture, err);
+    if (r < 0)
+        return r;
+    r = open_core(pipeline, options);
+    if (r == 0)
+        r = open_recording(pipeline, options);
+    if (r == 0)
+        r = iol_writer_new(pipeline->sink, &writer, &pipeline->writer);
+    return r < 0 ? iol_error_set(err, r, "cannot start recording: %s", strerror(-r)) : 0;
+}
+
+int iol_pipeline_check(struct iol_error *err)
+{
+    return iol_capture_allowed(err);
+}
+
+int iol_pipeline_open(const struct iol_pipeline_options *options, struct iol_pipeline **ret_pipeline,
+                      struct iol_error *err)
+{
+    struct iol_pipeline *pipeline = calloc(1, sizeof(*pipeline));
+    int r;
+
+    if (!pipeline)
+        return iol_error_set(err, -ENOMEM, "out of memory");
+    r = open_pipeline(pipeline, options, err);
+    if (r < 0) {
+        iol_pipeline_free(pipeline);
+        return r;
+    }
+    *ret_pipeline = pipeline;
+    return 0;
+}
+
+static int check(const struct iol_pipeline *pipeline, int r, struct iol_error *err)
+{
+    if (r == 0)
+        r = pipeline->failed;
+    return r < 0 ? iol_error_set(err, r, "the recording broke off: %s", strerror(-r)) : 0;
+}
+
+int iol_pipeline_start(struct iol_pipeline *pipeline, struct iol_error *err)
+{
+    int r;
+
+    iol_model_set_boot_offset(pipeline->model, iol_host_boot_offset());
+    if (add_host(pipeline) < 0 || add_recording(pipeline) < 0)
+        return check(pipeline, -ENOMEM, err);
+    r = iol_capture_attach(pipeline->capture, take_record, pipeline, err);
+    if (r < 0)
+        return r;
+    return check(pipeline, send_batch(pipeline), err);
+}
+
+int iol_pipeline_fd(const struct iol_pipeline *pipeline)
+{
+    return iol_capture_fd(pipeline->capture);
+}
+
+int iol_pipeline_step(struct iol_pipeline *pipeline, struct iol_error *err)
+{
+    iol_model_set_boot_offset(pipeline->model, iol_host_boot_offset());
+    return check(pipeline, iol_capture_poll(pipeline->capture, 0, take_record, pipeline), err);
+}
+
+/* Ends an epoch and posts it: first the records (processes and files must be known), then the counters. */
+static int post_epoch(struct iol_pipeline *pipeline)
+{
+    struct iol_clock_pair from, to;
+    struct iol_epoch epoch;
+    int r = iol_capture_flip(pipeline->capture, &epoch.closed, &from, &to);
+
+    if (r < 0)
+        return r;
+    epoch.number = ++pipeline->epoch;
+    epoch.from_jiffies = from.jiffies;
+    epoch.to_jiffies = to.jiffies;
+    epoch.from_ns = from.boot_ns;
+    epoch.to_ns = to.boot_ns;
+    iol_model_set_boot_offset(pipeline->model, iol_host_boot_offset());
+    r = iol_capture_poll(pipeline->capture, 0, take_record, pipeline);
+    if (r < 0)
+        return r;
+    r = iol_accounts_post(pipeline->accounts, &epoch, pipeline->model, pipeline->batch);
+    if (r < 0)
+        return r;
+    iol_model_trim(pipeline->model, epoch.number, forget_file, pipeline->capture);
+    return 0;
+}
+
+int iol_pipeline_post(struct iol_pipeline *pipeline, struct iol_error *err)
+{
+    int r;
+
+    if (iol_writer_full(pipeline->writer)) {
+        /* the counters are safe where they are: this interval becomes part of the next one */
+        pipeline->postponed++;
+        return iol_pipeline_step(pipeline, err);
+    }
+    r = post_epoch(pipeline);
+    if (r == 0)
+        r = send_batch(pipeline);
+    return check(pipeline, r, err);
+}
+
+int iol_pipeline_stop(struct iol_pipeline *pipeline, struct iol_error *err)
+{
+    struct iol_account_stats stats;
+    int r;
+
+    iol_capture_detach(pipeline->capture);
+    /* the open epoch, and what late programs may have put into the other one */
+    r = post_epoch(pipeline);
+    if (r == 0)
+        r = post_epoch(pipeline);
+    if (r < 0)
+        return check(pipeline, r, err);
+    iol_accounts_get_stats(pipeline->accounts, &stats);
+    pipeline->recording.ended = iol_host_wall_ns();
+    pipeline->recording.excluded_ops = (int64_t)stats.excluded_ops;
+    pipeline->recording.excluded_bytes = (int64_t)stats.excluded_bytes;
+    r = add_recording(pipeline);
+    if (r == 0)
+        r = send_batch(pipeline);
+    return check(pipeline, r, err);
+}
+
+int iol_pipeline_finish(struct iol_pipeline *pipeline, const volatile bool *interrupted, uint64_t *ret_unwritten,
+                        struct iol_error *err)
+{
+    return iol_writer_finish(pipeline->writer, interrupted, ret_unwritten, err);
+}
+
+void iol_pipeline_get_stats(struct iol_pipeline *pipeline, struct iol_pipeline_stats *ret_stats)
+{
+    iol_accounts_get_stats(pipeline->accounts, &ret_stats->accounts);
+    iol_model_get_stats(pipeline->model, &ret_stats->model);
+    iol_writer_get_stats(pipeline->writer, &ret_stats->writer);
+    ret_stats->bad_records = pipeline->bad_records;
+    ret_stats->postponed = pipeline->postponed;
+}
+
+void iol_pipeline_free(struct iol_pipeline *pipeline)
+{
+    if (!pipeline)
+        return;
+    iol_writer_free(pipeline->writer);
+    iol_accounts_free(pipeline->accounts);
+    iol_model_free(pipeline->model);
+    iol_batch_free(pipeline->batch);
+    iol_capture_close(pipeline->capture);
+    iol_sink_close(pipeline->sink);
+    free(pipeline->scope);
+    free(pipeline);
+}

@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// SPDX-FileCopyrightText: The ioledger authors
+#pragma once
+
+/*
+ * A recording: records and counters from the capture side, through decode, model and accounts, into
+ * batches for the store. The only place where capture and store meet. One thread calls it; the writer has its own.
+ *
+ *   open     the database, then the programs; nothing is attached yet
+ *   start    from here on everything is counted
+ *   step     takes in the records that are there
+ *   post     ends an interval: rows of it go to the writer
+ *   stop     detaches; the last rows go to the writer
+ *   finish   waits until everything is stored
+ *   free
+ */
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "capture/capture.h"
+#include "core/account.h"
+#include "core/model.h"
+#include "store/writer.h"
+
+struct iol_error;
+struct iol_pipeline;
+
+struct iol_pipeline_options {
+    const char *db;
+    const char *scope; /* how the recording was asked for, for the row in `recording`; UTF-8 */
+    bool verbose;
+    struct iol_capture_options capture; /* `excluded` is filled in here */
+};
+
+struct iol_pipeline_stats {
+    struct iol_account_stats accounts;
+    struct iol_model_stats model;
+    struct iol_writer_stats writer;
+    uint64_t bad_records; /* from the kernel that could not be understood: always 0 */
+    uint64_t postponed;   /* intervals left in the kernel because the queue was full */
+};
+
+/* Whether this user may record here at all: before anything is created. */
+int iol_pipeline_check(struct iol_error *err);
+
+int iol_pipeline_open(const struct iol_pipeline_options *options, struct iol_pipeline **ret_pipeline,
+                      struct iol_error *err);
+int iol_pipeline_start(struct iol_pipeline *pipeline, struct iol_error *err);
+int iol_pipeline_fd(const struct iol_pipeline *pipeline); /* readable: call step */
+int iol_pipeline_step(struct iol_pipeline *pipeline, struct iol_error *err);
+int iol_pipeline_post(struct iol_pipeline *pipeline, struct iol_error *err);
+int iol_pipeline_stop(struct iol_pipeline *pipeline, struct iol_error *err);
+
+/* 0: everything is stored. Else *err says why not, and *ret_unwritten how many rows are missing. */
+int iol_pipeline_finish(struct iol_pipeline *pipeline, const volatile bool *interrupted, uint64_t *ret_unwritten,
+                        struct iol_error *err);
+void iol_pipeline_get_stats(struct iol_pipeline *pipeline, struct iol_pipeline_stats *ret_stats);
+void iol_pipeline_free(struct iol_pipeline *pipeline); /* accepts NULL */

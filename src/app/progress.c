@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// SPDX-FileCopyrightText: The ioledger authors
+
+#include "app/progress.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include "app/host.h"
+#include "base/error.h"
+#include "base/log.h"
+#include "base/text.h"
+
+#define NS_PER_S 1000000000.0
+#define SHORT 16
+#define LINE_MAX_COLUMNS 240
+
+static uint64_t count_losses(const struct iol_account_stats *accounts)
+{
+    uint64_t losses = 0;
+
+    for (int i = 0; i < IOL_LOST_COUNT; i++)
+        losses += accounts->lost[i];
+    return losses;
+}
+
+static unsigned int terminal_columns(void)
+{
+    struct winsize size;
+
+    return ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
+}
+
+void iol_progress_clear(struct iol_progress *progress)
+{
+    if (progress->shown)
+        fputs("\r\033[K", stderr);
+    progress->shown = false;
+}
+
+static void tell_about_database(struct iol_progress *progress, const struct iol_writer_stats *writer)
+{
+    if (writer->down == progress->was_down)
+        return;
+    iol_progress_clear(progress);
+    if (writer->down)
+        iol_log_warning("the database does not take rows, they are kept in memory: %s", writer->last_error);
+    else
+        iol_log_warning("the database takes rows again");
+    progress->was_down = writer->down;
+}
+
+void iol_progress_show(struct iol_progress *progress, const struct iol_pipeline_stats *stats)
+{
+    char line[LINE_MAX_COLUMNS + 1], rate[SHORT], accounts[SHORT], rows[SHORT], losses[SHORT], queued[64] = "";
+    uint64_t now = iol_host_boot_ns();
+    double seconds = (double)(now - progress->last_ns) / NS_PER_S;
+    unsigned int columns = terminal_columns();
+    uint64_t elapsed = (now - progress->started_ns) / (uint64_t)NS_PER_S;
+
+    tell_about_database(progress, &stats->writer);
+    if (!progress->live || seconds <= 0)
+        return;
+    iol_text_count(rate, sizeof(rate), (uint64_t)((double)(stats->accounts.ops - progress->last_ops) / seconds));
+    iol_text_count(accounts, sizeof(accounts), stats->accounts.in_use);
+    iol_text_count(rows, sizeof(rows), stats->writer.rows);
+    iol_text_count(losses, sizeof(losses), count_losses(&stats->accounts));
+    if (stats->writer.queued > 2)
+        snprintf(queued, sizeof(queued), ", %" PRIu64 " batches wait", stats->writer.queued);
+    snprintf(line, sizeof(line), "%02" PRIu64 ":%02" PRIu64 "  %s ops/s  %s accounts  %s rows stored%s  %s losses",
+             elapsed / 60, elapsed % 60, rate, accounts, rows, queued, losses);
+    if (columns > LINE_MAX_COLUMNS)
+        columns = LINE_MAX_COLUMNS;
+    line[columns - 1] = '\0'; /* a line that wraps cannot be rewritten */
+    fprintf(stderr, "\r%s\033[K", line);
+    progress->shown = true;
+    progress->last_ns = now;
+    progress->last_ops = stats->accounts.ops;
+}
+
+void iol_progress_summary(const struct iol_progress *progress, const struct iol_pipeline_stats *stats, const char *db)
+{
+    const struct iol_account_stats *accounts = &stats->accounts;
+    char read[SHORT], written[SHORT], ops[SHORT], excluded[SHORT];
+    uint64_t losses = count_losses(accounts);
+
+    iol_text_bytes(read, sizeof(read), accounts->read_bytes);
+    iol_text_bytes(written, sizeof(written), accounts->write_bytes);
+    iol_text_count(ops, sizeof(ops), accounts->ops);
+    iol_text_count(excluded, sizeof(excluded), accounts->excluded_ops);
+    iol_log_info("recorded %.1f s: %" PRIu64 " processes, %" PRIu64 " files, %s operations, %s read, %s written",
+                 (double)(iol_host_boot_ns() - progress->started_ns) / NS_PER_S, stats->model.processes,
+                 stats->model.files, ops, read, written);
+    iol_log_info("stored %" PRIu64 " rows in %s; %s%s operations of the recorder itself left out", stats->writer.rows,
+                 db, losses ? "" : "no losses; ", excluded);
+    for (int i = 0; i < IOL_LOST_COUNT; i++) {
+        if (accounts->lost[i])
+            iol_log_warning("detail lost %" PRIu64 " times: %s", accounts->lost[i], iol_lost_reason(i));
+    }
+    if (stats->writer.rejected)
+        iol_log_warning("the database refused %" PRIu64 " rows: %s", stats->writer.rejected_rows,
+                        stats->writer.last_error);
+    if (stats->bad_records)
+        iol_log_warning("%" PRIu64 " records from the kernel could not be understood", stats->bad_records);
+}

@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// SPDX-FileCopyrightText: The ioledger authors
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "app/pipeline.h"
+
+/* What a recording tells the person at the keyboard, on stderr: a line that lives, and a summary at the end. */
+struct iol_progress {
+    bool live; /* stderr is a terminal that nobody else writes to */
+    uint64_t started_ns;
+    uint64_t last_ns;
+    uint64_t last_ops;
+    bool shown;
+    bool was_down;
+};
+
+/* Rewrites the live line; warns, on any stderr, when the database goes away and when it is back. */
+void iol_progress_show(struct iol_progress *progress, const struct iol_pipeline_stats *stats);
+void iol_progress_clear(struct iol_progress *progress);
+void iol_progress_summary(const struct iol_progress *progress, const struct iol_pipeline_stats *stats, const char *db);

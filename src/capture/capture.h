@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// SPDX-FileCopyrightText: The ioledger authors
+#pragma once
+
+/*
+ * The kernel side as user space sees it: loading and attaching the BPF programs, the records they
+ * send, and the accounts they keep. The only folder that knows libbpf.
+ *
+ * Order of calls: open, attach, then poll and flip as long as the recording lasts, detach, one more
+ * poll and two more flips (one for each set of counters), close. One thread at a time.
+ */
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "abi/event.h"
+
+struct iol_capture;
+struct iol_error;
+
+struct iol_capture_options {
+    uint32_t max_accounts; /* slots; at least IOL_CAPTURE_MIN_ACCOUNTS */
+    uint32_t kinds;        /* bit per enum iol_abi_kind: itemised */
+    bool legacy;           /* use the programs for kernels before 6.2 even here */
+    bool verbose;          /* let libbpf's own messages through to stderr */
+
+    /* Filters: a process has to meet each kind that is given, by one of its values. */
+    const pid_t *pids; /* with their descendants */
+    size_t n_pids;
+    const char *const *comms;
+    size_t n_comms;
+    const uint32_t *uids;
+    size_t n_uids;
+    const char *const *exes; /* absolute paths of less than IOL_EXE_FILTER_MAX bytes */
+    size_t n_exes;
+    pid_t command;  /* CMD, stopped before its exec: traced, with its descendants, from there on; or 0 */
+    pid_t excluded; /* the database server: left out, with its descendants; or 0 */
+};
+
+#define IOL_CAPTURE_MIN_ACCOUNTS 64
+#define IOL_CAPTURE_MAX_ACCOUNTS (1U << 24)
+
+/* Whether this user on this kernel may record at all, told before anything is created. 0 or -errno with *err. */
+int iol_capture_allowed(struct iol_error *err);
+
+/* Loads the programs and creates the maps. On failure *err says what this kernel or this user lacks. */
+int iol_capture_open(const struct iol_capture_options *options, struct iol_capture **ret_capture,
+                     struct iol_error *err);
+void iol_capture_close(struct iol_capture *capture); /* accepts NULL; detaches too */
+
+/* One record from the kernel, as it came: not yet checked (core/decode.h does that). */
+typedef void iol_capture_record_fn(void *arg, const void *data, size_t size);
+
+/*
+ * Attaches everything: first the hooks of processes, then the processes that run already are handed
+ * to `record` (and judged by the filters), then the hook that counts. Nothing is counted before.
+ */
+int iol_capture_attach(struct iol_capture *capture, iol_capture_record_fn *record, void *arg, struct iol_error *err);
+
+/* Stops all counting; when it returns no program runs any more. */
+void iol_capture_detach(struct iol_capture *capture);
+
+/* Waits until the ring buffer has filled to its mark, or for timeout_ms (0: not at all), then hands over all records. */
+int iol_capture_poll(struct iol_capture *capture, int timeout_ms, iol_capture_record_fn *record, void *arg);
+
+/* A file descriptor that polls readable when the ring buffer has filled to its mark. */
+int iol_capture_fd(const struct iol_capture *capture);
+
+/* The moment at which an epoch ended, on the two clocks of the kernel side. */
+struct iol_clock_pair {
+    uint64_t jiffies;
+    uint64_t boot_ns;
+};
+
+/*
+ * Ends the epoch: operations from now on go to the other set of counters, and when it returns (after
+ * an RCU grace period, some milliseconds) nobody adds to the closed one any more. *ret_closed is its
+ * index, *ret_from and *ret_to when it began and ended.
+ */
+int iol_capture_flip(struct iol_capture *capture, unsigned int *ret_closed, struct iol_clock_pair *ret_from,
+                     struct iol_clock_pair *ret_to);
+
+/*
+ * The accounts and the CPUs' totals: mapped memory that the kernel writes; read the closed epoch only.
+ * The slots from *ret_first_spare on are kept for pseudo files.
+ */
+const struct iol_account *iol_capture_slots(const struct iol_capture *capture, size_t *ret_n, size_t *ret_first_spare);
+const struct iol_cpu *iol_capture_cpus(const struct iol_capture *capture, size_t *ret_n);
+
+/* Takes the key of an account away: after the next flip but one nobody counts there any more. 0, or -ENOENT. */
+int iol_capture_remove_account(struct iol_capture *capture, const struct iol_account_key *key);
+
+/* Hands a slot back to the kernel, two flips after its key was removed. */
+int iol_capture_free_slot(struct iol_capture *capture, uint32_t index);
+
+/* Lets the kernel send the record of this file again when it next opens an account. */
+void iol_capture_forget_file(struct iol_capture *capture, uint64_t key);
+
+/* Bytes of kernel memory in all maps, as the kernel tells. */
+uint64_t iol_capture_memory(const struct iol_capture *capture);

@@ -1,0 +1,272 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// SPDX-FileCopyrightText: The ioledger authors
+
+#include <assert.h>
+#include <errno.h>
+#include <linux/capability.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#include <bpf/bpf.h>
+#include <bpf/btf.h>
+#include <bpf/libbpf.h>
+
+#include "base/cleanup.h"
+#include "base/error.h"
+#include "capture/capture.intern.h"
+#include "capture/features.h"
+
+#define CAP_BIT(capability) (1ULL << (capability))
+
+static unsigned long long effective_capabilities(void)
+{
+    struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+    struct __user_cap_data_struct data[2] = {{0}};
+
+    if (syscall(SYS_capget, &header, data) < 0)
+        return 0;
+    return (unsigned long long)data[1].effective << 32 | data[0].effective;
+}
+
+static bool may_use_bpf(void)
+{
+    unsigned long long capabilities = effective_capabilities();
+
+    return capabilities & CAP_BIT(CAP_SYS_ADMIN) ||
+           (capabilities & CAP_BIT(CAP_BPF) && capabilities & CAP_BIT(CAP_PERFMON));
+}
+
+static void set(struct iol_feature *feature, bool good, const char *detail)
+{
+    if (good)
+        feature->state = IOL_FEATURE_OK;
+    snprintf(feature->detail, sizeof(feature->detail), "%s", detail);
+}
+
+/* First line of a small file, without its newline; false when it cannot be read. */
+static bool read_line(const char *path, char *buf, size_t size)
+{
+    FILE *file = fopen(path, "re");
+    bool ok = file && fgets(buf, (int)size, file);
+
+    if (file)
+        fclose(file);
+    if (ok)
+        buf[strcspn(buf, "\n")] = '\0';
+    return ok;
+}
+
+static void probe_kernel(struct iol_feature *feature)
+{
+    struct utsname name;
+    int major = 0, minor = 0;
+
+    uname(&name);
+    sscanf(name.release, "%d.%d", &major, &minor);
+    set(feature, major > 5 || (major == 5 && minor >= 10), name.release);
+}
+
+static void probe_privileges(struct iol_feature *feature)
+{
+    bool good = may_use_bpf();
+
+    set(feature, good,
+        geteuid() == 0 ? (good ? "root" : "root, without CAP_BPF and CAP_PERFMON")
+                       : (good ? "CAP_BPF and CAP_PERFMON" : "neither root nor CAP_BPF and CAP_PERFMON"));
+}
+
+static void probe_btf(struct iol_feature *feature)
+{
+    struct btf *btf = btf__load_vmlinux_btf();
+
+    set(feature, btf != NULL, btf ? "/sys/kernel/btf/vmlinux" : "not there");
+    btf__free(btf);
+}
+
+static void probe_hooks(struct iol_feature *feature)
+{
+    static const char *const hooks[] = {"btf_trace_sys_exit", "btf_trace_sched_process_exec",
+                                        "btf_trace_sched_process_fork", "btf_trace_sched_process_exit"};
+    struct btf *btf = btf__load_vmlinux_btf();
+
+    set(feature, btf != NULL, btf ? "sys_exit, sched_process_exec, _fork, _exit" : "unknown without BTF");
+    for (size_t i = 0; btf && i < IOL_ARRAY_SIZE(hooks); i++) {
+        if (btf__find_by_name_kind(btf, hooks[i], BTF_KIND_TYPEDEF) < 0) {
+            feature->state = IOL_FEATURE_MISSING;
+            snprintf(feature->detail, sizeof(feature->detail), "%s is not there", hooks[i] + strlen("btf_trace_"));
+        }
+    }
+    btf__free(btf);
+}
+
+static void probe_ring(struct iol_feature *feature)
+{
+    int fd = bpf_map_create(BPF_MAP_TYPE_RINGBUF, "probe", 0, 0, 4096, NULL);
+
+    set(feature, fd >= 0, fd >= 0 ? "yes" : strerror(errno));
+    if (fd >= 0)
+        close(fd);
+}
+
+static void probe_iterator(struct iol_feature *feature)
+{
+    struct btf *btf = btf__load_vmlinux_btf();
+    bool good = btf && btf__find_by_name_kind(btf, "bpf_iter__task", BTF_KIND_STRUCT) > 0;
+
+    set(feature, good, good ? "yes" : "not there");
+    btf__free(btf);
+}
+
+static void probe_direct_loads(struct iol_feature *feature)
+{
+    struct btf *btf = btf__load_vmlinux_btf();
+    bool good = btf && btf__find_by_name_kind(btf, "bpf_rdonly_cast", BTF_KIND_FUNC) > 0;
+
+    set(feature, good, good ? "bpf_rdonly_cast" : "not there");
+    btf__free(btf);
+}
+
+static void probe_trampolines(struct iol_feature *feature)
+{
+    const struct bpf_insn insns[] = {
+        {.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0},
+        {.code = BPF_JMP | BPF_EXIT},
+    };
+    LIBBPF_OPTS(bpf_prog_load_opts, options, .expected_attach_type = BPF_TRACE_FEXIT);
+    int id = libbpf_find_vmlinux_btf_id("vfs_read", BPF_TRACE_FEXIT);
+    int program, link;
+
+    if (id < 0) {
+        set(feature, false, "vfs_read is not in the kernel's BTF");
+        return;
+    }
+    options.attach_btf_id = (uint32_t)id;
+    program = bpf_prog_load(BPF_PROG_TYPE_TRACING, "probe", "GPL", insns, IOL_ARRAY_SIZE(insns), &options);
+    link = program >= 0 ? bpf_raw_tracepoint_open(NULL, program) : -1;
+    set(feature, link >= 0, link >= 0 ? "yes" : strerror(errno));
+    if (link >= 0)
+        close(link);
+    if (program >= 0)
+        close(program);
+}
+
+static void probe_jit(struct iol_feature *feature)
+{
+    char line[32] = "";
+
+    if (!read_line("/proc/sys/net/core/bpf_jit_enable", line, sizeof(line)))
+        set(feature, true, "cannot be told");
+    else
+        set(feature, line[0] != '0', line[0] != '0' ? "on" : "off");
+}
+
+static void probe_lockdown(struct iol_feature *feature)
+{
+    char line[64] = "";
+
+    if (!read_line("/sys/kernel/security/lockdown", line, sizeof(line)))
+        set(feature, true, "not active");
+    else
+        set(feature, !strstr(line, "[confidentiality]"), line);
+}
+
+static void probe_cgroup(struct iol_feature *feature)
+{
+    struct stat info;
+
+    if (stat("/sys/fs/cgroup/cgroup.controllers", &info) == 0)
+        set(feature, true, "v2");
+    else if (stat("/sys/fs/cgroup", &info) == 0)
+        set(feature, true, "v1: the memory, pids or cpu hierarchy is recorded");
+    else
+        set(feature, false, "not mounted");
+}
+
+static void probe_audit(struct iol_feature *feature)
+{
+    bool good = access("/proc/self/loginuid", R_OK) == 0;
+
+    set(feature, good, good ? "yes" : "the kernel has no audit support");
+}
+
+static void probe_load(struct iol_feature *feature)
+{
+    struct iol_capture_options options = {.max_accounts = IOL_CAPTURE_MIN_ACCOUNTS};
+    struct iol_capture *capture = NULL;
+    struct iol_error err = {0};
+    int r = iol_capture_open(&options, &capture, &err);
+
+    set(feature, r == 0, r == 0 ? "all programs pass the verifier" : err.text);
+    iol_capture_close(capture);
+}
+
+static const struct {
+    const char *name;
+    enum iol_feature_state without;
+    void (*probe)(struct iol_feature *feature);
+    const char *consequence;
+} feature_table[] = {
+    {"kernel", IOL_FEATURE_MISSING, probe_kernel, "recording needs Linux 5.10 or newer"},
+    {"privileges", IOL_FEATURE_MISSING, probe_privileges, "record as root, or with CAP_BPF and CAP_PERFMON"},
+    {"BTF", IOL_FEATURE_MISSING, probe_btf, "recording needs a kernel built with CONFIG_DEBUG_INFO_BTF=y"},
+    {"BPF ring buffer", IOL_FEATURE_MISSING, probe_ring, "recording needs Linux 5.8, and the right to create BPF maps"},
+    {"tracepoints", IOL_FEATURE_MISSING, probe_hooks, "the tracepoint probe set cannot be attached"},
+    {"task iterator", IOL_FEATURE_MISSING, probe_iterator, "processes that already run cannot be found"},
+    {"direct loads", IOL_FEATURE_DEGRADED, probe_direct_loads,
+     "before Linux 6.2 each operation costs some 100 ns more"},
+    {"trampolines", IOL_FEATURE_DEGRADED, probe_trampolines,
+     "fexit cannot be used: every syscall, not only reads and writes, pays for the hook"},
+    {"JIT", IOL_FEATURE_DEGRADED, probe_jit,
+     "programs are interpreted and cost several times more: set net.core.bpf_jit_enable=1"},
+    {"lockdown", IOL_FEATURE_MISSING, probe_lockdown, "lockdown=confidentiality forbids reading kernel memory"},
+    {"cgroup", IOL_FEATURE_DEGRADED, probe_cgroup, "processes are recorded without their cgroup"},
+    {"login uid", IOL_FEATURE_DEGRADED, probe_audit, "login_uid and session_id stay empty"},
+    {"BPF programs", IOL_FEATURE_MISSING, probe_load, "ioledger record --verbose shows what the kernel said"},
+};
+
+static_assert(IOL_ARRAY_SIZE(feature_table) <= IOL_FEATURES_MAX, "room for every feature");
+
+size_t iol_features_probe(struct iol_feature features[IOL_FEATURES_MAX])
+{
+    for (size_t i = 0; i < IOL_ARRAY_SIZE(feature_table); i++) {
+        features[i] = (struct iol_feature){
+            .name = feature_table[i].name,
+            .state = feature_table[i].without,
+            .consequence = feature_table[i].consequence,
+        };
+        feature_table[i].probe(&features[i]);
+    }
+    return IOL_ARRAY_SIZE(feature_table);
+}
+
+int iol_capture_allowed(struct iol_error *err)
+{
+    struct iol_feature btf = {.state = IOL_FEATURE_MISSING};
+
+    if (!may_use_bpf()) {
+        iol_error_set(err, -EPERM, "recording needs root, or the capabilities CAP_BPF and CAP_PERFMON");
+        iol_error_hint(err, "try: sudo ioledger record");
+        return -EPERM;
+    }
+    probe_btf(&btf);
+    if (btf.state == IOL_FEATURE_MISSING) {
+        iol_error_set(err, -EOPNOTSUPP, "this kernel has no BTF (/sys/kernel/btf/vmlinux is missing)");
+        iol_error_hint(err, "recording needs a kernel built with CONFIG_DEBUG_INFO_BTF=y");
+        return -EOPNOTSUPP;
+    }
+    return 0;
+}
+
+int iol_capture_explain(int code, struct iol_error *err)
+{
+    if (iol_capture_allowed(err) < 0)
+        return code;
+    iol_error_set(err, code, "the kernel refused the BPF programs: %s", strerror(-code));
+    iol_error_hint(err, "'ioledger doctor' tells what this kernel lacks; --verbose shows the kernel's own words");
+    return code;
+}

@@ -1,0 +1,269 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// SPDX-FileCopyrightText: The ioledger authors
+
+/* From the embedded object to loaded programs and mapped memory. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <bpf/bpf.h>
+#include <bpf/btf.h>
+
+#include "base/cleanup.h"
+#include "base/error.h"
+#include "bpf/objects.h"
+#include "capture/capture.intern.h"
+
+#define RING_BYTES (4U << 20)
+#define RING_WAKEUP (RING_BYTES / 4)
+#define MAX_FILES 65536U
+#define MAX_TASKS 65536U
+#define SCRATCH_PER_CPU 2 /* bpf/scratch.bpf.h */
+
+static int print_nothing(enum libbpf_print_level level, const char *format, va_list args)
+{
+    (void)level, (void)format, (void)args;
+    return 0;
+}
+
+static int print_verbose(enum libbpf_print_level level, const char *format, va_list args)
+{
+    if (level == LIBBPF_DEBUG)
+        return 0;
+    return vfprintf(stderr, format, args);
+}
+
+/* Kernels before 5.11 charge BPF memory to RLIMIT_MEMLOCK. Not being allowed to raise it is an error only if the load fails. */
+static void raise_memlock(void)
+{
+    struct rlimit unlimited = {RLIM_INFINITY, RLIM_INFINITY};
+
+    (void)setrlimit(RLIMIT_MEMLOCK, &unlimited);
+}
+
+/* The modern programs need the kfunc bpf_rdonly_cast (6.2). */
+static bool kernel_is_modern(void)
+{
+    struct btf *btf = btf__load_vmlinux_btf();
+    bool modern = btf && btf__find_by_name_kind(btf, "bpf_rdonly_cast", BTF_KIND_FUNC) > 0;
+
+    btf__free(btf);
+    return modern;
+}
+
+static int open_object(struct iol_capture *capture, bool legacy, struct iol_error *err)
+{
+    LIBBPF_OPTS(bpf_object_open_opts, options, .object_name = "ioledger");
+    const unsigned char *start = legacy ? iol_bpf_legacy_object : iol_bpf_object;
+    const unsigned char *end = legacy ? iol_bpf_legacy_object_end : iol_bpf_object_end;
+
+    capture->object = bpf_object__open_mem(start, (size_t)(end - start), &options);
+    if (!capture->object)
+        return iol_error_set(err, -errno, "cannot read the embedded BPF programs: %m");
+    return 0;
+}
+
+static void set_size(struct iol_capture *capture, const char *name, uint32_t entries)
+{
+    bpf_map__set_max_entries(bpf_object__find_map_by_name(capture->object, name), entries);
+}
+
+/* Slots are shared between the host's own (one for each route), the spare ones for pseudo files, and the rest. */
+static void set_sizes(struct iol_capture *capture)
+{
+    uint32_t slots = (uint32_t)capture->n_slots;
+    uint32_t spare = slots / 8;
+
+    capture->n_spare = spare < 16 ? 16 : spare > 4096 ? 4096 : spare;
+    set_size(capture, "slots", slots);
+    set_size(capture, "accounts", slots);
+    set_size(capture, "free_slots", slots);
+    set_size(capture, "spare_slots", capture->n_spare);
+    set_size(capture, "files", slots < MAX_FILES ? MAX_FILES : slots);
+    set_size(capture, "tasks", MAX_TASKS);
+    set_size(capture, "cpus", (uint32_t)capture->n_cpus);
+    set_size(capture, "scratches", (uint32_t)capture->n_cpus * SCRATCH_PER_CPU);
+    set_size(capture, "ring", RING_BYTES);
+    capture->settings.ring_wakeup = RING_WAKEUP;
+}
+
+static void *map_memory(int fd, size_t size, int protection)
+{
+    void *memory = mmap(NULL, size, protection, MAP_SHARED, fd, 0);
+
+    return memory == MAP_FAILED ? NULL : memory;
+}
+
+static size_t page_round(size_t size)
+{
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+
+    return (size + page - 1) / page * page;
+}
+
+/* Pushed from the last to the first, so that low indices are used first and a scan stays short. */
+static int fill_free_slots(struct iol_capture *capture)
+{
+    uint32_t spare_from = (uint32_t)capture->n_slots - capture->n_spare;
+
+    for (uint32_t i = (uint32_t)capture->n_slots; i-- > IOL_ABI_ROUTE_SLOTS;) {
+        if (bpf_map_update_elem(i >= spare_from ? capture->spare_fd : capture->free_fd, NULL, &i, BPF_ANY))
+            return -errno;
+    }
+    return 0;
+}
+
+static int map_everything(struct iol_capture *capture)
+{
+    struct bpf_object *object = capture->object;
+
+    capture->accounts_fd = bpf_object__find_map_fd_by_name(object, "accounts");
+    capture->free_fd = bpf_object__find_map_fd_by_name(object, "free_slots");
+    capture->spare_fd = bpf_object__find_map_fd_by_name(object, "spare_slots");
+    capture->files_fd = bpf_object__find_map_fd_by_name(object, "files");
+    capture->tasks_fd = bpf_object__find_map_fd_by_name(object, "tasks");
+    capture->clock_fd = bpf_object__find_map_fd_by_name(object, ".data.clock");
+    capture->clock_program_fd = bpf_program__fd(bpf_object__find_program_by_name(object, "on_clock"));
+
+    capture->control = map_memory(bpf_object__find_map_fd_by_name(object, "control"),
+                                  page_round(sizeof(*capture->control)), PROT_READ | PROT_WRITE);
+    capture->slots = map_memory(bpf_object__find_map_fd_by_name(object, "slots"),
+                                page_round(capture->n_slots * sizeof(*capture->slots)), PROT_READ);
+    capture->cpus = map_memory(bpf_object__find_map_fd_by_name(object, "cpus"),
+                               page_round(capture->n_cpus * sizeof(*capture->cpus)), PROT_READ);
+    return capture->control && capture->slots && capture->cpus ? 0 : -errno;
+}
+
+static int make_grace_map(struct iol_capture *capture)
+{
+    LIBBPF_OPTS(bpf_map_create_opts, options);
+
+    capture->inner_fd = bpf_map_create(BPF_MAP_TYPE_ARRAY, "grace_inner", sizeof(uint32_t), sizeof(uint32_t), 1, NULL);
+    if (capture->inner_fd < 0)
+        return -errno;
+    options.inner_map_fd = (uint32_t)capture->inner_fd;
+    capture->outer_fd =
+        bpf_map_create(BPF_MAP_TYPE_ARRAY_OF_MAPS, "grace", sizeof(uint32_t), sizeof(uint32_t), 1, &options);
+    return capture->outer_fd < 0 ? -errno : 0;
+}
+
+static int copy_roots(struct iol_capture *capture, const struct iol_capture_options *options)
+{
+    capture->command = options->command;
+    capture->excluded = options->excluded;
+    if (!options->n_pids)
+        return 0;
+    capture->pids = calloc(options->n_pids, sizeof(*capture->pids));
+    if (!capture->pids)
+        return -ENOMEM;
+    memcpy(capture->pids, options->pids, options->n_pids * sizeof(*capture->pids));
+    capture->n_pids = options->n_pids;
+    return 0;
+}
+
+static int load_object(struct iol_capture *capture, struct iol_error *err)
+{
+    struct bpf_map *settings = bpf_object__find_map_by_name(capture->object, ".rodata.settings");
+    int r;
+
+    set_sizes(capture);
+    r = bpf_map__set_initial_value(settings, &capture->settings, sizeof(capture->settings));
+    if (r < 0)
+        return iol_error_set(err, r, "the embedded BPF programs do not fit this binary: build it anew");
+    r = bpf_object__load(capture->object);
+    return r < 0 ? iol_capture_explain(r, err) : 0;
+}
+
+static int ring_sample(void *arg, void *data, size_t size)
+{
+    struct iol_capture *capture = arg;
+
+    capture->record(capture->record_arg, data, size);
+    return 0;
+}
+
+static int open_capture(struct iol_capture *capture, const struct iol_capture_options *options, struct iol_error *err)
+{
+    int n_cpus = libbpf_num_possible_cpus();
+    int r;
+
+    if (n_cpus < 0)
+        return iol_error_set(err, n_cpus, "cannot tell the number of CPUs: %s", strerror(-n_cpus));
+    capture->n_cpus = (size_t)n_cpus;
+    capture->n_slots = options->max_accounts;
+    libbpf_set_strict_mode(LIBBPF_STRICT_ALL);
+    libbpf_set_print(options->verbose ? print_verbose : print_nothing);
+    raise_memlock();
+
+    r = copy_roots(capture, options);
+    if (r < 0)
+        return iol_error_set(err, r, "out of memory");
+    r = iol_capture_settings(capture, options, err);
+    if (r < 0)
+        return r;
+    r = open_object(capture, options->legacy || !kernel_is_modern(), err);
+    if (r < 0)
+        return r;
+    r = load_object(capture, err);
+    if (r < 0)
+        return r;
+    r = map_everything(capture);
+    if (r < 0)
+        return iol_error_set(err, r, "cannot map the accounts: %s", strerror(-r));
+    r = fill_free_slots(capture);
+    if (r < 0)
+        return iol_error_set(err, r, "cannot fill the list of free accounts: %s", strerror(-r));
+    r = make_grace_map(capture);
+    if (r < 0)
+        return iol_error_set(err, r, "cannot create a map of maps: %s", strerror(-r));
+    r = iol_capture_fill_filters(capture, options, err);
+    if (r < 0)
+        return r;
+    capture->ring =
+        ring_buffer__new(bpf_object__find_map_fd_by_name(capture->object, "ring"), ring_sample, capture, NULL);
+    if (!capture->ring)
+        return iol_error_set(err, -errno, "cannot map the ring buffer: %m");
+    return 0;
+}
+
+int iol_capture_open(const struct iol_capture_options *options, struct iol_capture **ret_capture, struct iol_error *err)
+{
+    struct iol_capture *capture = calloc(1, sizeof(*capture));
+    int r;
+
+    if (!capture)
+        return iol_error_set(err, -ENOMEM, "out of memory");
+    capture->inner_fd = capture->outer_fd = -1;
+    r = open_capture(capture, options, err);
+    if (r < 0) {
+        iol_capture_close(capture);
+        return r;
+    }
+    *ret_capture = capture;
+    return 0;
+}
+
+void iol_capture_close(struct iol_capture *capture)
+{
+    if (!capture)
+        return;
+    iol_capture_detach(capture);
+    ring_buffer__free(capture->ring);
+    if (capture->control)
+        munmap(capture->control, page_round(sizeof(*capture->control)));
+    if (capture->slots)
+        munmap((void *)(uintptr_t)capture->slots, page_round(capture->n_slots * sizeof(*capture->slots)));
+    if (capture->cpus)
+        munmap((void *)(uintptr_t)capture->cpus, page_round(capture->n_cpus * sizeof(*capture->cpus)));
+    if (capture->inner_fd >= 0)
+        close(capture->inner_fd);
+    if (capture->outer_fd >= 0)
+        close(capture->outer_fd);
+    bpf_object__close(capture->object);
+    free(capture->pids);
+    free(capture);
+}

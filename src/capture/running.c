@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// SPDX-FileCopyrightText: The ioledger authors
+
+/* The processes that run already when a recording begins. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <bpf/bpf.h>
+
+#include "base/cleanup.h"
+#include "base/error.h"
+#include "capture/capture.intern.h"
+
+/* What the marking needs of each process. */
+struct running {
+    uint32_t pid;
+    uint32_t ppid;
+    uint64_t image;
+    uint32_t bits;
+};
+
+struct running_list {
+    struct running *items;
+    size_t n, capacity;
+};
+
+static int remember(struct running_list *list, const struct iol_record_process *record)
+{
+    if (list->n == list->capacity) {
+        size_t capacity = list->capacity ? 2 * list->capacity : 256;
+        struct running *items = realloc(list->items, capacity * sizeof(*items));
+
+        if (!items)
+            return -ENOMEM;
+        list->items = items;
+        list->capacity = capacity;
+    }
+    list->items[list->n++] = (struct running){.pid = record->pid, .ppid = record->ppid, .image = record->image};
+    return 0;
+}
+
+/* Runs the iterator once; every complete record in its stream goes to `record` and into the list. */
+static int iterate(struct bpf_link *link, struct running_list *list, iol_capture_record_fn *record, void *arg)
+{
+    const size_t size = 256 * 1024;
+    _cleanup_free_ char *buf = malloc(size);
+    _cleanup_close_ int fd = bpf_iter_create(bpf_link__fd(link));
+    size_t have = 0;
+
+    if (!buf)
+        return -ENOMEM;
+    if (fd < 0)
+        return -errno;
+    for (;;) {
+        ssize_t n = read(fd, buf + have, size - have);
+        size_t at = 0;
+
+        if (n < 0 && (errno == EINTR || errno == EAGAIN))
+            continue;
+        if (n < 0)
+            return -errno;
+        if (n == 0)
+            return 0;
+        have += (size_t)n;
+        while (have - at >= sizeof(struct iol_record_process)) {
+            const struct iol_record_process *head = (const void *)(buf + at);
+
+            if (head->head.size < sizeof(*head) || head->head.size > size)
+                return -EBADMSG;
+            if (head->head.size > have - at)
+                break;
+            if (remember(list, head) < 0)
+                return -ENOMEM;
+            record(arg, head, head->head.size);
+            /* records have any length: the next one is moved to the front, where it is aligned */
+            at += head->head.size;
+            memmove(buf, buf + at, have - at);
+            have -= at;
+            at = 0;
+        }
+    }
+}
+
+static struct running *find_running(struct running_list *list, uint32_t pid)
+{
+    for (size_t i = 0; i < list->n; i++) {
+        if (list->items[i].pid == pid)
+            return &list->items[i];
+    }
+    return NULL;
+}
+
+/* Bits that hand themselves down: to the roots, and from every parent to its children until nothing changes. */
+static void hand_down(struct running_list *list)
+{
+    for (bool changed = true; changed;) {
+        changed = false;
+        for (size_t i = 0; i < list->n; i++) {
+            const struct running *parent = find_running(list, list->items[i].ppid);
+            uint32_t bits = parent ? parent->bits & (IOL_TASK_DESCENDANT | IOL_TASK_EXCLUDED) : 0;
+
+            if (bits & ~list->items[i].bits) {
+                list->items[i].bits |= bits;
+                changed = true;
+            }
+        }
+    }
+}
+
+/* Adds `bits` to the process's entry; on_running judges it anew at the next look. Returns whether anything changed. */
+static bool mark(struct iol_capture *capture, const struct running *process, uint32_t bits)
+{
+    struct iol_task entry = {.image = process->image};
+
+    if (bpf_map_lookup_elem(capture->tasks_fd, &process->pid, &entry) == 0 && (entry.bits & bits) == bits)
+        return false;
+    entry.bits |= bits;
+    bpf_map_update_elem(capture->tasks_fd, &process->pid, &entry, BPF_ANY);
+    return true;
+}
+
+static void mark_root(struct running_list *list, pid_t pid, uint32_t bits)
+{
+    struct running *root = pid ? find_running(list, (uint32_t)pid) : NULL;
+
+    if (root)
+        root->bits |= bits;
+}
+
+static bool mark_all(struct iol_capture *capture, struct running_list *list)
+{
+    bool changed = false;
+
+    for (size_t i = 0; i < capture->n_pids; i++)
+        mark_root(list, capture->pids[i], IOL_TASK_DESCENDANT);
+    mark_root(list, capture->excluded, IOL_TASK_EXCLUDED);
+    mark_root(list, capture->command, IOL_TASK_AT_EXEC);
+    hand_down(list);
+    for (size_t i = 0; i < list->n; i++) {
+        if (list->items[i].bits)
+            changed |= mark(capture, &list->items[i], list->items[i].bits);
+    }
+    return changed;
+}
+
+int iol_capture_backfill(struct iol_capture *capture, iol_capture_record_fn *record, void *arg, struct iol_error *err)
+{
+    struct bpf_program *program = bpf_object__find_program_by_name(capture->object, "on_running");
+    struct bpf_link *link = bpf_program__attach_iter(program, NULL);
+    struct running_list list = {0};
+    int r;
+
+    if (!link)
+        return iol_error_set(err, -errno, "cannot walk the processes that are running: %m");
+    r = iterate(link, &list, record, arg);
+    /*
+     * A process forked between its parent's marking and the look at it is not marked: look again until
+     * nothing new turns up. From then on on_fork hands the marks down.
+     */
+    while (r == 0 && mark_all(capture, &list)) {
+        list.n = 0;
+        r = iterate(link, &list, record, arg);
+    }
+    free(list.items);
+    bpf_link__destroy(link);
+    return r < 0 ? iol_error_set(err, r, "cannot walk the processes that are running: %s", strerror(-r)) : 0;
+}

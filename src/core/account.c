@@ -1,0 +1,363 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// SPDX-FileCopyrightText: The ioledger authors
+
+#include "core/account.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "core/batch.h"
+#include "core/model.h"
+
+#define NS_PER_MS 1000000
+
+/* The six counters of struct iol_counters, without its times. */
+struct counts {
+    uint64_t read_ops, read_bytes, write_ops, write_bytes, read_errors, write_errors;
+};
+
+enum slot_state { SLOT_FREE, SLOT_USED, SLOT_REMOVED };
+
+/* What user space knows of a slot. `posted` outlives its use: the kernel's counters go on from there. */
+struct slot {
+    struct counts posted[2];
+    struct iol_model_process *process;
+    struct iol_model_file *file;
+    uint64_t last_epoch; /* with operations */
+    enum slot_state state;
+};
+
+struct iol_accounts {
+    struct iol_account_kernel kernel;
+    int64_t host_id;
+    struct slot *slots;
+    struct counts totals[2][IOL_ABI_ROUTE_SLOTS];
+    struct iol_account_stats stats;
+};
+
+static const char *const lost_reasons[] = {
+    [IOL_LOST_ACCOUNTS_FULL] = "no free account: operations posted to (other files)",
+    [IOL_LOST_FILE_RECORDS] = "ring buffer full: operations posted to (other files)",
+    [IOL_LOST_SCRATCH] = "path buffers busy: operations posted to (other files)",
+    [IOL_LOST_PROCESS_RECORDS] = "ring buffer full: process records sent late",
+    [IOL_LOST_EVENTS] = "ring buffer full: exits and failed execs missing",
+    [IOL_LOST_TASKS_FULL] = "process table full: processes not filtered",
+};
+
+static_assert(IOL_ARRAY_SIZE(lost_reasons) == IOL_LOST_COUNT, "a text for each reason");
+
+const char *iol_lost_reason(enum iol_lost lost)
+{
+    return lost_reasons[lost];
+}
+
+int iol_accounts_new(const struct iol_account_kernel *kernel, int64_t host_id, struct iol_accounts **ret_accounts)
+{
+    struct iol_accounts *accounts = calloc(1, sizeof(*accounts));
+
+    if (!accounts)
+        return -ENOMEM;
+    accounts->kernel = *kernel;
+    accounts->host_id = host_id;
+    accounts->stats.slots = kernel->n_slots;
+    accounts->slots = calloc(kernel->n_slots, sizeof(*accounts->slots));
+    if (!accounts->slots) {
+        free(accounts);
+        return -ENOMEM;
+    }
+    *ret_accounts = accounts;
+    return 0;
+}
+
+void iol_accounts_free(struct iol_accounts *accounts)
+{
+    if (!accounts)
+        return;
+    free(accounts->slots);
+    free(accounts);
+}
+
+static struct counts read_counts(const struct iol_counters *counters)
+{
+    return (struct counts){
+        .read_ops = counters->read_ops,
+        .read_bytes = counters->read_bytes,
+        .write_ops = counters->write_ops,
+        .write_bytes = counters->write_bytes,
+        .read_errors = counters->read_errors,
+        .write_errors = counters->write_errors,
+    };
+}
+
+static struct counts difference(const struct counts *now, const struct counts *before)
+{
+    return (struct counts){
+        .read_ops = now->read_ops - before->read_ops,
+        .read_bytes = now->read_bytes - before->read_bytes,
+        .write_ops = now->write_ops - before->write_ops,
+        .write_bytes = now->write_bytes - before->write_bytes,
+        .read_errors = now->read_errors - before->read_errors,
+        .write_errors = now->write_errors - before->write_errors,
+    };
+}
+
+static bool is_zero(const struct counts *counts)
+{
+    return !(counts->read_ops | counts->read_bytes | counts->write_ops | counts->write_bytes | counts->read_errors |
+             counts->write_errors);
+}
+
+/* Jiffies within the epoch as wall-clock time: the two clocks were read together at both of its ends. */
+static int64_t jiffies_to_time(const struct iol_epoch *epoch, const struct iol_model *model, uint64_t jiffies)
+{
+    uint64_t ticks = epoch->to_jiffies - epoch->from_jiffies;
+    uint64_t ns = epoch->to_ns - epoch->from_ns;
+
+    if (jiffies <= epoch->from_jiffies || ticks == 0)
+        return iol_model_time(model, epoch->from_ns);
+    if (jiffies >= epoch->to_jiffies)
+        return iol_model_time(model, epoch->to_ns);
+    return iol_model_time(model, epoch->from_ns +
+                                     (uint64_t)((double)ns * (double)(jiffies - epoch->from_jiffies) / (double)ticks));
+}
+
+static int64_t interval_ms(const struct iol_epoch *epoch)
+{
+    return (int64_t)((epoch->to_ns - epoch->from_ns + NS_PER_MS / 2) / NS_PER_MS);
+}
+
+static int add_io(struct iol_accounts *accounts, const struct iol_epoch *epoch, const struct iol_model *model,
+                  size_t index, const struct counts *delta, struct iol_batch *batch)
+{
+    const struct iol_account *account = &accounts->kernel.slots[index];
+    const struct iol_counters *counters = &account->epoch[epoch->closed];
+    const struct slot *slot = &accounts->slots[index];
+    struct iol_io *row = iol_batch_add(batch, IOL_TABLE_IO);
+    int64_t opened = iol_model_time(model, account->opened_ns);
+
+    if (!row)
+        return -ENOMEM;
+    *row = (struct iol_io){
+        .ts = iol_model_time(model, epoch->to_ns),
+        .interval_ms = interval_ms(epoch),
+        .host_id = accounts->host_id,
+        .process_id = iol_model_process_id(slot->process),
+        .file_id = iol_model_file_id(slot->file),
+        .route = index < IOL_ABI_ROUTE_SLOTS ? (int64_t)index : (int64_t)account->route,
+        .read_ops = (int64_t)delta->read_ops,
+        .read_bytes = (int64_t)delta->read_bytes,
+        .write_ops = (int64_t)delta->write_ops,
+        .write_bytes = (int64_t)delta->write_bytes,
+        .read_errors = (int64_t)delta->read_errors,
+        .write_errors = (int64_t)delta->write_errors,
+        .first_ts = jiffies_to_time(epoch, model, counters->first),
+        .last_ts = jiffies_to_time(epoch, model, counters->last),
+    };
+    /* a tick is coarse: an account cannot have been used before it was opened */
+    if (opened > row->first_ts && opened <= row->ts)
+        row->first_ts = opened;
+    if (row->last_ts < row->first_ts)
+        row->last_ts = row->first_ts;
+    accounts->stats.io_rows++;
+    accounts->stats.ops += delta->read_ops + delta->write_ops;
+    accounts->stats.read_bytes += delta->read_bytes;
+    accounts->stats.write_bytes += delta->write_bytes;
+    return 0;
+}
+
+/* A slot that has operations for the first time since it was handed out: its names. */
+static int adopt_slot(struct iol_accounts *accounts, size_t index, struct iol_model *model, struct iol_batch *batch)
+{
+    const struct iol_account *account = &accounts->kernel.slots[index];
+    bool host_own = index < IOL_ABI_ROUTE_SLOTS;
+    struct slot *slot = &accounts->slots[index];
+
+    slot->process = iol_model_get_process(model, host_own ? 0 : account->key.image, batch);
+    slot->file = iol_model_get_file(model, host_own ? IOL_FILE_OTHER : account->file, batch);
+    if (!slot->process || !slot->file)
+        return -ENOMEM;
+    slot->state = SLOT_USED;
+    accounts->stats.in_use++;
+    return 0;
+}
+
+static int post_slot(struct iol_accounts *accounts, const struct iol_epoch *epoch, struct iol_model *model,
+                     size_t index, struct iol_batch *batch)
+{
+    struct slot *slot = &accounts->slots[index];
+    struct counts now = read_counts(&accounts->kernel.slots[index].epoch[epoch->closed]);
+    struct counts delta = difference(&now, &slot->posted[epoch->closed]);
+
+    if (is_zero(&delta))
+        return 0;
+    if (slot->state == SLOT_FREE && adopt_slot(accounts, index, model, batch) < 0)
+        return -ENOMEM;
+    slot->posted[epoch->closed] = now;
+    slot->last_epoch = epoch->number;
+    return add_io(accounts, epoch, model, index, &delta, batch);
+}
+
+static void release_slot(struct iol_accounts *accounts, size_t index, struct iol_model *model)
+{
+    struct slot *slot = &accounts->slots[index];
+
+    iol_model_put_process(model, slot->process);
+    iol_model_put_file(model, slot->file);
+    slot->process = NULL;
+    slot->file = NULL;
+    slot->state = SLOT_FREE;
+    accounts->stats.in_use--;
+    accounts->kernel.free_slot(accounts->kernel.arg, (uint32_t)index);
+}
+
+/* Epochs that a live process's account may be idle before its slot is wanted back: none are while there is room. */
+static uint64_t idle_limit(const struct iol_accounts *accounts)
+{
+    size_t used = accounts->stats.in_use, all = accounts->stats.slots - IOL_ABI_ROUTE_SLOTS;
+
+    if (used * 4 < all * 3)
+        return UINT64_MAX;
+    return used * 8 < all * 7 ? 10 : 1;
+}
+
+static void retire_slot(struct iol_accounts *accounts, const struct iol_epoch *epoch, uint64_t limit, size_t index,
+                        struct iol_model *model)
+{
+    struct slot *slot = &accounts->slots[index];
+
+    if (index < IOL_ABI_ROUTE_SLOTS || slot->state == SLOT_FREE)
+        return;
+    if (slot->state == SLOT_REMOVED) {
+        release_slot(accounts, index, model);
+        return;
+    }
+    if (!iol_model_process_ended(slot->process) && epoch->number - slot->last_epoch < limit)
+        return;
+    accounts->kernel.remove_account(accounts->kernel.arg, &accounts->kernel.slots[index].key);
+    slot->state = SLOT_REMOVED;
+}
+
+/*
+ * Slots are handed out from low indices up, so a long run that was never opened ends the scan. Holes
+ * are short: a slot that was taken and handed back unused, one for each CPU at most.
+ */
+static int post_slots(struct iol_accounts *accounts, const struct iol_epoch *epoch, struct iol_model *model,
+                      struct iol_batch *batch)
+{
+    const struct iol_account *slots = accounts->kernel.slots;
+    size_t n = accounts->kernel.n_slots, hole = accounts->kernel.n_cpus + 64;
+    uint64_t limit = idle_limit(accounts);
+
+    for (size_t i = 0, unopened = 0; i < n; i++) {
+        if (i >= IOL_ABI_ROUTE_SLOTS && slots[i].opened_ns == 0) {
+            if (++unopened <= hole)
+                continue;
+            /* the spare slots at the end have their own order */
+            if (i >= accounts->kernel.first_spare)
+                break;
+            i = accounts->kernel.first_spare - 1;
+            unopened = 0;
+            continue;
+        }
+        unopened = 0;
+        if (post_slot(accounts, epoch, model, i, batch) < 0)
+            return -ENOMEM;
+        retire_slot(accounts, epoch, limit, i, model);
+    }
+    return 0;
+}
+
+static struct counts sum_cpus(const struct iol_accounts *accounts, unsigned int closed, size_t route)
+{
+    struct counts sum = {0};
+
+    for (size_t cpu = 0; cpu < accounts->kernel.n_cpus; cpu++) {
+        const struct counts one = read_counts(&accounts->kernel.cpus[cpu].total[closed][route]);
+
+        sum.read_ops += one.read_ops;
+        sum.read_bytes += one.read_bytes;
+        sum.write_ops += one.write_ops;
+        sum.write_bytes += one.write_bytes;
+        sum.read_errors += one.read_errors;
+        sum.write_errors += one.write_errors;
+    }
+    return sum;
+}
+
+static int post_totals(struct iol_accounts *accounts, const struct iol_epoch *epoch, const struct iol_model *model,
+                       struct iol_batch *batch)
+{
+    for (size_t route = 0; route < IOL_ABI_ROUTE_SLOTS; route++) {
+        struct counts now = sum_cpus(accounts, epoch->closed, route);
+        struct counts delta = difference(&now, &accounts->totals[epoch->closed][route]);
+        struct iol_total *row;
+
+        if (is_zero(&delta))
+            continue;
+        accounts->totals[epoch->closed][route] = now;
+        if (route == IOL_ABI_EXCLUDED) {
+            accounts->stats.excluded_ops += delta.read_ops + delta.write_ops;
+            accounts->stats.excluded_bytes += delta.read_bytes + delta.write_bytes;
+            continue;
+        }
+        row = iol_batch_add(batch, IOL_TABLE_TOTAL);
+        if (!row)
+            return -ENOMEM;
+        *row = (struct iol_total){
+            .ts = iol_model_time(model, epoch->to_ns),
+            .interval_ms = interval_ms(epoch),
+            .host_id = accounts->host_id,
+            .route = (int64_t)route,
+            .read_ops = (int64_t)delta.read_ops,
+            .read_bytes = (int64_t)delta.read_bytes,
+            .write_ops = (int64_t)delta.write_ops,
+            .write_bytes = (int64_t)delta.write_bytes,
+            .read_errors = (int64_t)delta.read_errors,
+            .write_errors = (int64_t)delta.write_errors,
+        };
+    }
+    return 0;
+}
+
+static int post_losses(struct iol_accounts *accounts, const struct iol_epoch *epoch, const struct iol_model *model,
+                       struct iol_batch *batch)
+{
+    for (size_t reason = 0; reason < IOL_LOST_COUNT; reason++) {
+        struct iol_loss *row;
+        uint64_t sum = 0;
+
+        for (size_t cpu = 0; cpu < accounts->kernel.n_cpus; cpu++)
+            sum += accounts->kernel.cpus[cpu].lost[reason];
+        if (sum == accounts->stats.lost[reason])
+            continue;
+        row = iol_batch_add(batch, IOL_TABLE_LOSS);
+        if (!row)
+            return -ENOMEM;
+        *row = (struct iol_loss){
+            .ts_from = iol_model_time(model, epoch->from_ns),
+            .ts_to = iol_model_time(model, epoch->to_ns),
+            .host_id = accounts->host_id,
+            .reason = lost_reasons[reason],
+            .lost = (int64_t)(sum - accounts->stats.lost[reason]),
+        };
+        accounts->stats.lost[reason] = sum;
+    }
+    return 0;
+}
+
+int iol_accounts_post(struct iol_accounts *accounts, const struct iol_epoch *epoch, struct iol_model *model,
+                      struct iol_batch *batch)
+{
+    if (post_slots(accounts, epoch, model, batch) < 0 || post_totals(accounts, epoch, model, batch) < 0 ||
+        post_losses(accounts, epoch, model, batch) < 0)
+        return -ENOMEM;
+    return 0;
+}
+
+void iol_accounts_get_stats(const struct iol_accounts *accounts, struct iol_account_stats *ret_stats)
+{
+    *ret_stats = accounts->stats;
+}

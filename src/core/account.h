@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// SPDX-FileCopyrightText: The ioledger authors
+#pragma once
+
+/*
+ * From the kernel's counters to rows. The counters only grow; what has been posted is kept here, and
+ * the difference becomes a row. Slots whose process has ended, or that were idle while slots were
+ * scarce, are taken back in two steps, so that no late operation is lost:
+ *
+ *   epoch e      the key is removed from the map; programs that had found the slot may still count
+ *   epoch e + 1  closed after a grace period: nobody counts any more; posted a last time, handed back
+ */
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "abi/event.h"
+
+struct iol_accounts;
+struct iol_batch;
+struct iol_model;
+
+/* What the accounts ask of the kernel side. */
+struct iol_account_kernel {
+    const struct iol_account *slots;
+    size_t n_slots;
+    size_t first_spare; /* index of the first slot kept for pseudo files */
+    const struct iol_cpu *cpus;
+    size_t n_cpus;
+    void *arg;
+    int (*remove_account)(void *arg, const struct iol_account_key *key);
+    int (*free_slot)(void *arg, uint32_t index);
+};
+
+/* One closed epoch: which set of counters, and from when to when on both clocks. */
+struct iol_epoch {
+    uint64_t number; /* counts up from 1 */
+    unsigned int closed;
+    uint64_t from_jiffies, to_jiffies;
+    uint64_t from_ns, to_ns;
+};
+
+struct iol_account_stats {
+    size_t slots;
+    size_t in_use;
+    uint64_t ops; /* accounted since the start */
+    uint64_t read_bytes;
+    uint64_t write_bytes;
+    uint64_t excluded_ops;
+    uint64_t excluded_bytes;
+    uint64_t io_rows;
+    uint64_t lost[IOL_LOST_COUNT];
+};
+
+int iol_accounts_new(const struct iol_account_kernel *kernel, int64_t host_id, struct iol_accounts **ret_accounts);
+void iol_accounts_free(struct iol_accounts *accounts); /* accepts NULL; before the model is freed */
+
+/*
+ * Posts a closed epoch: rows of io, total and loss, and whatever rows of processes and files they
+ * need. Sums of io and of total are equal for each route. 0, or -ENOMEM (then nothing more can be trusted).
+ */
+int iol_accounts_post(struct iol_accounts *accounts, const struct iol_epoch *epoch, struct iol_model *model,
+                      struct iol_batch *batch);
+
+void iol_accounts_get_stats(const struct iol_accounts *accounts, struct iol_account_stats *ret_stats);
+
+/* The text of `loss.reason`. */
+const char *iol_lost_reason(enum iol_lost lost);

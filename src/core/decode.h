@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// SPDX-FileCopyrightText: The ioledger authors
+#pragma once
+
+/* Records from the kernel, checked: whatever the bytes are, the result never points outside of them. */
+#include <stddef.h>
+#include <stdint.h>
+
+#include "abi/event.h"
+
+struct iol_bytes {
+    const char *data; /* not NUL-terminated */
+    size_t size;
+};
+
+struct iol_decoded_process {
+    struct iol_record_process fixed;
+    struct iol_bytes exe, cwd, cgroup, argv;
+};
+
+struct iol_decoded_exec_failed {
+    struct iol_record_exec_failed fixed;
+    struct iol_bytes path;
+};
+
+struct iol_decoded_file {
+    struct iol_record_file fixed;
+    struct iol_bytes path;
+};
+
+struct iol_decoded {
+    enum iol_record_type type;
+    union {
+        struct iol_decoded_process process;
+        struct iol_record_exit exit;
+        struct iol_decoded_exec_failed exec_failed;
+        struct iol_decoded_file file;
+    };
+};
+
+/*
+ * Returns 0, or -EBADMSG when the record is cut short, of an unknown type, or claims lengths that it
+ * does not have. The texts point into `data`.
+ */
+int iol_decode_record(const void *data, size_t size, struct iol_decoded *ret_decoded);

@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// SPDX-FileCopyrightText: The ioledger authors
+#pragma once
+
+#include <uthash.h>
+
+#include "core/model.h"
+#include "core/row.h"
+
+struct iol_model_process {
+    uint64_t image;
+    struct iol_process row;           /* its texts are this entry's own */
+    struct iol_model_process *parent; /* counted in the parent's refs: an ancestor may still need its row */
+    uint64_t cgroup_id;
+    int64_t exe_file_id;
+    unsigned int refs; /* accounts and children */
+    bool traced;
+    bool posted;
+    bool ended;
+    UT_hash_handle hh;
+};
+
+struct iol_model_file {
+    uint64_t key;
+    int64_t id;
+    unsigned int refs;  /* accounts */
+    uint64_t forgotten; /* epoch in which the kernel was made to forget it; 0: not */
+    UT_hash_handle hh;
+};
+
+struct login {
+    int64_t uid;
+    UT_hash_handle hh;
+};
+
+struct iol_model {
+    int64_t host_id;
+    char *boot_id;
+    bool all;
+    size_t max_idle_files;
+    int64_t boot_offset;
+    struct iol_model_process *processes;
+    struct iol_model_file *files;
+    struct login *logins;
+    struct iol_model_stats stats;
+};
+
+/* model_file.c: the row of a file (or of a pseudo file) into the batch; returns its id. 0 is no id: no memory. */
+int64_t iol_model_add_file(struct iol_model *model, const struct iol_file_info *info, const struct iol_bytes *path,
+                           const char *more_flags, struct iol_batch *batch);
+
+int iol_model_post_file(struct iol_model *model, const struct iol_decoded_file *record, struct iol_batch *batch);
+
+/* model_text.c */
+
+/* The stored form of a path; NULL without memory. What is worth a flag is appended to flags (words joined by commas). */
+char *iol_model_path_text(struct iol_batch *batch, const struct iol_file_info *info, const struct iol_bytes *path,
+                          char *flags, size_t flags_size);
+void iol_model_add_flag(char *flags, size_t size, const char *word);
+char *iol_model_argv_text(struct iol_batch *batch, const struct iol_bytes *argv, bool *ret_escaped);
+
+/* The 64-digit id of docker, containerd, cri-o and podman in a cgroup path, or NULL; from the batch's arena. */
+char *iol_model_container_id(struct iol_batch *batch, const char *cgroup);
+
+/* argv of a process that runs already, from /proc; returns malloc'ed bytes, or NULL. */
+char *iol_model_read_cmdline(int64_t pid, size_t *ret_size);

@@ -1,0 +1,175 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// SPDX-FileCopyrightText: The ioledger authors
+
+/* Files: their rows, and how long they are remembered. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/sysmacros.h>
+#include <xxhash.h>
+
+#include "base/arena.h"
+#include "base/cleanup.h"
+#include "core/batch.h"
+#include "core/model.intern.h"
+
+/* The kernel's dev_t (major << 20 | minor, include/linux/kdev_t.h) as stat(2) shows it. */
+static int64_t stat_dev(uint32_t dev)
+{
+    return (int64_t)makedev(dev >> 20, dev & ((1U << 20) - 1));
+}
+
+/* Each text is hashed with its NUL, so that no two columns can run together. */
+static uint64_t hash_text(uint64_t seed, const char *text)
+{
+    return text ? XXH64(text, strlen(text) + 1, seed) : XXH64("", 0, seed);
+}
+
+static int64_t file_id(const struct iol_file *row)
+{
+    const int64_t numbers[] = {row->host_id, row->dev, row->inode, row->generation, row->kind};
+    uint64_t hash = XXH64(numbers, sizeof(numbers), 0);
+
+    hash = hash_text(hash, row->path);
+    hash = hash_text(hash, row->flags);
+    return hash ? (int64_t)hash : 1;
+}
+
+static struct iol_file *add_row(struct iol_model *model, const char *flags, struct iol_batch *batch)
+{
+    struct iol_file *row = iol_batch_add(batch, IOL_TABLE_FILE);
+
+    if (!row)
+        return NULL;
+    row->host_id = model->host_id;
+    row->flags = flags[0] ? iol_arena_dup(batch->arena, flags, strlen(flags)) : NULL;
+    model->stats.files++;
+    return row;
+}
+
+int64_t iol_model_add_file(struct iol_model *model, const struct iol_file_info *info, const struct iol_bytes *path,
+                           const char *more_flags, struct iol_batch *batch)
+{
+    char flags[128] = "";
+    char *text = iol_model_path_text(batch, info, path, flags, sizeof(flags));
+    struct iol_file *row;
+
+    if (more_flags)
+        iol_model_add_flag(flags, sizeof(flags), more_flags);
+    row = text ? add_row(model, flags, batch) : NULL;
+    if (!row)
+        return 0;
+    row->dev = stat_dev(info->dev);
+    row->inode = (int64_t)info->inode;
+    row->generation = info->generation;
+    row->kind = info->kind;
+    row->path = text;
+    row->id = file_id(row);
+    return row->id;
+}
+
+/* Pseudo files: names in parentheses, one for each kind. */
+static const char *const group_names[IOL_KIND_COUNT] = {
+    [IOL_KIND_FILE] = "(files)",     [IOL_KIND_DIR] = "(directories)",   [IOL_KIND_LINK] = "(links)",
+    [IOL_KIND_CHR] = "(devices)",    [IOL_KIND_BLK] = "(block devices)", [IOL_KIND_PIPE] = "(pipes)",
+    [IOL_KIND_SOCKET] = "(sockets)", [IOL_KIND_ANON] = "(anonymous)",    [IOL_KIND_MEMFD] = "(memfds)",
+    [IOL_KIND_OTHER] = "(others)",
+};
+
+static int64_t add_pseudo(struct iol_model *model, uint64_t key, struct iol_batch *batch)
+{
+    struct iol_file *row = add_row(model, "", batch);
+
+    if (!row)
+        return 0;
+    row->kind = IOL_KIND_OTHER;
+    if (key >= IOL_FILE_GROUP && key < IOL_FILE_GROUP + IOL_KIND_COUNT) {
+        row->kind = (int64_t)(key - IOL_FILE_GROUP);
+        row->path = group_names[row->kind];
+    } else if (key == IOL_FILE_NOT_OPEN) {
+        row->path = "(no open file)";
+    } else if (key == IOL_FILE_OTHER) {
+        row->path = "(other files)";
+    } else {
+        row->path = "(unknown file)"; /* an account whose file record never came: none is known to do this */
+    }
+    row->id = file_id(row);
+    return row->id;
+}
+
+static struct iol_model_file *find_file(struct iol_model *model, uint64_t key)
+{
+    struct iol_model_file *file = NULL;
+
+    HASH_FIND(hh, model->files, &key, sizeof(key), file);
+    return file;
+}
+
+static struct iol_model_file *remember_file(struct iol_model *model, uint64_t key, int64_t id)
+{
+    struct iol_model_file *file = find_file(model, key);
+
+    if (!file) {
+        file = calloc(1, sizeof(*file));
+        if (!file)
+            return NULL;
+        file->key = key;
+        HASH_ADD(hh, model->files, key, sizeof(file->key), file);
+    }
+    file->id = id;
+    file->forgotten = 0;
+    return file;
+}
+
+int iol_model_post_file(struct iol_model *model, const struct iol_decoded_file *record, struct iol_batch *batch)
+{
+    int64_t id = iol_model_add_file(model, &record->fixed.info, &record->path, NULL, batch);
+
+    return id && remember_file(model, record->fixed.key, id) ? 0 : -ENOMEM;
+}
+
+struct iol_model_file *iol_model_get_file(struct iol_model *model, uint64_t key, struct iol_batch *batch)
+{
+    struct iol_model_file *file = find_file(model, key);
+
+    if (!file) {
+        int64_t id = add_pseudo(model, key, batch);
+
+        file = id ? remember_file(model, key, id) : NULL;
+    }
+    if (file)
+        file->refs++;
+    return file;
+}
+
+void iol_model_put_file(struct iol_model *model, struct iol_model_file *file)
+{
+    (void)model;
+    if (file)
+        file->refs--;
+}
+
+int64_t iol_model_file_id(const struct iol_model_file *file)
+{
+    return file->id;
+}
+
+void iol_model_trim(struct iol_model *model, uint64_t epoch, iol_model_forget_fn *forget, void *arg)
+{
+    bool crowded = HASH_COUNT(model->files) > model->max_idle_files;
+    struct iol_model_file *file, *next;
+
+    if (!crowded)
+        return;
+    HASH_ITER(hh, model->files, file, next) {
+        if (file->refs || file->key < IOL_FILE_PSEUDO_END)
+            continue;
+        if (!file->forgotten) {
+            forget(arg, file->key);
+            file->forgotten = epoch;
+        } else if (file->forgotten + 2 <= epoch) {
+            HASH_DEL(model->files, file);
+            free(file);
+        }
+    }
+}
