@@ -210,9 +210,12 @@ static const char *nth_option(const void *from, unsigned index)
 static void explain_getopt(struct parse *parse, const char *name, char *said)
 {
     const char *text = said, *suggestion = NULL, *open, *close;
-    char word[64];
+    char word[64], *hint;
 
-    said[strcspn(said, "\n")] = '\0';
+    /* argp's own hint stands behind getopt's line, in which there may be a newline that was typed. */
+    hint = strstr(said, "\nTry `");
+    if (hint)
+        *hint = '\0';
     if (strncmp(text, name, strlen(name)) == 0 && strncmp(text + strlen(name), ": ", 2) == 0)
         text += strlen(name) + 2;
     open = strstr(text, "'--");

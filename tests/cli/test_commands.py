@@ -1,0 +1,518 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-2-Clause
+# SPDX-FileCopyrightText: The ioledger authors
+"""Asks every reading command about ledgers with known contents (fixture.c), in both databases.
+
+test_commands.py IOLEDGER FIXTURE PGCLUSTER
+"""
+import csv
+import fcntl
+import io
+import json
+import os
+import pty
+import re
+import resource
+import shutil
+import signal
+import sqlite3
+import struct
+import subprocess
+import sys
+import tempfile
+import termios
+import time
+import traceback
+
+IOLEDGER, FIXTURE, PGCLUSTER = sys.argv[1:4]
+CONTENTS = ("full", "empty", "unbalanced", "lossy", "many")
+PATIENCE = 60  # seconds
+
+HOSTILE_COMM = "e\x1b]0;x\x07\n\"'\\"
+HOSTILE_PATHS = {
+    "/h/new\nline": 1, "/h/quote\"'s, and comma": 2, "/h/back\\slash": 3, "/h/esc\x1b[31mred\r": 4,
+    "/h/bad\\xff\\\\byte": 5, "/h/bidi\u202eover": 6, "/h/;DROP TABLE io;--$1": 7, "/h/\u00fc\u6f22\U0001f600": 8,
+}
+
+
+class Tap:
+    def __init__(self):
+        self.count = self.failed = 0
+
+    def ok(self, good, name, *details):
+        self.count += 1
+        self.failed += not good
+        print("%s %d - %s" % ("ok" if good else "not ok", self.count, name.replace("#", "\\#")), flush=True)
+        if not good:
+            for detail in details:
+                print("# " + ascii(detail), flush=True)
+
+    def equal(self, got, want, name):
+        self.ok(got == want, name, "got: %r" % (got,), "want: %r" % (want,))
+
+
+class Answer:
+    def __init__(self, status, out, err):
+        self.status, self.raw, self.err = status, out, err
+
+    @property
+    def out(self):
+        return self.raw.decode()
+
+    def __repr__(self):
+        return "status %d, stdout %r, stderr %r" % (self.status, self.raw[:600], self.err)
+
+
+def environment(**more):
+    env = {"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8", "TERM": "xterm"}
+    env.update({name: value for name, value in os.environ.items() if name.endswith("SAN_OPTIONS")})
+    env.update(more)
+    return env
+
+
+def ask(*args, cwd=None, **env):
+    done = subprocess.run([IOLEDGER, *args], stdin=subprocess.DEVNULL, capture_output=True, timeout=PATIENCE,
+                          cwd=cwd, env=environment(**env), check=False)
+    return Answer(done.returncode, done.stdout, done.stderr.decode())
+
+
+def ask_json(*args, **more):
+    return json.loads(ask(*args, "--format", "json", **more).out)
+
+
+def ask_terminal(columns, *args, **env):
+    """Runs it on a terminal of that width; the answer's stdout is what the terminal got, from stderr too."""
+    pid, terminal = pty.fork()
+    if pid == 0:
+        try:
+            fcntl.ioctl(1, termios.TIOCSWINSZ, struct.pack("HHHH", 50, columns, 0, 0))
+            os.execve(IOLEDGER, [IOLEDGER, *args], environment(**env))
+        finally:
+            os._exit(127)
+    got = b""
+    while True:
+        try:
+            piece = os.read(terminal, 65536)
+        except OSError:  # EIO: the other side is closed
+            break
+        if not piece:
+            break
+        got += piece
+    os.close(terminal)
+    return Answer(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), re.sub(rb"\r+\n", b"\n", got), "")
+
+
+def width(text):
+    """Columns on a terminal of the texts that the fixture has."""
+    return sum(2 if ord(c) in (0x6f22, 0x1f600) else 1 for c in text)
+
+
+# What follows runs once for each database; `db` maps the contents' names to URLs.
+
+def test_who(tap, db):
+    rows = ask_json("who", "/src/a.c", "--db", db["full"])
+    tap.equal([(r["pid"], r["comm"], r["exe"], r["user"]) for r in rows],
+              [(912, "ld", "/usr/bin/ld", "4242"), (911, "cc1", "/usr/libexec/cc1", "ann")],
+              "who PATH: the processes, latest first, a user without a name by number")
+    tap.equal([[r[k] for k in ("read_ops", "read_bytes", "write_ops", "write_bytes", "read_errors", "write_errors")]
+               for r in rows], [[1, 50, 0, 0, 0, 0], [4, 400, 2, 20, 1, 0]], "who PATH: the sums over intervals")
+    tap.equal([r["ancestry"] for r in rows],
+              ["systemd(1) \u2192 bash(812) \u2192 make(900) \u2192 ld(912)",
+               "systemd(1) \u2192 bash(812) \u2192 make(900) \u2192 cc1(911)"],
+              "who PATH: the ancestry, each pid once")
+    tap.equal([(r["first"], r["last"]) for r in rows],
+              [("2025-11-23 08:53:21.500101", "2025-11-23 08:53:21.750101"),
+               ("2025-11-23 08:53:20.500101", "2025-11-23 08:53:21.750101")], "who PATH: first and last")
+    tap.ok("'/src/hardlink.c' too" in ask("who", "/src/a.c", "--db", db["full"]).err,
+           "who PATH: the other name of the file is told")
+    tap.equal(len(ask_json("who", "/src/a.c", "--limit", "1", "--db", db["full"])), 1, "who --limit")
+
+
+def test_who_tree(tap, db):
+    rows = ask_json("who", "/src/", "--db", db["full"])
+    tap.equal(sorted((r["path"], r["comm"], r["read_bytes"]) for r in rows),
+              [("/src/a.c", "cc1", 400), ("/src/a.c", "ld", 50), ("/src/hardlink.c", "make", 5000),
+               ("/src/sub/b.c", "cc1", 2048)], "who DIR/: everything below, and no /srcery")
+    tap.ok("PATH" in ask("who", "/w\\x/", "--db", db["full"]).out, "who DIR/: the path is shown even when it is one")
+    tap.equal([r["path"] for r in ask_json("who", "/w\\x/", "--db", db["full"])], ["/w\\\\x/bad\\xfe"],
+              "who DIR/: a backslash above a name that is not UTF-8")
+    tap.equal(len(ask_json("who", "/", "--db", db["full"])), 14, "who /: every path that begins at the root")
+    tap.equal([r["comm"] for r in ask_json("who", "(pipes)", "--db", db["full"])], ["bash"], "who '(pipes)'")
+
+
+def test_who_names(tap, db, scratch):
+    for path, ops in HOSTILE_PATHS.items():
+        typed = path.encode() if ops != 5 else b"/h/bad\xff\\byte"
+        rows = ask_json("who", typed, "--db", db["full"])
+        tap.equal([(r["path"], r["read_ops"], r["comm"], r["exe"]) for r in rows],
+                  [(path, ops, HOSTILE_COMM, "/h/pro\ngram")], "who %s" % ascii(path))
+    tap.equal([r["pid"] for r in ask_json("who", "../src/a.c", "--db", db["full"], cwd="/usr/bin")], [],
+              "who: '..' goes up one directory")
+    tap.equal([r["pid"] for r in ask_json("who", "../src/./sub/..//a.c", "--db", db["full"], cwd="/usr")],
+              [912, 911], "who: a relative path")
+    os.makedirs(scratch + "/names", exist_ok=True)
+    for name, target in (("link", "/src/a.c"), ("dir", "/src"), ("root", "/")):
+        if not os.path.lexists(scratch + "/names/" + name):
+            os.symlink(target, scratch + "/names/" + name)
+    tap.equal([r["pid"] for r in ask_json("who", "root/(pipes)", "--db", db["full"], cwd=scratch + "/names")], [],
+              "who: a file named like an account is not the account")
+    tap.equal(len(ask_json("who", "root/h/back\\slash", "--db", db["full"], cwd=scratch + "/names")), 1,
+              "who: a link above a file that is gone")
+    tap.equal(len(ask_json("who", "root/", "--db", db["full"], cwd=scratch + "/names")), 14,
+              "who: a link to the root, with everything below")
+
+
+def test_files(tap, db):
+    rows = ask_json("files", "--db", db["full"])
+    sizes = [r["read_bytes"] + r["write_bytes"] for r in rows]
+    tap.equal(sizes, sorted(sizes, reverse=True), "files: biggest first")
+    tap.equal(rows[0]["read_bytes"], 9007199254740993, "files: a number that no double holds")
+    tap.equal({r["path"]: r["read_ops"] for r in rows if r["path"].startswith("/h/")}, HOSTILE_PATHS,
+              "files: hostile names intact")
+    a = [r for r in rows if r["path"] == "/src/a.c"]
+    tap.equal([(r["read_ops"], r["read_bytes"], r["write_bytes"], r["processes"], r["kind"], r["flags"]) for r in a],
+              [(5, 450, 20, 2, "file", None)], "files: one line a path, over processes, routes and intervals")
+    tap.equal([r["flags"] for r in rows if r["path"] == "/src/sub/b.c"], ["deleted"], "files: flags")
+    for who, want in (("911", ["/srcery", "/src/sub/b.c", "/src/a.c"]), ("cc1", ["/src/sub/b.c", "/src/a.c"]),
+                      ("/usr/libexec/../libexec/cc1", ["/src/sub/b.c", "/src/a.c"]), ("make", ["/src/hardlink.c"])):
+        tap.equal([r["path"] for r in ask_json("files", who, "--db", db["full"])], want, "files %s" % who)
+    tap.equal(len(ask_json("files", HOSTILE_COMM, "--db", db["full"])), 10, "files: a hostile comm")
+    tap.equal(len(ask_json("files", "/h/pro\ngram", "--db", db["full"])), 10, "files: a hostile program")
+    tap.ok("2 different processes" in ask("files", "911", "--db", db["full"]).err, "files: a reused pid is told")
+    table = ask("files", "--db", db["many"])
+    tap.ok(len(table.out.splitlines()) == 51 and "4950 more" in table.err, "files: a table of 50, and how many more")
+    tap.equal(len(ask_json("files", "--db", db["many"])), 5000, "files: all of them in json")
+    tap.equal(len(ask("files", "--db", db["many"], "--limit", "0").out.splitlines()), 5001, "files --limit 0")
+
+
+def test_tree(tap, db):
+    rows = ask_json("tree", "--db", db["full"])
+    tap.equal([(r["pid"], r["comm"], r["depth"]) for r in rows],
+              [(1, "systemd", 0), (911, "cron", 1), (812, "bash", 1), (900, "bash", 2), (900, "make", 2),
+               (911, "make", 3), (911, "sh", 3), (911, "cc1", 3), (912, "ld", 3), (950, HOSTILE_COMM, 4)],
+              "tree: in the order of the lineage")
+    tap.equal([(r["id"], r["parent_id"], r["exit_code"], r["signal"]) for r in rows if r["exit_time"]],
+              [(4, 3, 2, None), (7, 6, 0, None), (8, 4, None, 9)], "tree: exit codes and signals")
+    tap.equal([r["argv"] for r in rows][-1], '\x1b[2Jargv "a,b" \\xff', "tree: hostile arguments intact")
+    tap.equal([r["id"] for r in ask_json("tree", "812", "--db", db["full"])], [1, 2, 3, 4, 5, 6, 7, 8, 10],
+              "tree PID: ancestors and descendants, not their other children")
+    drawn = [line[len("2025-11-23 08:20:01  "):] for line in ask("tree", "812", "--db", db["full"]).out.splitlines()]
+    tap.equal(drawn[1:], [
+        "  1  root  -        /sbin/init [/usr/lib/systemd/systemd]",
+        "812  ann   -        \u2514\u2500 -bash",
+        "900  ann              \u2514\u2500 bash (fork)",
+        "900  ann   2            \u2192 make -j2",
+        "911  ann                \u251c\u2500 make (fork)",
+        "911  ann                \u2502 \u2192 /bin/sh -c exec cc1 [/usr/bin/dash]",
+        "911  ann   0            \u2502 \u2192 cc1 -quiet a.c",
+        "912  4242  SIGKILL      \u2514\u2500 ld a.o",
+        "950  root  -              \u2514\u2500 \\e[2Jargv \"a,b\" \\xff [/h/pro\\ngram]"], "tree: as drawn")
+    ascii_tree = ask("tree", "--db", db["full"], LC_ALL="C")
+    tap.ok(ascii_tree.raw.isascii() and "|- make (fork)" in ascii_tree.out, "tree: in ASCII where the locale is",
+           ascii_tree)
+    many = ask_json("tree", "--db", db["many"])
+    tap.equal([r["depth"] for r in many], list(range(5000)), "tree: 5000 generations")
+    tap.ok(max(map(len, ask("tree", "--db", db["many"]).out.splitlines())) < 200, "tree: their lines stay short")
+    tap.ok(ask_json("who", "/many/file5000", "--db", db["many"])[0]["ancestry"].startswith("... \u2192 p4745(4745)"),
+           "who: an ancestry of 5000 generations is cut and says so")
+
+
+def test_balance(tap, db):
+    good = ask("balance", "--db", db["full"])
+    tap.ok(good.status == 0 and "The books balance" in good.out and not good.err, "balance: a good ledger", good)
+    rows = {r["route"]: r for r in ask_json("balance", "--db", db["full"])}
+    tap.equal(list(rows), ["copy_file_range", "rw", "sendfile"], "balance: the routes")
+    tap.equal([rows["rw"][side + c] for side in ("kernel_", "accounts_", "difference_") for c in
+               ("read_ops", "read_bytes", "write_ops", "write_bytes", "read_errors", "write_errors")],
+              [76, 8008, 22, 40, 1, 0] * 2 + [0] * 6, "balance: the sums")
+    tap.equal((rows["rw"]["intervals"], rows["rw"]["unbalanced_intervals"], rows["rw"]["balanced"]), (2, 0, True),
+              "balance: the intervals")
+    tap.equal(rows["copy_file_range"]["accounts_read_bytes"], 9007199254740993, "balance: exact")
+    bad = ask("balance", "--db", db["unbalanced"])
+    tap.ok(bad.status == 1 and "the books do not balance: 2 intervals differ" in bad.err and
+           "The books balance" not in bad.out, "balance: a bad ledger", bad)
+    tap.ok("interval 2025-11-23 08:53:21.000000, host alpha, route rw: the kernel counted 21 reads, the accounts 20"
+           in bad.err, "balance: names the interval", bad)
+    tap.ok("08:53:22.000000, host alpha, route rw: the kernel counted 1 write errors, the accounts 0" in bad.err,
+           "balance: intervals that only cancel each other out do not balance", bad)
+    tap.equal({r["route"]: r["balanced"] for r in ask_json("balance", "--db", db["unbalanced"])},
+              {"copy_file_range": True, "rw": False, "sendfile": True}, "balance: which route")
+    tap.equal(ask("balance", "--format", "csv", "--db", db["unbalanced"]).status, 1, "balance: the status in csv")
+    lossy = ask("balance", "--db", db["lossy"])
+    tap.ok(lossy.status == 0 and "no account slot, 42 times" in lossy.err and "host beta has not ended" in lossy.err,
+           "balance: losses and open recordings are noted", lossy)
+    nothing = ask("balance", "--db", db["empty"])
+    tap.ok(nothing.status == 1 and "nothing to balance" in nothing.err, "balance: nothing is not balanced", nothing)
+
+
+QUESTIONS = (("who", "/src/a.c"), ("who", "/"), ("files",), ("files", "911"), ("tree",), ("tree", "911"), ("balance",))
+
+
+def as_csv_text(value):
+    return "" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def test_formats(tap, db):
+    for question in QUESTIONS:
+        name = " ".join(question)
+        rows = ask_json(*question, "--db", db["full"])
+        answer = ask(*question, "--format", "csv", "--db", db["full"])
+        # newline='' leaves carriage returns in texts alone
+        table = list(csv.reader(io.StringIO(answer.out, newline=""), strict=True))
+        tap.equal(table, [list(rows[0])] + [[as_csv_text(v) for v in row.values()] for row in rows],
+                  "%s: csv equals json" % name)
+        raw = ask(*question, "--format", "json", "--db", db["full"]).raw
+        tap.ok(not re.search(rb"[\x00-\x09\x0b-\x1f\x7f]|\xc2[\x80-\x9f]|\xe2\x80[\x8b-\x8f\xaa-\xae]", raw),
+               "%s: nothing in json that a terminal would obey" % name)
+        raw = ask(*question, "--db", db["full"]).raw
+        tap.ok(raw and not re.search(rb"[\x00-\x09\x0b-\x1f\x7f]|\xc2[\x80-\x9f]|\xe2\x80[\x8b-\x8f\xaa-\xae]", raw),
+               "%s: nothing in the table that a terminal would obey" % name)
+
+
+def test_terminal(tap, db):
+    for question in QUESTIONS:
+        name = " ".join(question)
+        for columns in (80, 200):
+            # Messages on stderr may be longer: the terminal folds them.
+            lines = [line for line in ask_terminal(columns, *question, "--db", db["full"], NO_COLOR="1").out.splitlines()
+                     if not line.startswith("ioledger: ")]
+            tap.ok(lines and max(map(width, lines)) <= columns, "%s: fits into %d columns" % (name, columns), lines)
+        csv_answer = ask_terminal(80, *question, "--format", "csv", "--db", db["full"])
+        tap.ok(csv_answer.raw and not re.search(rb"[\x00-\x09\x0b-\x1f\x7f]|\xe2\x80\xae", csv_answer.raw),
+               "%s: nothing in csv on a terminal that it would obey" % name, csv_answer)
+    plain = ask_terminal(80, "tree", "--db", db["full"], NO_COLOR="1").raw
+    colour = ask_terminal(80, "tree", "--db", db["full"]).raw
+    tap.ok(b"\x1b" not in plain, "no colours with NO_COLOR", plain)
+    tap.ok(b"\x1b[31mSIGKILL\x1b[m" in colour, "a killed process is red on a terminal", colour)
+    tap.ok(b"\x1b" not in ask_terminal(80, "tree", "--db", db["full"], TERM="dumb").raw, "no colours on a dumb terminal")
+    tap.equal(re.sub(rb"\x1b\[[0-9]*m", b"", colour), plain, "colours are all that differs")
+
+
+def test_nothing_found(tap, db):
+    for question, told in ((("who", "/none"), "nobody touched '/none'"), (("who", "/none/"), "nothing below '/none/'"),
+                           (("who", "/usr"), "'ioledger who /usr/'"), (("files", "99"), "no process '99'"),
+                           (("files", "none"), "no process 'none'"), (("files", "/bin/none"), "no process '/bin/none'"),
+                           (("tree", "99"), "no process 99"),
+                           (("files", "systemd"), "'systemd' touched no file")):
+        name = " ".join(question)
+        table = ask(*question, "--db", db["full"])
+        tap.ok(table.status == 1 and not table.raw and told in table.err and table.err.count("\n") == 1,
+               "%s: nothing found is one line and status 1" % name, table)
+        answer = ask(*question, "--db", db["full"], "--format", "json")
+        tap.ok(answer.status == 1 and json.loads(answer.out) == [] and not answer.err, "%s: []" % name, answer)
+        answer = ask(*question, "--db", db["full"], "--format", "csv")
+        tap.ok(answer.status == 1 and answer.out.count("\n") == 1 and not answer.err, "%s: a header" % name, answer)
+    for question in (("files",), ("tree",)):
+        answer = ask(*question, "--db", db["empty"])
+        tap.ok(answer.status == 1 and "'ioledger record'" in answer.err, "%s: an empty ledger" % question, answer)
+
+
+def test_statements(tap, db):
+    """The shape of question that who asks of a tree must not make SQLite look at every file or every account."""
+    if not db["full"].startswith("sqlite:"):
+        return
+    with sqlite3.connect(db["many"][len("sqlite:"):]) as connection:
+        plan = " ".join(row[3] for row in connection.execute(
+            "EXPLAIN QUERY PLAN SELECT 1 FROM file f JOIN io ON io.file_id = f.id WHERE ((f.path >= '/a/' AND f.path < '/a0')"
+            " OR (f.path >= '/b/' AND f.path < '/b0'))"))
+    tap.ok("file_path" in plan and "io_file_id" in plan and "SCAN" not in plan, "a tree of paths goes by the indexes",
+           plan)
+
+
+# What follows needs no database in particular.
+
+def one_line_and_hint(answer, first):
+    lines = answer.err.splitlines()
+    return answer.status == 2 and not answer.raw and len(lines) == 2 and first in lines[0] and \
+        all(line.startswith("ioledger: ") for line in lines)
+
+
+def test_usage(tap, url):
+    for args, first in ((("who",), "a PATH is missing"), (("who", "a", "b"), "unexpected argument 'b'"),
+                        (("who", ""), "PATH is empty"), (("files", ""), "the process is empty"),
+                        (("who", "--fromat", "json", "x"), "'--fromat': did you mean '--format'?"),
+                        (("who", "--nonsense", "x"), "'--nonsense'"), (("who", "-z", "x"), "'z'"),
+                        (("who", "--format", "xml", "x"), "--format: 'xml' is not a format"),
+                        (("who", "x", "--format"), "option '--format' requires an argument"),
+                        (("who", "x", "--verbose=1"), "'--verbose' doesn't allow an argument"),
+                        (("who", "x", "--limit", "1x"), "--limit: '1x' is not a number"),
+                        (("who", "x", "--limit", "-1"), "--limit: '-1' is not a number"),
+                        (("tree", "abc"), "'abc' is not a process id"), (("tree", "0"), "'0' is not a process id"),
+                        (("balance", "x"), "unexpected argument 'x'"), (("schema", "oracle"), "'oracle'"),
+                        (("schema", "--db", "jsonl:x"), "'jsonl:x'"),
+                        (("files", "--db", "mysql://x"), "--db: 'mysql://x' is not the URL of a database"),
+                        (("files", "--db", "some.db"), "--db: 'some.db' is not the URL of a database"),
+                        (("files", "--db", ""), "--db: '' is not the URL of a database"),
+                        (("who", "--\x1b[31m\n", "x"), "'--\\e[31m\\n'")):
+        answer = ask(*args)
+        tap.ok(one_line_and_hint(answer, first), "bad usage: %s" % ascii(" ".join(args)), answer)
+    tap.ok("'sqlite:some.db'" in ask("files", "--db", "some.db").err, "bad usage: a path for a URL is understood")
+    for word, suggestion in (("whoo", "did you mean 'who'?"), ("fiels", "did you mean 'files'?"),
+                             ("bal", "did you mean 'balance'?"), ("zzz", "unknown command 'zzz'"),
+                             ("--zzz", "unknown option '--zzz'"), ("\x1b[31m", "'\\e[31m'")):
+        answer = ask(word)
+        tap.ok(answer.status == 2 and suggestion in answer.err and answer.err.count("\n") == 1 and
+               "try 'ioledger --help'" in answer.err, "unknown command: %s" % ascii(word), answer)
+    tap.equal(ask("who", "--f", "json", "/src/a.c", "--db", url).status, 0, "an option may be shortened")
+    tap.ok(one_line_and_hint(ask("files", IOLEDGER_DB="nonsense"), "IOLEDGER_DB: 'nonsense'"), "a bad IOLEDGER_DB")
+
+
+def test_help(tap, url):
+    listing = ask("--help")
+    commands = re.findall(r"^  ([a-z]+) ", listing.out, re.M)
+    tap.ok({"who", "files", "tree", "balance", "schema"} <= set(commands), "--help lists the commands", listing)
+    for command in commands:
+        answer = ask(command, "--help")
+        tap.ok(answer.status == 0 and answer.out.startswith("Usage: ioledger " + command) and not answer.err and
+               "Exit" in answer.out and "ioledger %s" % command in answer.out.split("\n", 1)[1],
+               "%s --help has examples and the exit status" % command, answer)
+        tap.equal(ask("help", command).out, answer.out, "help %s" % command)
+    overview = ask()
+    tap.ok(overview.status == 0 and "ioledger record" in overview.out and not overview.err, "no command: an overview")
+    tap.ok(re.fullmatch(r"ioledger [0-9.]+\S*\n", ask("--version").out), "--version")
+
+
+def test_database_choice(tap, url, scratch):
+    path = url[len("sqlite:"):]
+    tap.equal(ask("files", IOLEDGER_DB=url).status, 0, "IOLEDGER_DB chooses the ledger")
+    tap.equal(ask("files", "--db", url, IOLEDGER_DB="sqlite:/none/at.all").status, 0, "--db goes before IOLEDGER_DB")
+    where = os.path.join(scratch, "default")
+    os.mkdir(where)
+    missing = ask("files", cwd=where)
+    tap.ok(missing.status == 1 and "ioledger.db" in missing.err and not os.listdir(where),
+           "a missing ledger is told, not created", missing)
+    shutil.copy(path, os.path.join(where, "ioledger.db"))
+    tap.equal(ask("files", cwd=where).status, 0, "the default is ioledger.db in the working directory")
+    broken = os.path.join(scratch, "broken.db")
+    with open(broken, "wb") as file:
+        file.write(b"no database at all\n" * 500)
+    for bad in ("sqlite:" + broken, "sqlite:" + scratch, "jsonl:x", "postgresql://u@127.0.0.1:1/x"):
+        for command in (("who", "/x"), ("files",), ("tree",), ("balance",)):
+            answer = ask(*command, "--db", bad)
+            tap.ok(answer.status == 1 and not answer.raw and 1 <= answer.err.count("\n") <= 2 and
+                   answer.err.startswith("ioledger: "), "%s of %s" % (command[0], bad.split("/")[0]), answer)
+
+
+def test_schema(tap, scratch):
+    for kind in ("sqlite", "sqlite:some.db"):
+        connection = sqlite3.connect(":memory:")
+        connection.executescript(ask("schema", "--db", kind).out)
+        tables = {row[0] for row in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")}
+        tap.ok({"io", "process", "file", "total", "loss", "batch"} <= tables, "schema --db %s is SQL" % kind, tables)
+    tap.equal(ask("schema").out, ask("schema", "sqlite").out, "schema: SQLite by default")
+    tap.equal(ask("schema", "--db", "postgresql://u@127.0.0.1:1/x").out, ask("schema", "postgresql").out,
+              "schema: opens no database")
+    tap.ok("CREATE TYPE" in ask("schema", "postgresql").out, "schema postgresql")
+    tap.equal(os.listdir(scratch + "/none") if os.path.exists(scratch + "/none") else [], [], "schema: creates nothing")
+
+
+def run_into(stdout, *args, ignore_pipe=False):
+    """Exit status and stderr with that stdout; a signal is negative."""
+    done = subprocess.run([IOLEDGER, *args], stdin=subprocess.DEVNULL, stdout=stdout, stderr=subprocess.PIPE,
+                          env=environment(), timeout=PATIENCE, check=False, restore_signals=not ignore_pipe)
+    return done.returncode, done.stderr.decode()
+
+
+def test_stdout(tap, url):
+    for args in (("files", "--format", "json"), ("who", "/many/", "--format", "csv"), ("tree",), ("files",)):
+        for ignore in (False, True):
+            read_end, write_end = os.pipe()
+            os.close(read_end)
+            status, err = run_into(write_end, *args, "--db", url, ignore_pipe=ignore)
+            os.close(write_end)
+            # On a table, what is told besides stays: only the pipe is not worth a word.
+            tap.ok(status == (1 if ignore else -signal.SIGPIPE) and "annot write" not in err,
+                   "%s: a closed pipe%s is no matter" % (args[0], ", ignored," if ignore else ""), (status, err))
+        with open("/dev/full", "wb") as full:
+            status, err = run_into(full, *args, "--db", url)
+        tap.ok(status == 1 and "cannot write to standard output: No space left on device" in err,
+               "%s: a full disk" % args[0], (status, err))
+    with open("/dev/full", "wb") as full:
+        for args in (("--help",), ("--version",), ("schema",), ("who", "--help"), ()):
+            status, err = run_into(full, *args)
+            tap.ok(status == 1 and "No space left on device" in err and err.count("\n") == 1,
+                   "%s: a full disk" % " ".join(args), (status, err))
+
+
+def test_damaged(tap, url, scratch):
+    """Circles and strangers in a ledger neither hang nor crash anything."""
+    path = os.path.join(scratch, "damaged.db")
+    shutil.copy(url[len("sqlite:"):], path)
+    with sqlite3.connect(path) as connection:
+        connection.execute("UPDATE process SET parent_id = 10 WHERE id = 1")
+        connection.execute("UPDATE process SET parent_id = 7 WHERE id = 5")
+        connection.execute("UPDATE process SET comm = CAST(x'62ff62' AS text), argv = NULL WHERE id = 8")
+        connection.execute("DELETE FROM process WHERE id = 9")
+        connection.execute("UPDATE io SET file_id = 4711 WHERE file_id = 103")
+    tap.equal(sorted(r["id"] for r in ask_json("tree", "--db", "sqlite:" + path)), [1, 2, 3, 4, 5, 6, 7, 8, 10],
+              "tree: every image once, in spite of circles")
+    tap.equal([r["comm"] for r in ask_json("who", "/src/a.c", "--db", "sqlite:" + path)], ["b\ufffdb", "cc1"],
+              "json is valid whatever the ledger holds")
+    for question in QUESTIONS:
+        answer = ask(*question, "--db", "sqlite:" + path)
+        tap.ok(answer.status in (0, 1) and answer.raw, "%s: a damaged ledger" % " ".join(question), answer)
+    tap.equal([r["comm"] for r in ask_json("who", "/srcery", "--db", "sqlite:" + path)], [None],
+              "who: an account whose process is missing is still there")
+
+
+def fill(urls):
+    for name, url in urls.items():
+        subprocess.run([FIXTURE, url, name], check=True, timeout=PATIENCE)
+
+
+def start_postgres(scratch):
+    """URLs of the ledgers on a throw-away cluster; None when this machine has no server."""
+    folder = os.path.join(scratch, "pg")
+    done = subprocess.run([PGCLUSTER, "start", folder], capture_output=True, text=True, timeout=2 * PATIENCE, check=False)
+    if done.returncode == 77:
+        return None
+    if done.returncode != 0:
+        sys.exit("pgcluster: " + done.stderr)
+    urls = {}
+    for name in CONTENTS:
+        subprocess.run(["psql", "-qX", done.stdout.strip(), "-c", 'CREATE DATABASE "%s"' % name], check=True)
+        urls[name] = subprocess.run([PGCLUSTER, "url", folder, name], capture_output=True, text=True,
+                                    check=True).stdout.strip()
+    return urls
+
+
+def run(tap, name, test, *args):
+    print("# " + name, flush=True)
+    try:
+        test(tap, *args)
+    except Exception:  # pylint: disable=broad-except
+        tap.ok(False, "%s runs to its end" % name, traceback.format_exc())
+
+
+def main():
+    tap = Tap()
+    scratch = tempfile.mkdtemp(prefix="ioledger-cli.")
+    try:
+        sqlite = {name: "sqlite:%s/%s.db" % (scratch, name) for name in CONTENTS}
+        postgres = start_postgres(scratch)
+        for kind, db in (("sqlite", sqlite), ("postgresql", postgres)):
+            if db is None:
+                tap.count += 1
+                print("ok %d - %s # SKIP no PostgreSQL server is installed" % (tap.count, kind))
+                continue
+            fill(db)
+            for test in (test_who, test_who_tree, test_files, test_tree, test_balance, test_formats, test_terminal,
+                         test_nothing_found, test_statements):
+                run(tap, "%s on %s" % (test.__name__, kind), test, db)
+            run(tap, "test_who_names on %s" % kind, test_who_names, db, scratch)
+        run(tap, "test_usage", test_usage, sqlite["full"])
+        run(tap, "test_help", test_help, sqlite["full"])
+        run(tap, "test_database_choice", test_database_choice, sqlite["full"], scratch)
+        run(tap, "test_schema", test_schema, scratch)
+        run(tap, "test_stdout", test_stdout, sqlite["many"])
+        run(tap, "test_damaged", test_damaged, sqlite["full"], scratch)
+    finally:
+        if os.path.isdir(os.path.join(scratch, "pg")):
+            subprocess.run([PGCLUSTER, "remove", os.path.join(scratch, "pg")], check=False)
+        shutil.rmtree(scratch, ignore_errors=True)
+    print("1..%d" % tap.count)
+    sys.exit(1 if tap.failed else 0)
+
+
+if __name__ == "__main__":
+    main()
