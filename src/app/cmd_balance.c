@@ -31,7 +31,7 @@ enum {
 };
 
 #define SIX(first, prefix)                                                                                             \
-    [first] = {prefix "read_ops", NULL, IOL_CELL_NUMBER}, [first + 1] = {prefix "read_bytes", NULL, IOL_CELL_NUMBER},   \
+    [first] = {prefix "read_ops", NULL, IOL_CELL_NUMBER}, [first + 1] = {prefix "read_bytes", NULL, IOL_CELL_NUMBER},  \
     [first + 2] = {prefix "write_ops", NULL, IOL_CELL_NUMBER},                                                         \
     [first + 3] = {prefix "write_bytes", NULL, IOL_CELL_NUMBER},                                                       \
     [first + 4] = {prefix "read_errors", NULL, IOL_CELL_NUMBER},                                                       \
@@ -84,42 +84,43 @@ static const struct iol_usage usage = {
     "sum(read_ops) AS read_ops, sum(read_bytes) AS read_bytes, sum(write_ops) AS write_ops,"                           \
     " sum(write_bytes) AS write_bytes, sum(read_errors) AS read_errors, sum(write_errors) AS write_errors"
 #define SIDE(counter)                                                                                                  \
-    " sum(CASE WHEN side = 0 THEN " counter " ELSE 0 END) AS k_" counter                                               \
-    ", sum(CASE WHEN side = 1 THEN " counter " ELSE 0 END) AS a_" counter
+    " sum(CASE WHEN side = 0 THEN " counter " ELSE 0 END) AS k_" counter ", sum(CASE WHEN side = 1 THEN " counter      \
+    " ELSE 0 END) AS a_" counter
 #define BOOKS                                                                                                          \
     "WITH sides AS ("                                                                                                  \
     "SELECT 0 AS side, host_id, route, ts, " SUMS " FROM total GROUP BY host_id, route, ts"                            \
     " UNION ALL SELECT 1 AS side, host_id, route, ts, " SUMS " FROM io GROUP BY host_id, route, ts),"                  \
-    " pairs AS (SELECT host_id, route, ts,"                                                                            \
-    SIDE("read_ops") "," SIDE("read_bytes") "," SIDE("write_ops") "," SIDE("write_bytes") ","                          \
-    SIDE("read_errors") "," SIDE("write_errors")                                                                       \
-    " FROM sides GROUP BY host_id, route, ts),"                                                                        \
-    " books AS (SELECT pairs.*, CASE WHEN k_read_ops = a_read_ops AND k_read_bytes = a_read_bytes"                     \
-    " AND k_write_ops = a_write_ops AND k_write_bytes = a_write_bytes AND k_read_errors = a_read_errors"               \
-    " AND k_write_errors = a_write_errors THEN 1 ELSE 0 END AS balanced FROM pairs)"
+    " pairs AS (SELECT host_id, route, ts," SIDE("read_ops") "," SIDE("read_bytes") "," SIDE("write_ops") "," SIDE(    \
+        "write_bytes") "," SIDE("read_errors") "," SIDE("write_errors") " FROM sides GROUP BY host_id, route, ts),"    \
+                                                                        " books AS (SELECT pairs.*, CASE WHEN "        \
+                                                                        "k_read_ops = a_read_ops AND k_read_bytes = "  \
+                                                                        "a_read_bytes"                                 \
+                                                                        " AND k_write_ops = a_write_ops AND "          \
+                                                                        "k_write_bytes = a_write_bytes AND "           \
+                                                                        "k_read_errors = a_read_errors"                \
+                                                                        " AND k_write_errors = a_write_errors THEN 1 " \
+                                                                        "ELSE 0 END AS balanced FROM pairs)"
 #define SUM(what) " CAST(sum(" what ") AS bigint)"
 #define SUM_DIFFERENCE(counter) " CAST(sum(k_" counter " - a_" counter ") AS bigint)"
 
-static const char query_routes[] =
-    BOOKS " SELECT min(coalesce(h.name, CAST(b.host_id AS text))), b.route,"
-    SUM("k_read_ops") "," SUM("k_read_bytes") "," SUM("k_write_ops") "," SUM("k_write_bytes") ","
-    SUM("k_read_errors") "," SUM("k_write_errors") ","
-    SUM("a_read_ops") "," SUM("a_read_bytes") "," SUM("a_write_ops") "," SUM("a_write_bytes") ","
-    SUM("a_read_errors") "," SUM("a_write_errors") ","
-    SUM_DIFFERENCE("read_ops") "," SUM_DIFFERENCE("read_bytes") "," SUM_DIFFERENCE("write_ops") ","
-    SUM_DIFFERENCE("write_bytes") "," SUM_DIFFERENCE("read_errors") "," SUM_DIFFERENCE("write_errors") ","
-    " count(*), CAST(sum(1 - b.balanced) AS bigint), min(b.balanced)"
-    " FROM books b LEFT JOIN host h ON h.id = b.host_id"
-    " GROUP BY b.host_id, b.route ORDER BY 1, b.host_id, CAST(b.route AS text)";
+static const char
+    query_routes[] =
+        BOOKS " SELECT min(coalesce(h.name, CAST(b.host_id AS text))), b.route," SUM("k_read_ops") "," SUM("k_read_"
+                                                                                                           "bytes") "," SUM("k_write_ops") "," SUM("k_write_bytes") "," SUM(
+            "k_read_errors") "," SUM("k_write_errors") "," SUM("a_read_ops") "," SUM("a_read_bytes") "," SUM("a_write_"
+                                                                                                             "ops") "," SUM("a_write_bytes") "," SUM("a_read_errors") "," SUM("a_write_errors") "," SUM_DIFFERENCE("read_ops") "," SUM_DIFFERENCE("read_bytes") "," SUM_DIFFERENCE("write_ops") "," SUM_DIFFERENCE("write_bytes") "," SUM_DIFFERENCE("read_errors") "," SUM_DIFFERENCE("write_errors") ","
+                                                                                                                                                                                                                                                                                                                                                                                                       " count(*), CAST(sum(1 - b.balanced) AS bigint), min(b.balanced)"
+                                                                                                                                                                                                                                                                                                                                                                                                       " FROM books b LEFT JOIN host h ON h.id = b.host_id"
+                                                                                                                                                                                                                                                                                                                                                                                                       " GROUP BY b.host_id, b.route ORDER BY 1, b.host_id, CAST(b.route AS text)";
 
 static const char query_intervals[] =
     BOOKS " SELECT coalesce(h.name, CAST(b.host_id AS text)), b.route, b.ts,"
-    " CAST(k_read_ops AS bigint), CAST(a_read_ops AS bigint), CAST(k_read_bytes AS bigint),"
-    " CAST(a_read_bytes AS bigint), CAST(k_write_ops AS bigint), CAST(a_write_ops AS bigint),"
-    " CAST(k_write_bytes AS bigint), CAST(a_write_bytes AS bigint), CAST(k_read_errors AS bigint),"
-    " CAST(a_read_errors AS bigint), CAST(k_write_errors AS bigint), CAST(a_write_errors AS bigint)"
-    " FROM books b LEFT JOIN host h ON h.id = b.host_id WHERE b.balanced = 0"
-    " ORDER BY b.ts, 1, CAST(b.route AS text) LIMIT " SHOWN;
+          " CAST(k_read_ops AS bigint), CAST(a_read_ops AS bigint), CAST(k_read_bytes AS bigint),"
+          " CAST(a_read_bytes AS bigint), CAST(k_write_ops AS bigint), CAST(a_write_ops AS bigint),"
+          " CAST(k_write_bytes AS bigint), CAST(a_write_bytes AS bigint), CAST(k_read_errors AS bigint),"
+          " CAST(a_read_errors AS bigint), CAST(k_write_errors AS bigint), CAST(a_write_errors AS bigint)"
+          " FROM books b LEFT JOIN host h ON h.id = b.host_id WHERE b.balanced = 0"
+          " ORDER BY b.ts, 1, CAST(b.route AS text) LIMIT " SHOWN;
 
 static const char query_losses[] =
     "SELECT coalesce(h.name, CAST(loss.host_id AS text)), loss.reason, CAST(sum(loss.lost) AS bigint),"
@@ -169,10 +170,8 @@ static int print_sheet(struct iol_output *output, const struct iol_query *query)
 static void add_up(struct verdict *verdict, const struct iol_query *query)
 {
     verdict->routes++;
-    verdict->operations +=
-        iol_query_int(query, BALANCE_KERNEL) + iol_query_int(query, BALANCE_KERNEL + 2);
-    verdict->bytes +=
-        (uint64_t)(iol_query_int(query, BALANCE_KERNEL + 1) + iol_query_int(query, BALANCE_KERNEL + 3));
+    verdict->operations += iol_query_int(query, BALANCE_KERNEL) + iol_query_int(query, BALANCE_KERNEL + 2);
+    verdict->bytes += (uint64_t)(iol_query_int(query, BALANCE_KERNEL + 1) + iol_query_int(query, BALANCE_KERNEL + 3));
     verdict->unbalanced += iol_query_int(query, BALANCE_UNBALANCED);
 }
 
@@ -228,9 +227,9 @@ static int tell_losses(struct iol_db *db, struct iol_error *err)
     int r = iol_query_new(db, query_losses, 0, NULL, &query, err);
 
     while (r >= 0 && (r = iol_query_next(query, err)) > 0)
-        iol_log_info("note: host %s lost detail, not bytes: %s, %lld times from %.19s to %.19s", iol_query_text(query, 0),
-                     iol_query_text(query, 1), iol_query_int(query, 2), iol_query_text(query, 3),
-                     iol_query_text(query, 4));
+        iol_log_info("note: host %s lost detail, not bytes: %s, %lld times from %.19s to %.19s",
+                     iol_query_text(query, 0), iol_query_text(query, 1), iol_query_int(query, 2),
+                     iol_query_text(query, 3), iol_query_text(query, 4));
     return r;
 }
 

@@ -170,8 +170,8 @@ static int load(struct tree *tree, const struct iol_options *options, struct iol
     int r;
 
     tree->arena = iol_arena_new();
-    if (!tree->arena || asprintf(&sql, "%s%s%s%s", one ? query_pid : "", query_select, one ? query_where : "",
-                                 query_order) < 0)
+    if (!tree->arena ||
+        asprintf(&sql, "%s%s%s%s", one ? query_pid : "", query_select, one ? query_where : "", query_order) < 0)
         return iol_question_no_memory(err);
     r = iol_db_open(options->db, options->verbose, &db, err);
     if (r == 0)
@@ -295,7 +295,8 @@ static int visit_drawn(const struct iol_walk *walk, void *data)
     draw_command(out, row);
     if (fclose(out) != 0)
         return -ENOMEM;
-    iol_output_set_text(tree->output, DRAWN_TIME, row->texts[row->null[TREE_EXEC_TIME] ? TREE_START_TIME : TREE_EXEC_TIME]);
+    iol_output_set_text(tree->output, DRAWN_TIME,
+                        row->texts[row->null[TREE_EXEC_TIME] ? TREE_START_TIME : TREE_EXEC_TIME]);
     iol_output_set_text(tree->output, DRAWN_HOST, row->texts[TREE_HOST]);
     if (!row->null[TREE_PID])
         iol_output_set_int(tree->output, DRAWN_PID, row->numbers[TREE_PID]);

@@ -77,16 +77,15 @@ static const struct iol_usage usage = {
     .arguments = "PATH",
     .summary = "Shows every process that read or wrote PATH, the one that touched it last first, and who started it. "
                "With a trailing '/' it is everything below that directory.",
-    .details =
-        "PATH is made absolute, and symbolic links in it are followed as they are now. Each line is one process "
-        "image (a process between two execs); exec'ed images of one process are one link in the ancestry. "
-        "Times are UTC.\n\n"
-        "Examples:\n"
-        "  ioledger who /etc/passwd\n"
-        "  ioledger who /var/log/ --limit 20\n"
-        "  ioledger who --format json ./notes.txt | jq -r '.[].ancestry'\n\n"
-        "Exit status: 0 somebody touched it; 1 nobody did (json: an empty array, csv: the header only), or a "
-        "failure; 2 bad usage.",
+    .details = "PATH is made absolute, and symbolic links in it are followed as they are now. Each line is one process "
+               "image (a process between two execs); exec'ed images of one process are one link in the ancestry. "
+               "Times are UTC.\n\n"
+               "Examples:\n"
+               "  ioledger who /etc/passwd\n"
+               "  ioledger who /var/log/ --limit 20\n"
+               "  ioledger who --format json ./notes.txt | jq -r '.[].ancestry'\n\n"
+               "Exit status: 0 somebody touched it; 1 nobody did (json: an empty array, csv: the header only), or a "
+               "failure; 2 bad usage.",
     .common = IOL_COMMON_DB | IOL_COMMON_FORMAT,
     .min_args = 1,
     .max_args = 1,

@@ -55,7 +55,8 @@ const char *iol_command_suggest(const char *typed, const char *(*next)(const voi
     const char *found = NULL, *word;
 
     for (unsigned i = 0; (word = next(from, i)); i++) {
-        size_t distance = strlen(typed) >= 2 && strncmp(word, typed, strlen(typed)) == 0 ? 0 : word_distance(typed, word);
+        size_t distance =
+            strlen(typed) >= 2 && strncmp(word, typed, strlen(typed)) == 0 ? 0 : word_distance(typed, word);
 
         if (distance < best && distance < strlen(typed)) {
             best = distance;

@@ -101,8 +101,8 @@ static int visit_top(struct stack *stack, int (*visit)(const struct iol_walk *wa
     return visit(&(struct iol_walk){.image = image, .depth = stack->depth - 1, .levels = stack->levels}, data);
 }
 
-static int walk_from(struct stack *stack, struct iol_image *root,
-                     int (*visit)(const struct iol_walk *walk, void *data), void *data)
+static int walk_from(struct stack *stack, struct iol_image *root, int (*visit)(const struct iol_walk *walk, void *data),
+                     void *data)
 {
     int r = push(stack, root);
 

@@ -20,7 +20,7 @@ struct iol_image {
 
     /* Set by iol_forest_link(). */
     struct iol_image *parent;
-    struct iol_image *successor; /* what it became by exec */
+    struct iol_image *successor;                       /* what it became by exec */
     struct iol_image *first_child, *last_child, *next; /* in the order of adding; without the successor */
     bool is_successor;
     bool visited;

@@ -24,16 +24,15 @@ static const struct iol_command commands[] = {
     {"schema", "print the tables as SQL", "Check", iol_cmd_schema},
 };
 
-static const char overview[] =
-    "ioledger keeps the books of this machine: which process read or wrote which file,\n"
-    "how much, when, and who started it.\n"
-    "\n"
-    "  sudo ioledger record --duration 10s   record into ./ioledger.db for ten seconds\n"
-    "  ioledger files                        the files with the most traffic\n"
-    "  ioledger who /etc/passwd              every process that touched this file\n"
-    "  ioledger tree                         who started whom\n"
-    "\n"
-    "'ioledger --help' lists all commands, 'ioledger COMMAND --help' explains one.\n";
+static const char overview[] = "ioledger keeps the books of this machine: which process read or wrote which file,\n"
+                               "how much, when, and who started it.\n"
+                               "\n"
+                               "  sudo ioledger record --duration 10s   record into ./ioledger.db for ten seconds\n"
+                               "  ioledger files                        the files with the most traffic\n"
+                               "  ioledger who /etc/passwd              every process that touched this file\n"
+                               "  ioledger tree                         who started whom\n"
+                               "\n"
+                               "'ioledger --help' lists all commands, 'ioledger COMMAND --help' explains one.\n";
 
 static int show_help(void)
 {

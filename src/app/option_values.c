@@ -57,8 +57,14 @@ static int64_t take_fraction(const char **text, int64_t *ret_scale)
 int iol_option_duration(const char *text, int64_t *ret_ns, struct iol_error *err)
 {
     static const struct unit units[] = {
-        {"ns", 1},           {"us", 1000},         {"ms", 1000000},          {"", 1000000000},
-        {"s", 1000000000},   {"m", 60000000000LL}, {"h", 3600000000000LL},   {"d", 86400000000000LL},
+        {"ns", 1},
+        {"us", 1000},
+        {"ms", 1000000},
+        {"", 1000000000},
+        {"s", 1000000000},
+        {"m", 60000000000LL},
+        {"h", 3600000000000LL},
+        {"d", 86400000000000LL},
         {"w", 604800000000000LL},
     };
     const char *at = text;

@@ -17,9 +17,9 @@ struct iol_error;
 
 /* Options that commands share; --help and --verbose are everywhere. */
 enum iol_common_option {
-    IOL_COMMON_DB = 1 << 0,     /* --db URL */
-    IOL_COMMON_FORMAT = 1 << 1, /* --format table|json|csv */
-    IOL_COMMON_QUIET = 1 << 2,  /* --quiet: nothing on stderr but warnings and errors */
+    IOL_COMMON_DB = 1 << 0,      /* --db URL */
+    IOL_COMMON_FORMAT = 1 << 1,  /* --format table|json|csv */
+    IOL_COMMON_QUIET = 1 << 2,   /* --quiet: nothing on stderr but warnings and errors */
     IOL_COMMON_COMMAND = 1 << 3, /* the first argument that is no option ends the options: [--] CMD ARG... */
 };
 
@@ -37,7 +37,7 @@ struct iol_usage {
     const char *details;   /* after the options: examples, exit status; may be NULL */
     unsigned common;       /* enum iol_common_option */
     size_t min_args, max_args;
-    const char *missing;                /* what is needed when there are fewer: "a PATH" */
+    const char *missing;               /* what is needed when there are fewer: "a PATH" */
     const struct argp_option *options; /* of the command itself, as argp wants them; may be NULL */
 
     /*

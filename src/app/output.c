@@ -22,8 +22,9 @@ static void free_output(struct iol_output **output)
 int iol_output_new(FILE *to, enum iol_format format, const struct iol_output_column *columns, size_t n_columns,
                    struct iol_output **ret_output)
 {
-    static const struct iol_output_ops *const formats[] = {
-        [IOL_FORMAT_TABLE] = &iol_output_table, [IOL_FORMAT_JSON] = &iol_output_json, [IOL_FORMAT_CSV] = &iol_output_csv};
+    static const struct iol_output_ops *const formats[] = {[IOL_FORMAT_TABLE] = &iol_output_table,
+                                                           [IOL_FORMAT_JSON] = &iol_output_json,
+                                                           [IOL_FORMAT_CSV] = &iol_output_csv};
     _cleanup_(free_output) struct iol_output *output = calloc(1, sizeof(*output));
 
     if (!output)

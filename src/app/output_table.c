@@ -13,13 +13,13 @@
 
 /* So many rows are held back to find the columns' widths; later ones have to live with them. */
 #define ROWS_HELD 1000
-#define GAP 2             /* blanks between columns */
+#define GAP 2         /* blanks between columns */
 #define LEAST_TEXT 12 /* unless the column says otherwise, or is narrower anyway */
 #define DEFAULT_COLUMNS 80
 
 struct column_state {
-    size_t width;    /* widest heading or cell among the rows held */
-    size_t granted;  /* what the layout gave it */
+    size_t width;   /* widest heading or cell among the rows held */
+    size_t granted; /* what the layout gave it */
     bool shown;
     bool seen_any;   /* a cell that is neither NULL nor 0 */
     bool seen_other; /* a cell that differs from the first row's */
@@ -178,18 +178,13 @@ static void put_shortened(FILE *to, const char *text, enum iol_shorten shorten, 
         fputs(tail_start(text + head, room - room / 3), to);
 }
 
-/* Returns the terminal columns that it took. */
-static size_t put_fitting(FILE *to, const struct iol_output_column *column, const char *text, size_t granted,
-                          bool limited)
+static void put_fitting(FILE *to, const struct iol_output_column *column, const char *text, size_t granted,
+                        bool limited)
 {
-    size_t width = iol_text_width(text);
-
-    if (!limited || width <= granted || column->shorten == IOL_SHORTEN_NOT) {
+    if (!limited || iol_text_width(text) <= granted || column->shorten == IOL_SHORTEN_NOT)
         fputs(text, to);
-        return width;
-    }
-    put_shortened(to, text, column->shorten, granted);
-    return granted;
+    else
+        put_shortened(to, text, column->shorten, granted);
 }
 
 static void put_blanks(FILE *to, size_t n)
@@ -220,7 +215,7 @@ static void put_line(struct iol_output *output, const struct table_cell *cells)
         put_blanks(output->to, pending + (is_right(column->cell) ? fill : 0));
         if (red)
             fputs("\033[31m", output->to);
-        width = put_fitting(output->to, column, text, state->granted, table->screen > 0);
+        put_fitting(output->to, column, text, state->granted, table->screen > 0);
         if (red)
             fputs("\033[m", output->to);
         pending = GAP + (is_right(column->cell) ? 0 : fill);

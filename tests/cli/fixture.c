@@ -40,8 +40,8 @@ static const char *stored(const char *bytes, bool *ret_escaped)
 
 static void add_host(int64_t id, const char *name)
 {
-    *(struct iol_host *)add(IOL_TABLE_HOST) = (struct iol_host){
-        .id = id, .name = name, .machine_id = name, .boot_id = BOOT, .kernel = "6.1.0", .seen = T0};
+    *(struct iol_host *)add(IOL_TABLE_HOST) =
+        (struct iol_host){.id = id, .name = name, .machine_id = name, .boot_id = BOOT, .kernel = "6.1.0", .seen = T0};
     *(struct iol_login *)add(IOL_TABLE_LOGIN) = (struct iol_login){.host_id = id, .uid = 0, .name = "root"};
 }
 
@@ -51,11 +51,21 @@ static struct iol_process *add_process(int64_t id, int64_t pid, int64_t parent_i
     struct iol_process *p = add(IOL_TABLE_PROCESS);
     bool escaped = false;
 
-    *p = (struct iol_process){.id = id, .host_id = HOST_A, .pid = pid, .start_time = T0 + pid * SECOND,
+    *p = (struct iol_process){.id = id,
+                              .host_id = HOST_A,
+                              .pid = pid,
+                              .start_time = T0 + pid * SECOND,
                               .exec_time = origin == IOL_ORIGIN_FORK ? IOL_NULL : T0 + pid * SECOND + id * 1000000,
-                              .parent_id = parent_id ? parent_id : IOL_NULL, .ppid = 1, .origin = origin,
-                              .comm = stored(comm, &escaped), .exe = stored(exe, NULL), .argv = stored(argv, NULL),
-                              .cwd = "/src", .login_uid = IOL_NULL, .session_id = IOL_NULL, .cgroup = "/"};
+                              .parent_id = parent_id ? parent_id : IOL_NULL,
+                              .ppid = 1,
+                              .origin = origin,
+                              .comm = stored(comm, &escaped),
+                              .exe = stored(exe, NULL),
+                              .argv = stored(argv, NULL),
+                              .cwd = "/src",
+                              .login_uid = IOL_NULL,
+                              .session_id = IOL_NULL,
+                              .cgroup = "/"};
     p->flags = escaped ? "escaped" : NULL;
     return p;
 }
@@ -71,9 +81,13 @@ static void add_file(int64_t id, int64_t inode, enum iol_kind kind, const char *
     bool escaped;
     const char *text = stored(path, &escaped);
 
-    *(struct iol_file *)add(IOL_TABLE_FILE) =
-        (struct iol_file){.id = id, .host_id = HOST_A, .dev = inode ? 2049 : 0, .inode = inode, .kind = kind,
-                          .path = text, .flags = escaped ? "escaped" : flags};
+    *(struct iol_file *)add(IOL_TABLE_FILE) = (struct iol_file){.id = id,
+                                                                .host_id = HOST_A,
+                                                                .dev = inode ? 2049 : 0,
+                                                                .inode = inode,
+                                                                .kind = kind,
+                                                                .path = text,
+                                                                .flags = escaped ? "escaped" : flags};
 }
 
 /* An account of one interval (they end a second apart), and what it adds to the kernel's total. */
@@ -84,11 +98,19 @@ static void add_io(int interval, int64_t process_id, int64_t file_id, enum iol_r
     struct iol_rows *totals = &batch->rows[IOL_TABLE_TOTAL];
     struct iol_total *total = NULL;
 
-    *(struct iol_io *)add(IOL_TABLE_IO) =
-        (struct iol_io){.ts = ts, .interval_ms = 1000, .host_id = HOST_A, .process_id = process_id, .file_id = file_id,
-                        .route = route, .read_ops = read_ops, .read_bytes = read_bytes, .write_ops = write_ops,
-                        .write_bytes = write_bytes, .read_errors = read_errors, .first_ts = ts - SECOND / 2 + file_id * 1000,
-                        .last_ts = ts - SECOND / 4 + file_id * 1000};
+    *(struct iol_io *)add(IOL_TABLE_IO) = (struct iol_io){.ts = ts,
+                                                          .interval_ms = 1000,
+                                                          .host_id = HOST_A,
+                                                          .process_id = process_id,
+                                                          .file_id = file_id,
+                                                          .route = route,
+                                                          .read_ops = read_ops,
+                                                          .read_bytes = read_bytes,
+                                                          .write_ops = write_ops,
+                                                          .write_bytes = write_bytes,
+                                                          .read_errors = read_errors,
+                                                          .first_ts = ts - SECOND / 2 + file_id * 1000,
+                                                          .last_ts = ts - SECOND / 4 + file_id * 1000};
     for (size_t i = 0; i < totals->count; i++) {
         struct iol_total *t = &((struct iol_total *)totals->data)[i];
 
@@ -159,9 +181,14 @@ static void add_full(void)
 {
     add_host(HOST_A, "alpha");
     *(struct iol_login *)add(IOL_TABLE_LOGIN) = (struct iol_login){.host_id = HOST_A, .uid = 1000, .name = "ann"};
-    *(struct iol_recording *)add(IOL_TABLE_RECORDING) =
-        (struct iol_recording){.id = 1, .host_id = HOST_A, .boot_id = BOOT, .started = T0, .ended = T0 + 4000 * SECOND,
-                               .version = "0", .probes = "tracepoint", .scope = ""};
+    *(struct iol_recording *)add(IOL_TABLE_RECORDING) = (struct iol_recording){.id = 1,
+                                                                               .host_id = HOST_A,
+                                                                               .boot_id = BOOT,
+                                                                               .started = T0,
+                                                                               .ended = T0 + 4000 * SECOND,
+                                                                               .version = "0",
+                                                                               .probes = "tracepoint",
+                                                                               .scope = ""};
     add_family();
     add_files();
     add_accounts();
@@ -180,9 +207,14 @@ static void add_lossy(void)
 {
     add_full();
     add_host(HOST_B, "beta");
-    *(struct iol_recording *)add(IOL_TABLE_RECORDING) =
-        (struct iol_recording){.id = 2, .host_id = HOST_B, .boot_id = BOOT, .started = T0, .ended = IOL_NULL,
-                               .version = "0", .probes = "tracepoint", .scope = ""};
+    *(struct iol_recording *)add(IOL_TABLE_RECORDING) = (struct iol_recording){.id = 2,
+                                                                               .host_id = HOST_B,
+                                                                               .boot_id = BOOT,
+                                                                               .started = T0,
+                                                                               .ended = IOL_NULL,
+                                                                               .version = "0",
+                                                                               .probes = "tracepoint",
+                                                                               .scope = ""};
     *(struct iol_loss *)add(IOL_TABLE_LOSS) = (struct iol_loss){
         .ts_from = T0, .ts_to = T0 + SECOND, .host_id = HOST_A, .reason = "no account slot", .lost = 40};
     *(struct iol_loss *)add(IOL_TABLE_LOSS) = (struct iol_loss){
@@ -209,8 +241,8 @@ int main(int argc, char **argv)
     static const struct {
         const char *name;
         void (*add)(void);
-    } contents[] = {{"full", add_full}, {"empty", NULL}, {"unbalanced", add_unbalanced}, {"lossy", add_lossy},
-                    {"many", add_many}};
+    } contents[] = {
+        {"full", add_full}, {"empty", NULL}, {"unbalanced", add_unbalanced}, {"lossy", add_lossy}, {"many", add_many}};
     struct iol_error err = {0};
     struct iol_sink *sink;
     bool known = false;

@@ -20,10 +20,23 @@ static void durations_are_read(void **state)
         const char *text;
         int64_t ns;
     } good[] = {
-        {"1s", SECOND}, {"0.1s", SECOND / 10}, {"500ms", SECOND / 2}, {"250us", 250000}, {"7ns", 7},
-        {"2m", 120 * SECOND}, {"1h", 3600 * SECOND}, {"7d", 604800 * SECOND}, {"1w", 604800 * SECOND},
-        {"5", 5 * SECOND}, {"0", 0}, {"0.5", SECOND / 2}, {"1.5h", 5400 * SECOND}, {"0.000000001s", 1},
-        {"0.0000000019s", 1}, {"0.999999999w", INT64_C(604799999395200)}, {"9223372036s", 9223372036 * SECOND},
+        {"1s", SECOND},
+        {"0.1s", SECOND / 10},
+        {"500ms", SECOND / 2},
+        {"250us", 250000},
+        {"7ns", 7},
+        {"2m", 120 * SECOND},
+        {"1h", 3600 * SECOND},
+        {"7d", 604800 * SECOND},
+        {"1w", 604800 * SECOND},
+        {"5", 5 * SECOND},
+        {"0", 0},
+        {"0.5", SECOND / 2},
+        {"1.5h", 5400 * SECOND},
+        {"0.000000001s", 1},
+        {"0.0000000019s", 1},
+        {"0.999999999w", INT64_C(604799999395200)},
+        {"9223372036s", 9223372036 * SECOND},
         {"9223372036.854775807", INT64_MAX},
     };
 
@@ -38,9 +51,27 @@ static void durations_are_read(void **state)
 
 static void other_durations_are_refused(void **state)
 {
-    static const char *const bad[] = {"",   "s",  "-1s", "+1s", " 1s", "1 s", "1s ",  "1x",  "1sec", "1.s", ".5s",
-                                      "1..5s", "1,5s", "1e3", "0x10", "inf", "nan", "9223372036.854775808",
-                                      "99999999999999999999", "15251w", "9223372037s"};
+    static const char *const bad[] = {"",
+                                      "s",
+                                      "-1s",
+                                      "+1s",
+                                      " 1s",
+                                      "1 s",
+                                      "1s ",
+                                      "1x",
+                                      "1sec",
+                                      "1.s",
+                                      ".5s",
+                                      "1..5s",
+                                      "1,5s",
+                                      "1e3",
+                                      "0x10",
+                                      "inf",
+                                      "nan",
+                                      "9223372036.854775808",
+                                      "99999999999999999999",
+                                      "15251w",
+                                      "9223372037s"};
 
     (void)state;
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
@@ -60,7 +91,12 @@ static void counts_are_read(void **state)
     static const struct {
         const char *text;
         int64_t count;
-    } good[] = {{"0", 0}, {"65536", 65536}, {"64k", 65536}, {"64K", 65536}, {"1M", 1 << 20}, {"2G", INT64_C(2) << 30},
+    } good[] = {{"0", 0},
+                {"65536", 65536},
+                {"64k", 65536},
+                {"64K", 65536},
+                {"1M", 1 << 20},
+                {"2G", INT64_C(2) << 30},
                 {"9223372036854775807", INT64_MAX}};
     static const char *const bad[] = {"", "k", "-1", "1kk", "1.5k", "9223372036854775808", "9007199254740992k", "64 k"};
 
