@@ -15,7 +15,6 @@ struct operation {
     __u64 epoch_start;
     long result; /* bytes, or -errno */
     __u32 route;
-    __u32 self_tgid;
 };
 
 static __always_inline void counters_add(struct iol_counters *counters, enum direction direction, long result)
@@ -46,12 +45,12 @@ static __always_inline void slot_add(struct iol_account *slot, const struct oper
 }
 
 /* The kernel's own total: counted before and apart from any account. */
-static __always_inline void total_add(const struct operation *op, __u32 route, enum direction direction)
+static __always_inline void total_add(__u64 epoch, __u32 route, enum direction direction, long result)
 {
     struct iol_cpu *cpu = this_cpu();
 
     if (cpu)
-        counters_add(&cpu->total[op->epoch & 1][route & (IOL_ABI_ROUTE_SLOTS - 1)], direction, op->result);
+        counters_add(&cpu->total[epoch & 1][route], direction, result);
 }
 
 /*
@@ -183,8 +182,8 @@ static __always_inline int send_file(struct task_struct *task, struct file *file
 }
 
 /* Opens the account of a file: slot, names, key. Falls back to (other files), counting why. */
-static __noinline struct iol_account *open_account(const struct operation *op, struct file *file,
-                                                   const struct iol_account_key *key)
+static __always_inline struct iol_account *open_account(const struct operation *op, struct file *file,
+                                                        const struct iol_account_key *key)
 {
     struct task_struct *task = op->task;
     struct fs_struct *fs = BPF_CORE_READ(task, fs);
@@ -247,40 +246,66 @@ static __always_inline struct file *file_of(struct task_struct *task, __u32 fd)
     return load_file_slot(LOAD(table, fd) + fd);
 }
 
-/* Posts one side of an operation: to the total, and to the account of (process image, file, route). */
-static __always_inline void account(const struct operation *op, __u32 fd, enum direction direction)
+/* The part of the key that tells the file, its name and its mount: loads of four cache lines, most of them warm. */
+static __always_inline void name_file(struct iol_account_key *key, struct file *file, struct inode *inode, __u32 route)
 {
-    struct iol_account_key key = {.image = op->image};
-    struct file *file = file_of(op->task, fd);
+    struct dentry *dentry = LOAD(file, f_path.dentry);
+
+    key->inode = (__u64)inode;
+    key->number = LOAD(inode, i_ino);
+    key->mix = (pointer_distance(dentry, inode) ^ (__u64)LOAD(inode, i_generation) << 32) * MIX_A ^
+               (LOAD(dentry, d_name.hash_len) ^ (LOAD(dentry, d_hash.pprev) == NULL)) * MIX_B ^
+               (pointer_distance(LOAD(file, f_path.mnt), inode) ^ route) * MIX_C;
+}
+
+/* What account() does, in its argument `how`. */
+#define HOW(route, direction) ((route) << 1 | (direction))
+
+/*
+ * Posts one side of an operation: to the total, and to the account of (process image, file, route).
+ * Both in the same epoch, which is read once. A global function: the verifier looks at it once.
+ */
+__noinline int account(__u64 image, __u32 fd, __u32 how, __s64 result)
+{
+    enum direction direction = how & 1;
+    struct operation op = {.image = image, .result = result, .route = how >> 1 & (IOL_ABI_ROUTE_SLOTS - 1)};
+    struct iol_account_key key = {.image = image};
     struct iol_account *slot;
+    struct iol_control *now;
+    struct file *file;
+    __u32 zero = 0;
     __u32 *known;
 
-    total_add(op, op->route, direction);
-    if (file) {
+    now = bpf_map_lookup_elem(&control, &zero);
+    if (!now)
+        return 0;
+    op.epoch = *(volatile __u64 *)&now->epoch;
+    op.epoch_start = now->epoch_start;
+    op.task = current_task();
+    total_add(op.epoch, op.route, direction, result);
+
+    file = file_of(op.task, fd);
+    if (!file) {
+        slot = open_pseudo(&op, IOL_FILE_NOT_OPEN);
+    } else {
         struct inode *inode = LOAD(file, f_inode);
-        struct dentry *dentry = LOAD(file, f_path.dentry);
         __u32 group = grouped_kind(LOAD(inode, i_mode));
 
         if (group) {
             key.number = group;
-            key.mix = op->route;
+            key.mix = op.route;
         } else {
-            key.inode = (__u64)inode;
-            key.number = LOAD(inode, i_ino);
-            key.mix = (pointer_distance(dentry, inode) ^ (__u64)LOAD(inode, i_generation) << 32) * MIX_A ^
-                      (LOAD(dentry, d_name.hash_len) ^ (LOAD(dentry, d_hash.pprev) == NULL)) * MIX_B ^
-                      (pointer_distance(LOAD(file, f_path.mnt), inode) ^ op->route) * MIX_C;
+            name_file(&key, file, inode, op.route);
         }
         known = bpf_map_lookup_elem(&accounts, &key);
         if (known) {
             __u32 index = *known;
             slot = bpf_map_lookup_elem(&slots, &index);
         } else {
-            slot = group ? open_pseudo(op, group) : open_account(op, file, &key);
+            slot = group ? open_pseudo(&op, group) : open_account(&op, file, &key);
         }
-    } else {
-        slot = open_pseudo(op, IOL_FILE_NOT_OPEN);
     }
     if (slot)
-        slot_add(slot, op, direction);
+        slot_add(slot, &op, direction);
+    return 0;
 }

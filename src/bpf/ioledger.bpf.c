@@ -38,15 +38,25 @@ static __always_inline void exec_failed(struct task_struct *task, const struct p
     scratch_give(scratch);
 }
 
-/* The recorder itself, and processes that no filter asks for, end here; true when the operation is to be accounted. */
-static __always_inline bool admit(const struct operation *op, enum direction direction)
+/* Counts what the recorder leaves out: its own operations, and those of the database server it writes to. */
+static __always_inline void exclude(const struct iol_control *now, enum direction direction, long result)
 {
-    struct task_struct *task = op->task;
-    __u32 tgid = LOAD(task, tgid);
-    struct iol_task *known;
+    total_add(now->epoch, IOL_ABI_EXCLUDED, direction, result);
+}
 
-    if (tgid == op->self_tgid) {
-        total_add(op, IOL_ABI_EXCLUDED, direction);
+/* The recorder itself, and processes that no filter asks for, end here; true when the operation is to be accounted. */
+static __always_inline bool admit(struct task_struct *task, enum direction direction, long result)
+{
+    __u32 tgid = LOAD(task, tgid);
+    struct iol_control *now;
+    struct iol_task *known;
+    __u32 zero = 0;
+
+    now = bpf_map_lookup_elem(&control, &zero);
+    if (!now)
+        return false;
+    if (tgid == now->self_tgid) {
+        exclude(now, direction, result);
         return false;
     }
     if (!settings.filter)
@@ -55,61 +65,62 @@ static __always_inline bool admit(const struct operation *op, enum direction dir
     if (!known)
         return settings.filter == IOL_FILTER_ANY;
     if (known->bits & IOL_TASK_EXCLUDED)
-        total_add(op, IOL_ABI_EXCLUDED, direction);
+        exclude(now, direction, result);
     return known->bits & IOL_TASK_TRACED;
+}
+
+static __always_inline __u32 route_of(__u32 class)
+{
+    switch (class) {
+    case IOL_SYSCALL_SENDFILE:
+        return IOL_ABI_ROUTE_SENDFILE;
+    case IOL_SYSCALL_SPLICE:
+        return IOL_ABI_ROUTE_SPLICE;
+    case IOL_SYSCALL_COPY_FILE_RANGE:
+        return IOL_ABI_ROUTE_COPY_FILE_RANGE;
+    default:
+        return IOL_ABI_ROUTE_RW;
+    }
 }
 
 SEC("tp_btf/sys_exit")
 int BPF_PROG(on_sys_exit, struct pt_regs *regs, long ret)
 {
-    struct operation op = {.result = ret};
     __u32 nr = syscall_number(regs);
-    __u32 zero = 0;
-    struct iol_control *now;
-    __u32 class;
+    struct task_struct *task;
+    __u32 class, route, first;
+    __u64 image;
     bool compat;
 
     if (nr >= IOL_SYSCALLS_MAX || !(settings.native[nr] | settings.compat[nr]))
         return 0;
-    op.task = current_task();
-    compat = syscall_is_compat(op.task);
+    task = current_task();
+    compat = syscall_is_compat(task);
     class = compat ? settings.compat[nr] : settings.native[nr];
-    now = bpf_map_lookup_elem(&control, &zero);
-    if (!class || !now)
+    if (!class)
         return 0;
-    op.epoch = *(volatile __u64 *)&now->epoch;
-    op.epoch_start = now->epoch_start;
-    op.self_tgid = now->self_tgid;
-
-    if (class == IOL_SYSCALL_READ || class == IOL_SYSCALL_WRITE) {
-        enum direction direction = class == IOL_SYSCALL_READ ? DIRECTION_READ : DIRECTION_WRITE;
-
-        op.route = IOL_ABI_ROUTE_RW;
-        if (!admit(&op, direction))
-            return 0;
-        op.image = image_of(op.task);
-        account(&op, syscall_argument1(regs, compat), direction);
-        return 0;
-    }
     if (class == IOL_SYSCALL_EXECVE || class == IOL_SYSCALL_EXECVEAT) {
         if (ret < 0)
-            exec_failed(op.task, regs, class, compat, ret);
+            exec_failed(task, regs, class, compat, ret);
         return 0;
     }
-
-    /* the routes that move bytes from one descriptor to another */
-    op.route = class == IOL_SYSCALL_SENDFILE ? IOL_ABI_ROUTE_SENDFILE
-               : class == IOL_SYSCALL_SPLICE ? IOL_ABI_ROUTE_SPLICE
-                                             : IOL_ABI_ROUTE_COPY_FILE_RANGE;
-    if (!admit(&op, DIRECTION_READ))
+    if (!admit(task, class == IOL_SYSCALL_WRITE ? DIRECTION_WRITE : DIRECTION_READ, ret))
         return 0;
-    op.image = image_of(op.task);
+
+    image = image_of(task);
+    first = syscall_argument1(regs, compat);
+    if (class == IOL_SYSCALL_READ || class == IOL_SYSCALL_WRITE) {
+        account(image, first, HOW(IOL_ABI_ROUTE_RW, class == IOL_SYSCALL_READ ? DIRECTION_READ : DIRECTION_WRITE), ret);
+        return 0;
+    }
+    /* the routes that move bytes from one descriptor to another have two sides */
+    route = route_of(class);
     if (class == IOL_SYSCALL_SENDFILE) {
-        account(&op, syscall_argument2(regs, compat), DIRECTION_READ);
-        account(&op, syscall_argument1(regs, compat), DIRECTION_WRITE);
+        account(image, syscall_argument2(regs, compat), HOW(route, DIRECTION_READ), ret);
+        account(image, first, HOW(route, DIRECTION_WRITE), ret);
     } else {
-        account(&op, syscall_argument1(regs, compat), DIRECTION_READ);
-        account(&op, syscall_argument3(regs, compat), DIRECTION_WRITE);
+        account(image, first, HOW(route, DIRECTION_READ), ret);
+        account(image, syscall_argument3(regs, compat), HOW(route, DIRECTION_WRITE), ret);
     }
     return 0;
 }
