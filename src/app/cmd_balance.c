@@ -77,44 +77,46 @@ static const struct iol_usage usage = {
 };
 
 /*
- * Both sides of every (host, route, interval). Each table is summed up once; all the rest works on one row an
- * interval. `balanced` is 1 where all six counters agree.
+ * Both sides of every (host, route, interval), k_ of the kernel and a_ of the accounts. Each table is gone through once;
+ * all the rest works on one row an interval. `balanced` is 1 where all six counters agree.
  */
-#define SUMS                                                                                                           \
-    "sum(read_ops) AS read_ops, sum(read_bytes) AS read_bytes, sum(write_ops) AS write_ops,"                           \
-    " sum(write_bytes) AS write_bytes, sum(read_errors) AS read_errors, sum(write_errors) AS write_errors"
-#define SIDE(counter)                                                                                                  \
-    " sum(CASE WHEN side = 0 THEN " counter " ELSE 0 END) AS k_" counter ", sum(CASE WHEN side = 1 THEN " counter      \
-    " ELSE 0 END) AS a_" counter
 #define BOOKS                                                                                                          \
-    "WITH sides AS ("                                                                                                  \
-    "SELECT 0 AS side, host_id, route, ts, " SUMS " FROM total GROUP BY host_id, route, ts"                            \
-    " UNION ALL SELECT 1 AS side, host_id, route, ts, " SUMS " FROM io GROUP BY host_id, route, ts),"                  \
-    " pairs AS (SELECT host_id, route, ts," SIDE("read_ops") "," SIDE("read_bytes") "," SIDE("write_ops") "," SIDE(    \
-        "write_bytes") "," SIDE("read_errors") "," SIDE("write_errors") " FROM sides GROUP BY host_id, route, ts),"    \
-                                                                        " books AS (SELECT pairs.*, CASE WHEN "        \
-                                                                        "k_read_ops = a_read_ops AND k_read_bytes = "  \
-                                                                        "a_read_bytes"                                 \
-                                                                        " AND k_write_ops = a_write_ops AND "          \
-                                                                        "k_write_bytes = a_write_bytes AND "           \
-                                                                        "k_read_errors = a_read_errors"                \
-                                                                        " AND k_write_errors = a_write_errors THEN 1 " \
-                                                                        "ELSE 0 END AS balanced FROM pairs)"
-#define SUM(what) " CAST(sum(" what ") AS bigint)"
-#define SUM_DIFFERENCE(counter) " CAST(sum(k_" counter " - a_" counter ") AS bigint)"
+    "WITH sides AS (SELECT host_id, route, ts,"                                                                        \
+    " read_ops AS k_read_ops, read_bytes AS k_read_bytes, write_ops AS k_write_ops, write_bytes AS k_write_bytes,"     \
+    " read_errors AS k_read_errors, write_errors AS k_write_errors,"                                                   \
+    " 0 AS a_read_ops, 0 AS a_read_bytes, 0 AS a_write_ops, 0 AS a_write_bytes, 0 AS a_read_errors,"                   \
+    " 0 AS a_write_errors FROM total"                                                                                  \
+    " UNION ALL SELECT host_id, route, ts, 0, 0, 0, 0, 0, 0, sum(read_ops), sum(read_bytes), sum(write_ops),"          \
+    " sum(write_bytes), sum(read_errors), sum(write_errors) FROM io GROUP BY host_id, route, ts),"                     \
+    " pairs AS (SELECT host_id, route, ts,"                                                                            \
+    " sum(k_read_ops) AS k_read_ops, sum(a_read_ops) AS a_read_ops,"                                                   \
+    " sum(k_read_bytes) AS k_read_bytes, sum(a_read_bytes) AS a_read_bytes,"                                           \
+    " sum(k_write_ops) AS k_write_ops, sum(a_write_ops) AS a_write_ops,"                                               \
+    " sum(k_write_bytes) AS k_write_bytes, sum(a_write_bytes) AS a_write_bytes,"                                       \
+    " sum(k_read_errors) AS k_read_errors, sum(a_read_errors) AS a_read_errors,"                                       \
+    " sum(k_write_errors) AS k_write_errors, sum(a_write_errors) AS a_write_errors"                                    \
+    " FROM sides GROUP BY host_id, route, ts),"                                                                        \
+    " books AS (SELECT pairs.*, CASE WHEN k_read_ops = a_read_ops AND k_read_bytes = a_read_bytes"                     \
+    " AND k_write_ops = a_write_ops AND k_write_bytes = a_write_bytes AND k_read_errors = a_read_errors"               \
+    " AND k_write_errors = a_write_errors THEN 1 ELSE 0 END AS balanced FROM pairs) "
 
-static const char
-    query_routes[] =
-        BOOKS " SELECT min(coalesce(h.name, CAST(b.host_id AS text))), b.route," SUM("k_read_ops") "," SUM("k_read_"
-                                                                                                           "bytes") "," SUM("k_write_ops") "," SUM("k_write_bytes") "," SUM(
-            "k_read_errors") "," SUM("k_write_errors") "," SUM("a_read_ops") "," SUM("a_read_bytes") "," SUM("a_write_"
-                                                                                                             "ops") "," SUM("a_write_bytes") "," SUM("a_read_errors") "," SUM("a_write_errors") "," SUM_DIFFERENCE("read_ops") "," SUM_DIFFERENCE("read_bytes") "," SUM_DIFFERENCE("write_ops") "," SUM_DIFFERENCE("write_bytes") "," SUM_DIFFERENCE("read_errors") "," SUM_DIFFERENCE("write_errors") ","
-                                                                                                                                                                                                                                                                                                                                                                                                       " count(*), CAST(sum(1 - b.balanced) AS bigint), min(b.balanced)"
-                                                                                                                                                                                                                                                                                                                                                                                                       " FROM books b LEFT JOIN host h ON h.id = b.host_id"
-                                                                                                                                                                                                                                                                                                                                                                                                       " GROUP BY b.host_id, b.route ORDER BY 1, b.host_id, CAST(b.route AS text)";
+static const char query_routes[] =
+    BOOKS "SELECT min(coalesce(h.name, CAST(b.host_id AS text))), b.route,"
+          " CAST(sum(k_read_ops) AS bigint), CAST(sum(k_read_bytes) AS bigint), CAST(sum(k_write_ops) AS bigint),"
+          " CAST(sum(k_write_bytes) AS bigint), CAST(sum(k_read_errors) AS bigint),"
+          " CAST(sum(k_write_errors) AS bigint),"
+          " CAST(sum(a_read_ops) AS bigint), CAST(sum(a_read_bytes) AS bigint), CAST(sum(a_write_ops) AS bigint),"
+          " CAST(sum(a_write_bytes) AS bigint), CAST(sum(a_read_errors) AS bigint),"
+          " CAST(sum(a_write_errors) AS bigint),"
+          " CAST(sum(k_read_ops - a_read_ops) AS bigint), CAST(sum(k_read_bytes - a_read_bytes) AS bigint),"
+          " CAST(sum(k_write_ops - a_write_ops) AS bigint), CAST(sum(k_write_bytes - a_write_bytes) AS bigint),"
+          " CAST(sum(k_read_errors - a_read_errors) AS bigint), CAST(sum(k_write_errors - a_write_errors) AS bigint),"
+          " count(*), CAST(sum(1 - b.balanced) AS bigint), min(b.balanced)"
+          " FROM books b LEFT JOIN host h ON h.id = b.host_id"
+          " GROUP BY b.host_id, b.route ORDER BY 1, b.host_id, CAST(b.route AS text)";
 
 static const char query_intervals[] =
-    BOOKS " SELECT coalesce(h.name, CAST(b.host_id AS text)), b.route, b.ts,"
+    BOOKS "SELECT coalesce(h.name, CAST(b.host_id AS text)), b.route, b.ts,"
           " CAST(k_read_ops AS bigint), CAST(a_read_ops AS bigint), CAST(k_read_bytes AS bigint),"
           " CAST(a_read_bytes AS bigint), CAST(k_write_ops AS bigint), CAST(a_write_ops AS bigint),"
           " CAST(k_write_bytes AS bigint), CAST(a_write_bytes AS bigint), CAST(k_read_errors AS bigint),"
