@@ -9,13 +9,14 @@ CLANG_FORMAT ?= $(shell command -v clang-format-14 || echo clang-format)
 C_FILES = $(shell find src tests bench -name '*.[ch]')
 TIDY_FILES = $(shell find src -name '*.c' ! -path 'src/bpf/*')
 
-.PHONY: help build run check install clean format lint
+.PHONY: help build run check bench install clean format lint
 .NOTPARALLEL:
 
 help:
 	@echo 'make build     builds $(BUILD)/ioledger (as root, installs the packages that are missing)'
 	@echo 'make run       as root: records this machine for some seconds and asks the database what happened'
 	@echo 'make check     builds, then runs every test; as root, the live ones too'
+	@echo 'make bench     as root: what a system call costs while ioledger records'
 	@echo 'make install   installs it; PREFIX (default /usr/local) and DESTDIR are heeded'
 	@echo 'make format    reformats the C files'
 	@echo 'make lint      the source rules of the tests, clang-tidy and shellcheck'
@@ -34,6 +35,10 @@ check:
 	@tools/install-deps build test
 	@$(MAKE) --no-print-directory build
 	@BUILD=$(BUILD) WERROR=$(WERROR) tools/check
+
+bench: build
+	@ninja -C $(BUILD) bench/calls bench/floor
+	@bench/cost $(BUILD)
 
 install: build
 	@test -z "$(PREFIX)" || meson configure $(BUILD) -Dprefix="$(PREFIX)"
