@@ -270,9 +270,10 @@ static char *names_sql(void)
     return text;
 }
 
-static int check_free(PGconn *conn, struct iol_error *err)
+/* Room for our tables: nothing in the schema has one of their names. *ret_name: what does, to be freed. */
+static int check_free(PGconn *conn, char **ret_name, struct iol_error *err)
 {
-    _cleanup_free_ char *schema = NULL, *name = NULL, *sql = names_sql();
+    _cleanup_free_ char *schema = NULL, *sql = names_sql();
 
     if (!sql)
         return iol_error_set(err, -ENOMEM, "out of memory");
@@ -284,10 +285,7 @@ static int check_free(PGconn *conn, struct iol_error *err)
         iol_error_hint(err, "create that schema, or connect with another search_path");
         return -ENOENT;
     }
-    r = iol_pg_value(conn, sql, "read", &name, err);
-    if (r < 0)
-        return r;
-    return name ? foreign(conn, name, err) : 0;
+    return iol_pg_value(conn, sql, "read", ret_name, err);
 }
 
 /* Every table with every column, or some other program or person has changed them. */
@@ -311,20 +309,16 @@ static int check_shape(PGconn *conn, struct iol_error *err)
     return 0;
 }
 
-int iol_pg_check(PGconn *conn, enum iol_pg_state *ret_state, struct iol_error *err)
+static int find_version_table(PGconn *conn, char **ret_found, struct iol_error *err)
 {
-    _cleanup_free_ char *found = NULL, *version = NULL;
-    int r = iol_pg_value(conn, "SELECT to_regclass('" IOL_VERSION_TABLE "')", "read", &found, err);
+    return iol_pg_value(conn, "SELECT to_regclass('" IOL_VERSION_TABLE "')", "read", ret_found, err);
+}
 
-    if (r < 0)
-        return r;
-    if (!found) {
-        r = check_free(conn, err);
-        if (r == 0)
-            *ret_state = IOL_PG_EMPTY;
-        return r;
-    }
-    r = iol_pg_value(conn, "SELECT max(version) FROM " IOL_VERSION_TABLE, "read", &version, err);
+static int check_version(PGconn *conn, struct iol_error *err)
+{
+    _cleanup_free_ char *version = NULL;
+    int r = iol_pg_value(conn, "SELECT max(version) FROM " IOL_VERSION_TABLE, "read", &version, err);
+
     if (r == -EINVAL || (r == 0 && (!version || atoi(version) < 1)))
         return foreign(conn, IOL_VERSION_TABLE, err);
     if (r < 0)
@@ -336,6 +330,24 @@ int iol_pg_check(PGconn *conn, enum iol_pg_state *ret_state, struct iol_error *e
         iol_error_hint(err, "use the ioledger that wrote it or a newer one, or another database");
         return -EPROTONOSUPPORT;
     }
-    *ret_state = IOL_PG_LEDGER;
     return check_shape(conn, err);
+}
+
+int iol_pg_check(PGconn *conn, enum iol_pg_state *ret_state, struct iol_error *err)
+{
+    _cleanup_free_ char *found = NULL, *name = NULL;
+    int r = find_version_table(conn, &found, err);
+
+    if (r == 0 && !found)
+        r = check_free(conn, &name, err);
+    /* Another recorder may have created everything between the two questions. */
+    if (r == 0 && name)
+        r = find_version_table(conn, &found, err);
+    if (r == 0 && name && !found)
+        r = foreign(conn, name, err);
+    if (r == 0 && found)
+        r = check_version(conn, err);
+    if (r == 0)
+        *ret_state = found ? IOL_PG_LEDGER : IOL_PG_EMPTY;
+    return r;
 }

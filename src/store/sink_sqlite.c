@@ -19,8 +19,9 @@
 #include "store/time_text.h"
 #include "store/url.h"
 
-/* Long enough for a checkpoint or for a reader that changes the journal mode; only the writer's thread waits. */
-#define BUSY_TIMEOUT_MS 10000
+/* At the start there is nobody who would try again after another program's lock, later on there is. */
+#define OPEN_TIMEOUT_MS 5000
+#define WRITE_TIMEOUT_MS 1000
 
 #define MAX_COLUMNS 24
 
@@ -145,7 +146,7 @@ static int open_database(struct sqlite_sink *sink, struct iol_error *err)
     if (rc != SQLITE_OK)
         return iol_sqlite_error(sink->db, rc, sink->path, "open", err);
     sqlite3_extended_result_codes(sink->db, 1);
-    sqlite3_busy_timeout(sink->db, BUSY_TIMEOUT_MS);
+    sqlite3_busy_timeout(sink->db, OPEN_TIMEOUT_MS);
 
     /* Looked at before the journal mode is touched: a foreign database stays as it is. */
     int r = iol_sqlite_check(sink->db, sink->path, &state, err);
@@ -159,6 +160,7 @@ static int open_database(struct sqlite_sink *sink, struct iol_error *err)
         r = create_schema(sink, err);
     if (r == 0)
         r = prepare_inserts(sink, err);
+    sqlite3_busy_timeout(sink->db, WRITE_TIMEOUT_MS);
     return r;
 }
 
