@@ -135,7 +135,7 @@ struct output {
     int code;
 };
 
-static int put(const char *data, size_t size, void *arg)
+static int put_plain(const char *data, size_t size, void *arg)
 {
     struct output *output = arg;
     struct jsonl_sink *sink = output->sink;
@@ -154,6 +154,21 @@ static int put(const char *data, size_t size, void *arg)
         size -= n;
     }
     return 0;
+}
+
+/* jansson escapes every control character but DEL, and that may not reach a terminal either. */
+static int put(const char *data, size_t size, void *arg)
+{
+    static const char escaped[] = "\\u007f";
+
+    for (const char *del; (del = memchr(data, 0x7f, size));) {
+        size_t before = (size_t)(del - data);
+        if (put_plain(data, before, arg) < 0 || put_plain(escaped, strlen(escaped), arg) < 0)
+            return -1;
+        data += before + 1;
+        size -= before + 1;
+    }
+    return put_plain(data, size, arg);
 }
 
 static json_t *cell(struct jsonl_sink *sink, const struct iol_column *column, const void *row)
@@ -195,7 +210,7 @@ static int write_row(struct output *output, const struct iol_table *table, const
     }
     if (!made)
         return iol_error_set(output->err, -EAGAIN, "out of memory");
-    if (json_dump_callback(object, put, output, 0) == 0 && put("\n", 1, output) == 0)
+    if (json_dump_callback(object, put, output, JSON_ENSURE_ASCII) == 0 && put_plain("\n", 1, output) == 0)
         return 0;
     return output->code < 0 ? output->code : iol_error_set(output->err, -EAGAIN, "out of memory");
 }
