@@ -19,6 +19,8 @@
 /* Of a deeper tree only the innermost levels are drawn, or the lines would be nothing but indentation. */
 #define LEVELS_DRAWN 40
 
+enum { KEY_ALL = 0x200 };
+
 /* In the order of the query's columns up to TREE_DEPTH. */
 enum {
     TREE_ID,
@@ -37,7 +39,7 @@ enum {
     TREE_EXIT_CODE,
     TREE_SIGNAL,
     TREE_HOST,
-    TREE_QUERIED,
+    TREE_QUERIED, /* and whether it did anything, or began, while it was recorded */
     TREE_DEPTH = TREE_QUERIED,
     TREE_COLUMNS
 };
@@ -73,6 +75,20 @@ static const struct iol_output_column drawn_columns[DRAWN_COLUMNS] = {
     [DRAWN_COMMAND] = {"command", "COMMAND", IOL_CELL_TEXT, IOL_SHORTEN_END, .least = 40},
 };
 
+static int take_option(int key, const char *text, void *input, struct iol_error *err)
+{
+    (void)key;
+    (void)text;
+    (void)err;
+    *(bool *)input = true;
+    return 0;
+}
+
+static const struct argp_option own_options[] = {
+    {"all", KEY_ALL, NULL, 0, "In a table, show the processes too that were there but did nothing", 0},
+    {0},
+};
+
 static const struct iol_usage usage = {
     .arguments = "[PID]",
     .summary = "Shows which process started which, one line for each process image: a process as it was forked, and "
@@ -90,6 +106,8 @@ static const struct iol_usage usage = {
         "failure; 2 bad usage.",
     .common = IOL_COMMON_DB | IOL_COMMON_FORMAT,
     .max_args = 1,
+    .options = own_options,
+    .option = take_option,
 };
 
 static const char query_pid[] =
@@ -100,12 +118,14 @@ static const char query_pid[] =
     " UNION SELECT p.parent_id FROM up JOIN process p ON p.id = up.id WHERE p.parent_id IS NOT NULL) ";
 static const char query_select[] =
     "SELECT p.id, p.parent_id, p.pid, p.ppid, p.origin, p.comm, p.exe, p.argv, p.cwd,"
-    " coalesce(l.name, CAST(p.uid AS text)), p.start_time, p.exec_time, x.ts, x.exit_code, x.signal, h.name"
+    " coalesce(l.name, CAST(p.uid AS text)), p.start_time, p.exec_time, x.ts, x.exit_code, x.signal, h.name,"
+    " CASE WHEN p.origin <> 'running' OR x.process_id IS NOT NULL"
+    " OR EXISTS (SELECT 1 FROM io WHERE io.process_id = p.id) THEN 1 ELSE 0 END"
     " FROM process p LEFT JOIN process_exit x ON x.process_id = p.id"
     " LEFT JOIN host h ON h.id = p.host_id"
     " LEFT JOIN login l ON l.host_id = p.host_id AND l.uid = p.uid";
 static const char query_where[] = " WHERE p.id IN (SELECT id FROM down UNION SELECT id FROM up)";
-static const char query_order[] = " ORDER BY p.host_id, p.start_time, coalesce(p.exec_time, p.start_time), p.id";
+static const char query_order[] = " ORDER BY p.host_id, p.start_time, coalesce(p.exec_time, p.start_time), p.pid, p.id";
 
 /* One row of the query: what iol_image.data points to. */
 struct row {
@@ -119,6 +139,8 @@ struct tree {
     struct iol_forest forest;
     struct iol_output *output;
     bool utf8;
+    bool all;
+    size_t pruned;
 };
 
 static void done_tree(struct tree *tree)
@@ -155,6 +177,7 @@ static int load_row(struct tree *tree, const struct iol_query *query)
     image->parent_id = row->numbers[TREE_PARENT_ID];
     image->pid = row->numbers[TREE_PID];
     image->start_time = row->texts[TREE_START_TIME] ? row->texts[TREE_START_TIME] : "";
+    image->kept = iol_query_int(query, TREE_QUERIED) != 0;
     image->data = row;
     iol_forest_add(&tree->forest, image);
     return 0;
@@ -180,9 +203,12 @@ static int load(struct tree *tree, const struct iol_options *options, struct iol
         if (load_row(tree, query) < 0)
             return iol_error_set(err, -ENOMEM, "no memory for a tree of so many processes");
     }
-    if (r == 0)
-        iol_forest_link(&tree->forest);
-    return r;
+    if (r < 0)
+        return r;
+    if (options->format == IOL_FORMAT_TABLE && !one && !tree->all)
+        tree->pruned = iol_forest_prune(&tree->forest);
+    iol_forest_link(&tree->forest);
+    return 0;
 }
 
 static int visit_data(const struct iol_walk *walk, void *data)
@@ -330,7 +356,7 @@ int iol_cmd_tree(int argc, char **argv)
     int64_t pid;
     int status;
 
-    if (!iol_options_parse(&usage, argc, argv, NULL, &options, &status))
+    if (!iol_options_parse(&usage, argc, argv, &tree.all, &options, &status))
         return status;
     if (options.n_args > 0 && iol_option_pid(options.args[0], &pid, &err) < 0)
         return iol_options_fail("tree", &err);
@@ -339,11 +365,13 @@ int iol_cmd_tree(int argc, char **argv)
         return iol_command_fail(&err);
     if (print(&tree, options.format, &err) < 0)
         return err.text[0] ? iol_command_fail(&err) : IOL_EXIT_FAILURE;
+    if (tree.pruned > 0)
+        iol_log_info("%zu processes that did nothing while recorded are left out; --all shows them", tree.pruned);
     if (iol_output_rows(tree.output) > 0)
         return IOL_EXIT_OK;
     if (options.format == IOL_FORMAT_TABLE && options.n_args > 0)
         iol_log_info("there is no process %s in this ledger; 'ioledger tree' shows those that are", options.args[0]);
-    else if (options.format == IOL_FORMAT_TABLE)
+    else if (options.format == IOL_FORMAT_TABLE && tree.pruned == 0)
         iol_log_info("there are no processes in this ledger; 'ioledger record' records some");
     return IOL_EXIT_FAILURE;
 }

@@ -36,6 +36,7 @@ enum {
     WHO_WRITE_BYTES,
     WHO_READ_ERRORS,
     WHO_WRITE_ERRORS,
+    WHO_EXECS,
     WHO_PATH,
     WHO_HOST,
     WHO_ANCESTRY,
@@ -55,6 +56,7 @@ static const struct iol_output_column columns[WHO_COLUMNS] = {
     [WHO_WRITE_BYTES] = {"write_bytes", "WRITTEN", IOL_CELL_BYTES},
     [WHO_READ_ERRORS] = {"read_errors", "READ-ERR", IOL_CELL_COUNT, .hide = IOL_HIDE_EMPTY, .drop = 5},
     [WHO_WRITE_ERRORS] = {"write_errors", "WRITE-ERR", IOL_CELL_COUNT, .hide = IOL_HIDE_EMPTY, .drop = 5},
+    [WHO_EXECS] = {"execs", "EXECS", IOL_CELL_COUNT, .hide = IOL_HIDE_EMPTY, .drop = 2},
     [WHO_PATH] = {"path", "PATH", IOL_CELL_TEXT, IOL_SHORTEN_MIDDLE, .hide = IOL_HIDE_SAME, .least = 18},
     [WHO_HOST] = {"host", "HOST", IOL_CELL_TEXT, IOL_SHORTEN_END, .hide = IOL_HIDE_SAME},
     [WHO_ANCESTRY] = {"ancestry", "ANCESTRY", IOL_CELL_TEXT, IOL_SHORTEN_START, .drop = 1, .least = 16},
@@ -75,7 +77,8 @@ static const struct argp_option own_options[] = {
 
 static const struct iol_usage usage = {
     .arguments = "PATH",
-    .summary = "Shows every process that read or wrote PATH, the one that touched it last first, and who started it. "
+    .summary = "Shows every process that read, wrote or executed PATH, the one that touched it last first, and who "
+               "started it. "
                "With a trailing '/' it is everything below that directory.",
     .details = "PATH is made absolute, and symbolic links in it are followed as they are now. Each line is one process "
                "image (a process between two execs); exec'ed images of one process are one link in the ancestry. "
@@ -109,6 +112,16 @@ static void done_question(struct question *question)
     iol_arena_free(question->arena);
 }
 
+/* What processes did to the files of the condition, %1$s: accounts, and executions, which the kernel reads by itself. */
+#define DEEDS                                                                                                          \
+    "SELECT io.process_id AS process_id, f.path AS path, coalesce(io.first_ts, io.ts) AS first,"                       \
+    " coalesce(io.last_ts, io.ts) AS last, io.read_ops AS read_ops, io.read_bytes AS read_bytes,"                      \
+    " io.write_ops AS write_ops, io.write_bytes AS write_bytes, io.read_errors AS read_errors,"                        \
+    " io.write_errors AS write_errors, 0 AS execs"                                                                     \
+    " FROM file f JOIN io ON io.file_id = f.id WHERE %1$s"                                                             \
+    " UNION ALL SELECT e.process_id, f.path, e.ts, e.ts, 0, 0, 0, 0, 0, 0, 1"                                          \
+    " FROM file f JOIN event e ON e.file_id = f.id WHERE e.kind = 'exec' AND %1$s"
+
 static int start_query(const struct question *question, int64_t limit, struct iol_query **ret_query,
                        struct iol_error *err)
 {
@@ -119,19 +132,18 @@ static int start_query(const struct question *question, int64_t limit, struct io
         snprintf(limit_clause, sizeof(limit_clause), " LIMIT %lld", (long long)limit);
     if (asprintf(&sql,
                  "SELECT a.first, a.last, p.pid, p.comm, p.exe, coalesce(l.name, CAST(p.uid AS text)),"
-                 " a.read_ops, a.read_bytes, a.write_ops, a.write_bytes, a.read_errors, a.write_errors,"
+                 " a.read_ops, a.read_bytes, a.write_ops, a.write_bytes, a.read_errors, a.write_errors, a.execs,"
                  " a.path, h.name, a.process_id"
-                 " FROM (SELECT io.process_id AS process_id, f.path AS path,"
-                 " min(coalesce(io.first_ts, io.ts)) AS first, max(coalesce(io.last_ts, io.ts)) AS last,"
-                 " CAST(sum(io.read_ops) AS bigint) AS read_ops, CAST(sum(io.read_bytes) AS bigint) AS read_bytes,"
-                 " CAST(sum(io.write_ops) AS bigint) AS write_ops, CAST(sum(io.write_bytes) AS bigint) AS write_bytes,"
-                 " CAST(sum(io.read_errors) AS bigint) AS read_errors,"
-                 " CAST(sum(io.write_errors) AS bigint) AS write_errors"
-                 " FROM file f JOIN io ON io.file_id = f.id WHERE %s GROUP BY io.process_id, f.path) a"
+                 " FROM (SELECT process_id, path, min(first) AS first, max(last) AS last,"
+                 " CAST(sum(read_ops) AS bigint) AS read_ops, CAST(sum(read_bytes) AS bigint) AS read_bytes,"
+                 " CAST(sum(write_ops) AS bigint) AS write_ops, CAST(sum(write_bytes) AS bigint) AS write_bytes,"
+                 " CAST(sum(read_errors) AS bigint) AS read_errors,"
+                 " CAST(sum(write_errors) AS bigint) AS write_errors, CAST(sum(execs) AS bigint) AS execs"
+                 " FROM (" DEEDS ") deeds GROUP BY process_id, path) a"
                  " LEFT JOIN process p ON p.id = a.process_id"
                  " LEFT JOIN host h ON h.id = p.host_id"
                  " LEFT JOIN login l ON l.host_id = p.host_id AND l.uid = p.uid"
-                 " ORDER BY a.last DESC, a.first DESC, a.process_id, a.path%s",
+                 " ORDER BY a.last DESC, a.first DESC, a.process_id, a.path%2$s",
                  question->condition, limit_clause) < 0)
         return iol_question_no_memory(err);
     return iol_query_new(question->db, sql, question->n_params, question->params, ret_query, err);
@@ -141,8 +153,7 @@ static int load_lineage(const struct question *question, struct iol_lineage **re
 {
     _cleanup_free_ char *seeds = NULL;
 
-    if (asprintf(&seeds, "SELECT io.process_id FROM file f JOIN io ON io.file_id = f.id WHERE %s",
-                 question->condition) < 0)
+    if (asprintf(&seeds, "SELECT process_id FROM (" DEEDS ") deeds", question->condition) < 0)
         return iol_question_no_memory(err);
     return iol_lineage_load(question->db, seeds, question->n_params, question->params, ret_lineage, err);
 }

@@ -35,6 +35,33 @@ void iol_forest_add(struct iol_forest *forest, struct iol_image *image)
         HASH_ADD(hh, forest->images, id, sizeof(image->id), image);
 }
 
+size_t iol_forest_prune(struct iol_forest *forest)
+{
+    struct iol_image *image, *next;
+    size_t pruned = 0;
+
+    for (image = forest->images; image; image = image->hh.next) {
+        struct iol_image *parent = image;
+
+        /* Where one is kept already, its ancestors are or will be. */
+        while (parent->kept && parent->parent_id) {
+            int64_t parent_id = parent->parent_id;
+
+            HASH_FIND(hh, forest->images, &parent_id, sizeof(parent_id), parent);
+            if (!parent || parent->kept)
+                break;
+            parent->kept = true;
+        }
+    }
+    HASH_ITER(hh, forest->images, image, next) {
+        if (!image->kept) {
+            HASH_DEL(forest->images, image);
+            pruned++;
+        }
+    }
+    return pruned;
+}
+
 static void add_child(struct iol_image *parent, struct iol_image *child)
 {
     if (!parent->successor && child->pid == parent->pid && strcmp(child->start_time, parent->start_time) == 0) {

@@ -16,6 +16,7 @@ struct iol_image {
     int64_t parent_id; /* 0: none */
     int64_t pid;
     const char *start_time;
+    bool kept;  /* by iol_forest_prune() */
     void *data; /* the caller's */
 
     /* Set by iol_forest_link(). */
@@ -40,6 +41,9 @@ struct iol_walk {
 
 /* The image stays the caller's; one with an id that is there already is left out. */
 void iol_forest_add(struct iol_forest *forest, struct iol_image *image);
+
+/* Takes all but the images with `kept` and their ancestors out; returns how many. Before linking only. */
+size_t iol_forest_prune(struct iol_forest *forest);
 
 /* Call once when all images are there. */
 void iol_forest_link(struct iol_forest *forest);

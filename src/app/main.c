@@ -14,7 +14,7 @@ static const struct iol_command commands[] = {
 #ifdef IOL_HAVE_RECORD
     {"record", "record this machine, or one command, until Ctrl-C", "Record", iol_cmd_record},
 #endif
-    {"who", "which processes read or wrote a file, or anything below a directory", "Ask", iol_cmd_who},
+    {"who", "which processes touched a file, or anything below a directory", "Ask", iol_cmd_who},
     {"files", "which files a process read or wrote, biggest first", "Ask", iol_cmd_files},
     {"tree", "which process started which, with arguments and exit status", "Ask", iol_cmd_tree},
     {"balance", "prove that the accounts equal the kernel's totals", "Check", iol_cmd_balance},

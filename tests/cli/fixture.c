@@ -140,9 +140,25 @@ static void add_family(void)
     add_process(8, 912, 4, IOL_ORIGIN_EXEC, "ld", "/usr/bin/ld", "ld a.o")->uid = 4242; /* has no name */
     add_process(9, 911, 1, IOL_ORIGIN_RUNNING, "cron", "/usr/sbin/cron", "/usr/sbin/cron")->start_time -= 500 * SECOND;
     add_process(10, 950, 8, IOL_ORIGIN_EXEC, "e\033]0;x\a\n\"'\\", "/h/pro\ngram", "\033[2Jargv \"a,b\" \xff");
+    /* Was there, and did nothing. */
+    add_process(11, 2, 0, IOL_ORIGIN_RUNNING, "kthreadd", "", "");
     add_exit(4, 2, IOL_NULL);
     add_exit(7, 0, IOL_NULL);
     add_exit(8, IOL_NULL, 9);
+}
+
+static void add_exec(int64_t process_id, int64_t file_id)
+{
+    *(struct iol_event *)add(IOL_TABLE_EVENT) = (struct iol_event){.ts = T0 + 1000 * SECOND,
+                                                                   .host_id = HOST_A,
+                                                                   .process_id = process_id,
+                                                                   .tid = 1,
+                                                                   .kind = IOL_EVENT_EXEC,
+                                                                   .file_id = file_id,
+                                                                   .other_file_id = IOL_NULL,
+                                                                   .offset_bytes = IOL_NULL,
+                                                                   .bytes = IOL_NULL,
+                                                                   .weight = 1};
 }
 
 static void add_files(void)
@@ -152,6 +168,8 @@ static void add_files(void)
     add_file(103, 12, IOL_KIND_FILE, "/src/sub/b.c", "deleted");
     add_file(104, 0, IOL_KIND_PIPE, "(pipes)", NULL);
     add_file(105, 13, IOL_KIND_FILE, "/srcery", NULL); /* not below /src */
+    add_file(106, 14, IOL_KIND_FILE, "/usr/libexec/cc1", NULL);
+    add_exec(7, 106);
     add_file(111, 21, IOL_KIND_FILE, "/h/new\nline", NULL);
     add_file(112, 22, IOL_KIND_FILE, "/h/quote\"'s, and comma", NULL);
     add_file(113, 23, IOL_KIND_FILE, "/h/back\\slash", NULL);

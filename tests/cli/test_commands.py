@@ -123,6 +123,9 @@ def test_who(tap, db):
     tap.equal([(r["first"], r["last"]) for r in rows],
               [("2025-11-23 08:53:21.500101", "2025-11-23 08:53:21.750101"),
                ("2025-11-23 08:53:20.500101", "2025-11-23 08:53:21.750101")], "who PATH: first and last")
+    rows = ask_json("who", "/usr/libexec/cc1", "--db", db["full"])
+    tap.equal([(r["comm"], r["execs"], r["read_ops"], r["first"], r["ancestry"][-8:]) for r in rows],
+              [("cc1", 1, 0, "2025-11-23 08:36:40.000000", "cc1(911)")], "who PATH: who executed it")
     tap.ok("'/src/hardlink.c' too" in ask("who", "/src/a.c", "--db", db["full"]).err,
            "who PATH: the other name of the file is told")
     tap.equal(len(ask_json("who", "/src/a.c", "--limit", "1", "--db", db["full"])), 1, "who --limit")
@@ -136,7 +139,7 @@ def test_who_tree(tap, db):
     tap.ok("PATH" in ask("who", "/w\\x/", "--db", db["full"]).out, "who DIR/: the path is shown even when it is one")
     tap.equal([r["path"] for r in ask_json("who", "/w\\x/", "--db", db["full"])], ["/w\\\\x/bad\\xfe"],
               "who DIR/: a backslash above a name that is not UTF-8")
-    tap.equal(len(ask_json("who", "/", "--db", db["full"])), 14, "who /: every path that begins at the root")
+    tap.equal(len(ask_json("who", "/", "--db", db["full"])), 15, "who /: every path that begins at the root")
     tap.equal([r["comm"] for r in ask_json("who", "(pipes)", "--db", db["full"])], ["bash"], "who '(pipes)'")
 
 
@@ -158,7 +161,7 @@ def test_who_names(tap, db, scratch):
               "who: a file named like an account is not the account")
     tap.equal(len(ask_json("who", "root/h/back\\slash", "--db", db["full"], cwd=scratch + "/names")), 1,
               "who: a link above a file that is gone")
-    tap.equal(len(ask_json("who", "root/", "--db", db["full"], cwd=scratch + "/names")), 14,
+    tap.equal(len(ask_json("who", "root/", "--db", db["full"], cwd=scratch + "/names")), 15,
               "who: a link to the root, with everything below")
 
 
@@ -189,11 +192,11 @@ def test_tree(tap, db):
     rows = ask_json("tree", "--db", db["full"])
     tap.equal([(r["pid"], r["comm"], r["depth"]) for r in rows],
               [(1, "systemd", 0), (911, "cron", 1), (812, "bash", 1), (900, "bash", 2), (900, "make", 2),
-               (911, "make", 3), (911, "sh", 3), (911, "cc1", 3), (912, "ld", 3), (950, HOSTILE_COMM, 4)],
+               (911, "make", 3), (911, "sh", 3), (911, "cc1", 3), (912, "ld", 3), (950, HOSTILE_COMM, 4), (2, "kthreadd", 0)],
               "tree: in the order of the lineage")
     tap.equal([(r["id"], r["parent_id"], r["exit_code"], r["signal"]) for r in rows if r["exit_time"]],
               [(4, 3, 2, None), (7, 6, 0, None), (8, 4, None, 9)], "tree: exit codes and signals")
-    tap.equal([r["argv"] for r in rows][-1], '\x1b[2Jargv "a,b" \\xff', "tree: hostile arguments intact")
+    tap.equal([r["argv"] for r in rows][-2], '\x1b[2Jargv "a,b" \\xff', "tree: hostile arguments intact")
     tap.equal([r["id"] for r in ask_json("tree", "812", "--db", db["full"])], [1, 2, 3, 4, 5, 6, 7, 8, 10],
               "tree PID: ancestors and descendants, not their other children")
     drawn = [line[len("2025-11-23 08:20:01  "):] for line in ask("tree", "812", "--db", db["full"]).out.splitlines()]
@@ -207,6 +210,10 @@ def test_tree(tap, db):
         "911  ann   0            \u2502 \u2192 cc1 -quiet a.c",
         "912  4242  SIGKILL      \u2514\u2500 ld a.o",
         "950  root  -              \u2514\u2500 \\e[2Jargv \"a,b\" \\xff [/h/pro\\ngram]"], "tree: as drawn")
+    idle = ask("tree", "--db", db["full"])
+    tap.ok("kthreadd" not in idle.out and "1 processes that did nothing" in idle.err, "tree: without the idle", idle)
+    idle = ask("tree", "--all", "--db", db["full"])
+    tap.ok("[kthreadd]" in idle.out and not idle.err, "tree --all: with the idle", idle)
     ascii_tree = ask("tree", "--db", db["full"], LC_ALL="C")
     tap.ok(ascii_tree.raw.isascii() and "|- make (fork)" in ascii_tree.out, "tree: in ASCII where the locale is",
            ascii_tree)
@@ -444,7 +451,7 @@ def test_damaged(tap, url, scratch):
         connection.execute("UPDATE process SET comm = CAST(x'62ff62' AS text), argv = NULL WHERE id = 8")
         connection.execute("DELETE FROM process WHERE id = 9")
         connection.execute("UPDATE io SET file_id = 4711 WHERE file_id = 103")
-    tap.equal(sorted(r["id"] for r in ask_json("tree", "--db", "sqlite:" + path)), [1, 2, 3, 4, 5, 6, 7, 8, 10],
+    tap.equal(sorted(r["id"] for r in ask_json("tree", "--db", "sqlite:" + path)), [1, 2, 3, 4, 5, 6, 7, 8, 10, 11],
               "tree: every image once, in spite of circles")
     tap.equal([r["comm"] for r in ask_json("who", "/src/a.c", "--db", "sqlite:" + path)], ["b\ufffdb", "cc1"],
               "json is valid whatever the ledger holds")
