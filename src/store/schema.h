@@ -61,5 +61,8 @@ extern const struct iol_enum iol_enum_route, iol_enum_kind, iol_enum_origin, iol
 
 enum iol_dialect { IOL_DIALECT_SQLITE, IOL_DIALECT_POSTGRESQL };
 
-/* Writes the whole DDL (types, tables, indexes, views, version row) as SQL text that creates it from nothing. 0 or -errno. */
+/*
+ * Writes the whole DDL (types, tables, indexes, views, version row) as SQL text that creates it from nothing. No
+ * BEGIN and COMMIT in it: that is for whoever runs it. 0 or -errno.
+ */
 int iol_schema_print(FILE *out, enum iol_dialect dialect);

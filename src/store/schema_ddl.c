@@ -19,11 +19,11 @@ static const struct index {
     const char *method; /* in PostgreSQL */
     bool sqlite;
 } indexes[] = {
-    {IOL_TABLE_PROCESS, "pid", "btree", true},      {IOL_TABLE_PROCESS, "parent_id", "btree", true},
-    {IOL_TABLE_FILE, "path", "spgist", true},       {IOL_TABLE_IO, "file_id", "btree", true},
-    {IOL_TABLE_IO, "process_id", "btree", true},    {IOL_TABLE_IO, "ts", "brin", false},
-    {IOL_TABLE_EVENT, "process_id", "btree", true}, {IOL_TABLE_EVENT, "file_id", "btree", true},
-    {IOL_TABLE_EVENT, "ts", "brin", false},
+    {IOL_TABLE_PROCESS, "pid", "btree", true},   {IOL_TABLE_PROCESS, "parent_id", "btree", true},
+    {IOL_TABLE_FILE, "path", "spgist", true},    {IOL_TABLE_FILE, "inode", "btree", true},
+    {IOL_TABLE_IO, "file_id", "btree", true},    {IOL_TABLE_IO, "process_id", "btree", true},
+    {IOL_TABLE_IO, "ts", "brin", false},         {IOL_TABLE_EVENT, "process_id", "btree", true},
+    {IOL_TABLE_EVENT, "file_id", "btree", true}, {IOL_TABLE_EVENT, "ts", "brin", false},
 };
 
 /* "user" is a key word of PostgreSQL, hence the quotes. */

@@ -30,7 +30,8 @@ struct iol_sink_ops {
      * corrupt file, bad password, second recorder) and a server that cannot be reached are told by the code:
      * -EAGAIN means "unreachable now", anything else is final.
      */
-    int (*open)(const char *url, const struct iol_sink_options *options, struct iol_sink **ret_sink, struct iol_error *err);
+    int (*open)(const char *url, const struct iol_sink_options *options, struct iol_sink **ret_sink,
+                struct iol_error *err);
 
     /*
      * Writes the batch in one transaction: 0 when it is committed or was already there (same host_id,
@@ -55,7 +56,8 @@ struct iol_sink {
 };
 
 /* Picks the driver by the URL's scheme and opens it; an unknown scheme is -EINVAL with the known ones in *err. */
-int iol_sink_open(const char *url, const struct iol_sink_options *options, struct iol_sink **ret_sink, struct iol_error *err);
+int iol_sink_open(const char *url, const struct iol_sink_options *options, struct iol_sink **ret_sink,
+                  struct iol_error *err);
 int iol_sink_write(struct iol_sink *sink, const struct iol_batch *batch, struct iol_error *err);
 pid_t iol_sink_server_pid(const struct iol_sink *sink);
 void iol_sink_interrupt(struct iol_sink *sink);

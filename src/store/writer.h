@@ -23,14 +23,14 @@ struct iol_writer_options {
 };
 
 struct iol_writer_stats {
-    uint64_t batches;      /* committed */
-    uint64_t rows;         /* committed */
-    uint64_t queued;       /* batches waiting, the one being written included */
+    uint64_t batches; /* committed */
+    uint64_t rows;    /* committed */
+    uint64_t queued;  /* batches waiting, the one being written included */
     uint64_t queued_bytes;
     uint64_t retries;
-    uint64_t rejected;     /* batches that the database will never accept */
+    uint64_t rejected; /* batches that the database will never accept */
     uint64_t rejected_rows;
-    bool down;             /* the last try failed */
+    bool down;                           /* the last try failed */
     char last_error[IOL_ERROR_TEXT_MAX]; /* of the last failed try; empty when there was none */
 };
 
@@ -50,6 +50,7 @@ void iol_writer_get_stats(struct iol_writer *writer, struct iol_writer_stats *re
  * number of rows that were not stored in *ret_unwritten_rows. `interrupted` (may be NULL) is looked at between tries: once it is true the
  * writer gives up at the next failure.
  */
-int iol_writer_finish(struct iol_writer *writer, const volatile bool *interrupted, uint64_t *ret_unwritten_rows, struct iol_error *err);
+int iol_writer_finish(struct iol_writer *writer, const volatile bool *interrupted, uint64_t *ret_unwritten_rows,
+                      struct iol_error *err);
 
 void iol_writer_free(struct iol_writer *writer); /* accepts NULL; after finish */

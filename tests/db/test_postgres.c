@@ -7,6 +7,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -40,6 +42,10 @@ static char *psql(const char *url, const char *sql)
 static int start_cluster(void **state)
 {
     (void)state;
+    if (!getenv("IOL_PGCLUSTER")) {
+        fputs("# IOL_PGCLUSTER is to hold the path of tests/db/pgcluster\n", stderr);
+        return -1;
+    }
     strcpy(cluster, "/tmp/ioledger-pg.XXXXXX");
     if (!mkdtemp(cluster))
         return -1;
@@ -50,6 +56,8 @@ static int start_cluster(void **state)
 static int remove_cluster(void **state)
 {
     (void)state;
+    if (!cluster[0])
+        return -1;
     in_cluster("remove");
     return 0;
 }
@@ -485,6 +493,42 @@ static void test_shown_urls(void **state)
     assert_string_equal(iol_url_redact(cut, sizeof(cut), "postgresql://"), "postgre");
 }
 
+/* A tablespace on a disk that fills up: the batch that found no room is stored when there is some. */
+static void test_full_disk(void **state)
+{
+    enum { ROWS = 2000 };
+    struct iol_error err = {0};
+    char url[256], mounted[128];
+    int64_t seq = 0;
+    int r = 0;
+
+    snprintf(mounted, sizeof(mounted), "%s/small", cluster);
+    if (geteuid() != 0 || mkdir(mounted, 0755) < 0 || mount("tmpfs", mounted, "tmpfs", 0, "size=24m") < 0)
+        skip();
+    free(shell("chown postgres: %s", mounted));
+    snprintf(url, sizeof(url), "CREATE TABLESPACE small LOCATION '%s'", mounted);
+    free(psql(url_in(state), url));
+    free(psql(url_in(state), "CREATE DATABASE small TABLESPACE small"));
+    /* The server wants the folder empty at first. */
+    free(shell("head -c 6000000 /dev/zero > %s/filler", mounted));
+    url_of(url, sizeof(url), "small");
+    struct iol_sink *sink = open_sink(url);
+    while (r == 0 && seq < 1000) {
+        struct iol_batch *batch = io_batch(++seq, ROWS);
+        r = iol_sink_write(sink, batch, &err);
+        iol_batch_free(batch);
+    }
+    assert_int_equal(r, -ENOSPC);
+    assert_non_null(strstr(err.text, "No space"));
+    assert_int_equal(ask_int(url, "SELECT count(*) FROM io"), (seq - 1) * ROWS);
+    free(shell("rm %s/filler", mounted));
+    write_batch(sink, io_batch(seq, ROWS));
+    assert_int_equal(ask_int(url, "SELECT count(*) FROM io"), seq * ROWS);
+    iol_sink_close(sink);
+    in_cluster("crash");
+    assert_int_equal(umount(mounted), 0);
+}
+
 static void test_server_pid(void **state)
 {
     struct iol_sink *sink = open_sink(url_in(state));
@@ -605,6 +649,7 @@ int main(void)
         TEST(test_server_pid),
         TEST(test_indexes),
         TEST(test_queries),
+        TEST(test_full_disk), /* the last: the server does not start again without that disk */
     };
 
     return cmocka_run_group_tests_name("postgres", tests, start_cluster, remove_cluster);
