@@ -65,8 +65,11 @@ int iol_pg_error(PGconn *conn, const PGresult *result, const char *doing, struct
     char line[512];
 
     one_line(line, sizeof(line), primary ? primary : PQerrorMessage(conn));
-    iol_error_set(err, code, "cannot %s the PostgreSQL database %s: %s", doing, database,
-                  line[0] ? line : "the connection was lost");
+    if (code == -ENOSPC)
+        iol_error_set(err, code, "no space left for the PostgreSQL database %s: %s", database, line);
+    else
+        iol_error_set(err, code, "cannot %s the PostgreSQL database %s: %s", doing, database,
+                      line[0] ? line : "the connection was lost");
     if (code == -ENOSPC)
         iol_error_hint(err, "free some space on the disk of the server");
     else if (code == -EACCES)

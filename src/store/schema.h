@@ -5,6 +5,9 @@
 /*
  * The one description of the ledger's tables: DDL, inserts, COPY, JSON and queries all come from it.
  * A column's `offset` is where its member stands in the row struct of core/row.h.
+ *
+ * How to add a column: a member in core/row.h, a line at the same place in schema.c, IOL_SCHEMA_VERSION one higher, and
+ * the step from the version before in the sinks' opening (there is none yet, as there is only one version).
  */
 #include <stdbool.h>
 #include <stddef.h>
