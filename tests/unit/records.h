@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// SPDX-FileCopyrightText: The ioledger authors
+#pragma once
+
+/* Records as the kernel sends them, for tests: built from a description, in memory of exactly their size. */
+#include <stddef.h>
+#include <stdint.h>
+
+#include "core/decode.h"
+
+/* The bytes of a literal, without its last NUL. */
+#define BYTES(literal) ((struct iol_bytes){(literal), sizeof(literal) - 1})
+
+struct record {
+    void *data; /* malloc'ed */
+    size_t size;
+};
+
+struct process_spec {
+    uint64_t ts, image, parent, start_ns, exec_ns;
+    uint32_t pid, ppid, tid, origin, uid, login_uid, session_id, bits;
+    const char *comm; /* at most IOL_COMM_MAX bytes, not ended by a NUL when it has all of them */
+    struct iol_file_info exe_info;
+    uint32_t cwd_bits;
+    struct iol_bytes exe, cwd, cgroup, argv;
+};
+
+struct file_spec {
+    uint64_t key;
+    struct iol_file_info info;
+    struct iol_bytes path;
+};
+
+/* All of them end the test program when there is no memory. */
+struct record record_process(const struct process_spec *spec);
+struct record record_exit(uint64_t ts, uint64_t image, int status);
+struct record record_exec_failed(uint64_t ts, uint64_t image, int error, struct iol_bytes path);
+struct record record_file(const struct file_spec *spec);
+
+void record_free(struct record *record);
+#define _cleanup_record_ _cleanup_(record_free)
