@@ -94,24 +94,35 @@ static struct iol_model_process *find_process(struct iol_model *model, uint64_t 
     return process;
 }
 
-/* Frees the image, and its ancestors after it, unless somebody still needs it. */
-static void release(struct iol_model *model, struct iol_model_process *process)
-{
-    while (process && process->ended && process->refs == 0) {
-        struct iol_model_process *parent = process->parent;
-
-        HASH_DEL(model->processes, process);
-        free_process(process);
-        if (parent)
-            parent->refs--;
-        process = parent;
-    }
-}
+/*
+ * An image that has ended has accounts to be posted still: those of the epoch it ended in, which may be
+ * the one after the next to be posted when its exit is seen early. So it stays for two more.
+ */
+#define EPOCHS_AFTER_END 2
 
 static void end_process(struct iol_model *model, struct iol_model_process *process)
 {
+    if (process->ended)
+        return;
     process->ended = true;
-    release(model, process);
+    process->ended_epoch = model->epoch;
+    DL_APPEND(model->ended, process);
+}
+
+void iol_model_trim_processes(struct iol_model *model)
+{
+    struct iol_model_process *process, *next;
+
+    DL_FOREACH_SAFE(model->ended, process, next)
+    {
+        if (process->refs || process->ended_epoch + EPOCHS_AFTER_END > model->epoch)
+            continue;
+        if (process->parent)
+            process->parent->refs--;
+        DL_DELETE(model->ended, process);
+        HASH_DEL(model->processes, process);
+        free_process(process);
+    }
 }
 
 static struct iol_model_process *new_process(struct iol_model *model, uint64_t image)
@@ -169,25 +180,51 @@ static const char *into_batch(struct iol_batch *batch, const char *text)
     return text ? iol_arena_dup(batch->arena, text, strlen(text)) : NULL;
 }
 
-/* The row, after those of the ancestors that have none yet: who started it can always be answered. */
+static int add_exit(const struct iol_model_process *process, struct iol_batch *batch)
+{
+    struct iol_process_exit *row = iol_batch_add(batch, IOL_TABLE_PROCESS_EXIT);
+
+    if (!row)
+        return -ENOMEM;
+    *row = process->exit;
+    return 0;
+}
+
+/* Ancestors are kept for their rows: once these are out, a long line of exec or fork holds no memory. */
+static void let_ancestors_go(struct iol_model_process *process)
+{
+    struct iol_model_process *parent = TAKE_PTR(process->parent);
+
+    while (parent) {
+        struct iol_model_process *next = TAKE_PTR(parent->parent);
+
+        parent->refs--;
+        parent = next;
+    }
+}
+
+/* The row, and those of the ancestors that have none yet: who started it can always be answered. */
 static int post_process(struct iol_model *model, struct iol_model_process *process, struct iol_batch *batch)
 {
-    for (; process && !process->posted; process = process->parent) {
+    for (struct iol_model_process *at = process; at && !at->posted; at = at->parent) {
         struct iol_process *row = iol_batch_add(batch, IOL_TABLE_PROCESS);
 
         if (!row)
             return -ENOMEM;
-        *row = process->row;
-        row->comm = into_batch(batch, process->row.comm);
-        row->exe = into_batch(batch, process->row.exe);
-        row->argv = into_batch(batch, process->row.argv);
-        row->cwd = into_batch(batch, process->row.cwd);
-        row->cgroup = into_batch(batch, process->row.cgroup);
-        row->container_id = into_batch(batch, process->row.container_id);
-        row->flags = into_batch(batch, process->row.flags);
-        post_login(model, process->row.uid, batch);
-        process->posted = true;
+        *row = at->row;
+        row->comm = into_batch(batch, at->row.comm);
+        row->exe = into_batch(batch, at->row.exe);
+        row->argv = into_batch(batch, at->row.argv);
+        row->cwd = into_batch(batch, at->row.cwd);
+        row->cgroup = into_batch(batch, at->row.cgroup);
+        row->container_id = into_batch(batch, at->row.container_id);
+        row->flags = into_batch(batch, at->row.flags);
+        post_login(model, at->row.uid, batch);
+        at->posted = true;
+        if (at->exited && add_exit(at, batch) < 0)
+            return -ENOMEM;
     }
+    let_ancestors_go(process);
     return 0;
 }
 
@@ -223,7 +260,7 @@ static void set_texts(struct iol_model_process *process, const struct iol_decode
     char exe_flags[128] = "", cwd_flags[128] = "";
     struct iol_bytes argv = record->argv;
     _cleanup_free_ char *cmdline = NULL;
-    bool escaped = false;
+    bool argv_escaped = false, cgroup_escaped = false;
 
     if (record->exe.size > 0)
         process->row.exe =
@@ -232,7 +269,7 @@ static void set_texts(struct iol_model_process *process, const struct iol_decode
         process->row.cwd =
             dup_or_null(iol_model_path_text(batch, &cwd_info, &record->cwd, cwd_flags, sizeof(cwd_flags)));
     if (record->cgroup.size > 0) {
-        const char *text = iol_text_store(batch->arena, record->cgroup.data, record->cgroup.size, NULL);
+        const char *text = iol_text_store(batch->arena, record->cgroup.data, record->cgroup.size, &cgroup_escaped);
 
         process->row.cgroup = dup_or_null(text);
         process->row.container_id = dup_or_null(iol_model_container_id(batch, text));
@@ -242,22 +279,27 @@ static void set_texts(struct iol_model_process *process, const struct iol_decode
         argv.data = cmdline;
     }
     if (argv.data && argv.size > 0)
-        process->row.argv = dup_or_null(iol_model_argv_text(batch, &argv, &escaped));
+        process->row.argv = dup_or_null(iol_model_argv_text(batch, &argv, &argv_escaped));
     if (strstr(exe_flags, "deleted"))
         iol_model_add_flag(flags, flags_size, "exe_deleted");
     if (record->fixed.bits & IOL_PROCESS_ARGV_TRUNCATED)
         iol_model_add_flag(flags, flags_size, "argv_truncated");
-    if (escaped || strstr(exe_flags, "escaped") || strstr(cwd_flags, "escaped"))
+    if (argv_escaped || cgroup_escaped || strstr(exe_flags, "escaped") || strstr(cwd_flags, "escaped"))
         iol_model_add_flag(flags, flags_size, "escaped");
 }
 
-/* A fork runs what its parent ran: exe, argv and, unless it was put into another one, cgroup. */
-static void inherit_texts(struct iol_model_process *process, const struct iol_model_process *parent)
+/* A fork runs what its parent ran: exe and argv, and what there is to say about them. */
+static void inherit_texts(struct iol_model_process *process, const struct iol_model_process *parent, char *flags,
+                          size_t flags_size)
 {
+    static const char *const words[] = {"exe_deleted", "argv_truncated", "escaped"};
+
     process->row.exe = dup_or_null(parent->row.exe);
     process->row.argv = dup_or_null(parent->row.argv);
-    if (!process->row.flags)
-        process->row.flags = dup_or_null(parent->row.flags);
+    for (size_t i = 0; i < IOL_ARRAY_SIZE(words) && parent->row.flags; i++) {
+        if (strstr(parent->row.flags, words[i]) && !strstr(flags, words[i]))
+            iol_model_add_flag(flags, flags_size, words[i]);
+    }
 }
 
 static void set_parent(struct iol_model *model, struct iol_model_process *process, uint64_t parent_image)
@@ -291,19 +333,19 @@ static struct iol_model_process *describe_process(struct iol_model *model, const
         iol_model_add_flag(flags, sizeof(flags), "escaped");
     if (record->fixed.bits & IOL_PROCESS_KERNEL)
         iol_model_add_flag(flags, sizeof(flags), "kernel");
-    process->row.flags = flags[0] ? strdup(flags) : NULL;
     /* pid 0, the parent of init and of kthreadd, is in no list of processes */
     set_parent(model, process,
                record->fixed.ppid || record->fixed.origin == IOL_ORIGIN_EXEC ? record->fixed.parent_image : 0);
     if (record->fixed.bits & IOL_PROCESS_INHERITS && process->parent)
-        inherit_texts(process, process->parent);
+        inherit_texts(process, process->parent, flags, sizeof(flags));
+    process->row.flags = flags[0] ? strdup(flags) : NULL;
     return process;
 }
 
 static int post_process_record(struct iol_model *model, const struct iol_decoded_process *record,
                                struct iol_batch *batch)
 {
-    struct iol_model_process *process = find_process(model, record->fixed.image);
+    struct iol_model_process *process = find_process(model, record->fixed.image), *old;
     bool seen = process != NULL;
     bool traced = record->fixed.bits & IOL_PROCESS_TRACED;
     uint32_t origin = record->fixed.origin;
@@ -332,8 +374,9 @@ static int post_process_record(struct iol_model *model, const struct iol_decoded
             event.file_id = iol_model_add_file(model, &record->fixed.exe, &record->exe, NULL, batch);
         add_event(model, batch, &event);
     }
-    if (origin == IOL_ORIGIN_EXEC && process->parent)
-        end_process(model, process->parent); /* the image that called exec is no more */
+    old = origin == IOL_ORIGIN_EXEC ? find_process(model, record->fixed.parent_image) : NULL;
+    if (old && old != process)
+        end_process(model, old); /* the image that called exec is no more */
     return 0;
 }
 
@@ -342,19 +385,18 @@ static int post_exit(struct iol_model *model, const struct iol_record_exit *reco
     struct iol_model_process *process = find_process(model, record->image);
     int status = (int)record->status;
     int64_t ts = iol_model_time(model, record->head.ts);
-    struct iol_process_exit *row;
 
     if (!process || process->ended)
         return 0;
-    if (process->posted) {
-        row = iol_batch_add(batch, IOL_TABLE_PROCESS_EXIT);
-        if (!row)
-            return -ENOMEM;
-        row->process_id = process->row.id;
-        row->ts = ts;
-        row->exit_code = WIFEXITED(status) ? WEXITSTATUS(status) : IOL_NULL;
-        row->signal = WIFSIGNALED(status) ? WTERMSIG(status) : IOL_NULL;
-    }
+    process->exited = true;
+    process->exit = (struct iol_process_exit){
+        .process_id = process->row.id,
+        .ts = ts,
+        .exit_code = WIFEXITED(status) ? WEXITSTATUS(status) : IOL_NULL,
+        .signal = WIFSIGNALED(status) ? WTERMSIG(status) : IOL_NULL,
+    };
+    if (process->posted && add_exit(process, batch) < 0)
+        return -ENOMEM;
     if (process->traced) {
         add_event(model, batch,
                   &(struct iol_event){
@@ -436,10 +478,9 @@ struct iol_model_process *iol_model_get_process(struct iol_model *model, uint64_
 
 void iol_model_put_process(struct iol_model *model, struct iol_model_process *process)
 {
-    if (!process)
-        return;
-    process->refs--;
-    release(model, process);
+    (void)model;
+    if (process)
+        process->refs--;
 }
 
 int64_t iol_model_process_id(const struct iol_model_process *process)

@@ -50,9 +50,10 @@ int64_t iol_model_file_id(const struct iol_model_file *file);
 bool iol_model_process_ended(const struct iol_model_process *process);
 
 /*
- * Forgets files that no account uses, once there are too many: `forget` first makes the kernel forget
+ * Call once an epoch, after it was posted. Forgets images that have ended, when their last accounts
+ * are posted, and files that no account uses, once there are too many: `forget` first makes the kernel forget
  * them, and two epochs later, when no account can still be opened on the strength of the old record,
- * they go. Call once an epoch.
+ * they go.
  */
 typedef void iol_model_forget_fn(void *arg, uint64_t file_key);
 void iol_model_trim(struct iol_model *model, uint64_t epoch, iol_model_forget_fn *forget, void *arg);

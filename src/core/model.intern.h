@@ -3,6 +3,7 @@
 #pragma once
 
 #include <uthash.h>
+#include <utlist.h>
 
 #include "core/model.h"
 #include "core/row.h"
@@ -13,10 +14,14 @@ struct iol_model_process {
     struct iol_model_process *parent; /* counted in the parent's refs: an ancestor may still need its row */
     uint64_t cgroup_id;
     int64_t exe_file_id;
-    unsigned int refs; /* accounts and children */
+    struct iol_process_exit exit;          /* when it has exited: for a row that may come later */
+    struct iol_model_process *prev, *next; /* in the list of ended images */
+    uint64_t ended_epoch;                  /* the epoch that had been posted last when it ended */
+    unsigned int refs;                     /* accounts, and children whose row is not out */
     bool traced;
     bool posted;
-    bool ended;
+    bool ended;  /* by exit or by exec */
+    bool exited; /* by exit */
     UT_hash_handle hh;
 };
 
@@ -40,6 +45,8 @@ struct iol_model {
     size_t max_idle_files;
     int64_t boot_offset;
     struct iol_model_process *processes;
+    struct iol_model_process *ended; /* list, oldest first */
+    uint64_t epoch;                  /* posted last */
     struct iol_model_file *files;
     struct login *logins;
     struct iol_model_stats stats;
@@ -50,6 +57,9 @@ int64_t iol_model_add_file(struct iol_model *model, const struct iol_file_info *
                            const char *more_flags, struct iol_batch *batch);
 
 int iol_model_post_file(struct iol_model *model, const struct iol_decoded_file *record, struct iol_batch *batch);
+
+/* model.c: forgets the images that have ended and that nobody needs any more. */
+void iol_model_trim_processes(struct iol_model *model);
 
 /* model_text.c */
 

@@ -159,6 +159,8 @@ void iol_model_trim(struct iol_model *model, uint64_t epoch, iol_model_forget_fn
     bool crowded = HASH_COUNT(model->files) > model->max_idle_files;
     struct iol_model_file *file, *next;
 
+    model->epoch = epoch;
+    iol_model_trim_processes(model);
     if (!crowded)
         return;
     HASH_ITER(hh, model->files, file, next) {
