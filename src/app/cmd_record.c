@@ -41,6 +41,7 @@ struct recording {
     uint64_t next_post_ns;
     uint64_t end_ns; /* 0: none */
     int command_status;
+    bool to_stdout; /* --db jsonl:- */
 };
 
 static int block_signals(struct iol_error *err)
@@ -97,11 +98,13 @@ static bool take_signals(struct recording *recording)
     return ended;
 }
 
+/* Waits for whatever comes first. Returns 1 when whoever read the rows from stdout has gone, else 0 or -errno. */
 static int wait_for_work(struct recording *recording)
 {
     struct pollfd fds[] = {
         {.fd = recording->signals, .events = POLLIN},
         {.fd = iol_pipeline_fd(recording->pipeline), .events = POLLIN},
+        {.fd = recording->to_stdout ? STDOUT_FILENO : -1},
     };
     uint64_t now = iol_host_boot_ns(), next = recording->next_post_ns;
     int timeout = LOOK_IN_MS;
@@ -114,7 +117,7 @@ static int wait_for_work(struct recording *recording)
         timeout = (int)((next - now + NS_PER_MS - 1) / NS_PER_MS);
     if (poll(fds, IOL_ARRAY_SIZE(fds), timeout) < 0 && errno != EINTR)
         return -errno;
-    return 0;
+    return fds[2].revents & (POLLERR | POLLHUP) ? 1 : 0;
 }
 
 static void show(struct recording *recording)
@@ -133,7 +136,7 @@ static int record_loop(struct recording *recording, struct iol_error *err)
 
         if (r < 0)
             return iol_error_set(err, r, "cannot wait for records: %s", strerror(-r));
-        if (take_signals(recording))
+        if (take_signals(recording) || r > 0)
             return 0;
         r = iol_pipeline_step(recording->pipeline, err);
         if (r < 0)
@@ -253,6 +256,8 @@ static int run(struct recording *recording, struct iol_error *err)
     if (r < 0)
         return r;
     recording->signals = r;
+    recording->to_stdout = strcmp(recording->options->common.db, "jsonl:-") == 0;
+    signal(SIGPIPE, SIG_IGN); /* a reader that goes away is an error of the sink */
     r = open_recording(recording, err);
     if (r < 0)
         return r;
@@ -275,7 +280,7 @@ int iol_cmd_record(int argc, char **argv)
     if (!iol_record_options_parse(argc, argv, &options, &status))
         return status;
     r = run(&recording, &err);
-    if (r < 0)
+    if (r < 0 && r != -EPIPE)
         iol_command_fail(&err);
     iol_pipeline_free(recording.pipeline);
     iol_child_done(&recording.child);

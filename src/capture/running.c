@@ -155,6 +155,12 @@ int iol_capture_backfill(struct iol_capture *capture, iol_capture_record_fn *rec
     if (!link)
         return iol_error_set(err, -errno, "cannot walk the processes that are running: %m");
     r = iterate(link, &list, record, arg);
+    for (size_t i = 0; r == 0 && i < capture->n_pids; i++) {
+        if (!find_running(&list, (uint32_t)capture->pids[i]))
+            r = iol_error_set(err, -ESRCH, "there is no process %d", capture->pids[i]);
+    }
+    if (r == -ESRCH)
+        goto out;
     /*
      * A process forked between its parent's marking and the look at it is not marked: look again until
      * nothing new turns up. From then on on_fork hands the marks down.
@@ -163,7 +169,10 @@ int iol_capture_backfill(struct iol_capture *capture, iol_capture_record_fn *rec
         list.n = 0;
         r = iterate(link, &list, record, arg);
     }
+    if (r < 0)
+        iol_error_set(err, r, "cannot walk the processes that are running: %s", strerror(-r));
+out:
     free(list.items);
     bpf_link__destroy(link);
-    return r < 0 ? iol_error_set(err, r, "cannot walk the processes that are running: %s", strerror(-r)) : 0;
+    return r;
 }
