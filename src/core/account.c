@@ -252,14 +252,15 @@ static int post_slots(struct iol_accounts *accounts, const struct iol_epoch *epo
     uint64_t limit = idle_limit(accounts);
 
     for (size_t i = 0, unopened = 0; i < n; i++) {
+        /* the spare slots at the end have their own order */
+        if (i == accounts->kernel.first_spare)
+            unopened = 0;
         if (i >= IOL_ABI_ROUTE_SLOTS && slots[i].opened_ns == 0) {
             if (++unopened <= hole)
                 continue;
-            /* the spare slots at the end have their own order */
             if (i >= accounts->kernel.first_spare)
                 break;
             i = accounts->kernel.first_spare - 1;
-            unopened = 0;
             continue;
         }
         unopened = 0;

@@ -220,6 +220,13 @@ static size_t end_epoch(struct fixture *f)
     return forgotten.count;
 }
 
+/* Enough epochs for a line of ended processes to go, one after the other. */
+static void settle(struct fixture *f)
+{
+    for (int i = 0; i < 8; i++)
+        end_epoch(f);
+}
+
 /* Processes */
 
 static void a_running_process_has_its_row(void **state)
@@ -434,8 +441,7 @@ static void the_first_exit_counts(void **state)
     post_process(f, running(SHELL, INIT, 50, 1));
     post(f, record_exit(4000, SHELL, EXITED(1)));
     post(f, record_exit(4001, SHELL, EXITED(2)));
-    end_epoch(f);
-    end_epoch(f);
+    settle(f);
     post(f, record_exit(4002, SHELL, EXITED(3)));
     post(f, record_exit(4003, OTHER, EXITED(0)));
     assert_int_equal(count(f, IOL_TABLE_PROCESS_EXIT), 1);
@@ -543,8 +549,7 @@ static void an_ancestor_that_ended_early_has_its_exit(void **state)
     post_process(f, untraced(running(SHELL, INIT, 50, 1)));
     post_process(f, untraced(forked(CHILD, SHELL, 60, 50)));
     post(f, record_exit(2500, SHELL, EXITED(5)));
-    end_epoch(f);
-    end_epoch(f);
+    settle(f);
     assert_int_equal(iol_batch_count(f->batch), 0);
     post_process(f, executed(CAT, CHILD, 60, 1));
     assert_int_equal(count(f, IOL_TABLE_PROCESS), 3);
@@ -637,13 +642,11 @@ static void an_ended_process_waits_for_its_accounts(void **state)
     assert_true(iol_model_process_ended(child));
     assert_true(iol_model_process_ended(cat));
     assert_int_equal(count(f, IOL_TABLE_PROCESS), 3);
-    for (int i = 0; i < 5; i++)
-        end_epoch(f);
+    settle(f);
     assert_int_equal(processes_held(f), 3);
     iol_model_put_process(f->model, child);
     iol_model_put_process(f->model, cat);
-    end_epoch(f);
-    end_epoch(f);
+    settle(f);
     assert_int_equal(processes_held(f), 1);
 }
 
@@ -687,8 +690,7 @@ static void memory_is_given_back_after_churn(void **state)
         }
         assert_in_range(processes_held(f), 1, 4001);
     }
-    end_epoch(f);
-    end_epoch(f);
+    settle(f);
     assert_int_equal(processes_held(f), 1);
 }
 
@@ -711,8 +713,7 @@ static void long_lines_of_ancestors_are_not_held(void **state)
             next_batch(f);
         }
     }
-    end_epoch(f);
-    end_epoch(f);
+    settle(f);
     assert_int_equal(processes_held(f), 1);
 }
 
@@ -724,12 +725,10 @@ static void untraced_ancestors_are_held_for_their_children(void **state)
     post_process(f, untraced(running(SHELL, INIT, 50, 1)));
     post_process(f, untraced(forked(CHILD, SHELL, 60, 50)));
     post(f, record_exit(4000, SHELL, EXITED(0)));
-    for (int i = 0; i < 5; i++)
-        end_epoch(f);
+    settle(f);
     assert_int_equal(processes_held(f), 2);
     post(f, record_exit(4000, CHILD, EXITED(0)));
-    end_epoch(f);
-    end_epoch(f);
+    settle(f);
     assert_int_equal(processes_held(f), 0);
 }
 
