@@ -140,6 +140,7 @@ static int open_core(struct iol_pipeline *pipeline, const struct iol_pipeline_op
         .host_id = pipeline->host.id,
         .boot_id = pipeline->host.boot_id,
         .all = !has_filter(&options->capture),
+        .running_ancestors = !options->capture.command,
         .max_idle_files = MAX_IDLE_FILES,
     };
 

@@ -30,7 +30,8 @@ static int print_nothing(enum libbpf_print_level level, const char *format, va_l
     return 0;
 }
 
-static int print_verbose(enum libbpf_print_level level, const char *format, va_list args)
+static __attribute__((format(printf, 2, 0))) int print_verbose(enum libbpf_print_level level, const char *format,
+                                                               va_list args)
 {
     if (level == LIBBPF_DEBUG)
         return 0;

@@ -25,6 +25,7 @@ struct iol_model *iol_model_new(const struct iol_model_options *options)
         return NULL;
     model->host_id = options->host_id;
     model->all = options->all;
+    model->running_ancestors = options->running_ancestors;
     model->max_idle_files = options->max_idle_files;
     model->boot_id = strdup(options->boot_id);
     if (!model->boot_id) {
@@ -203,15 +204,29 @@ static void let_ancestors_go(struct iol_model_process *process)
     }
 }
 
+/* Whether this one's parent gets a row, now or before. */
+static bool parent_has_row(const struct iol_model *model, const struct iol_model_process *process)
+{
+    const struct iol_model_process *parent = process->parent;
+
+    return !parent || parent->posted || parent->traced || model->running_ancestors ||
+           parent->row.origin != IOL_ORIGIN_RUNNING;
+}
+
 /* The row, and those of the ancestors that have none yet: who started it can always be answered. */
 static int post_process(struct iol_model *model, struct iol_model_process *process, struct iol_batch *batch)
 {
-    for (struct iol_model_process *at = process; at && !at->posted; at = at->parent) {
+    bool more = true;
+
+    for (struct iol_model_process *at = process; more && at && !at->posted; at = at->parent) {
         struct iol_process *row = iol_batch_add(batch, IOL_TABLE_PROCESS);
 
         if (!row)
             return -ENOMEM;
         *row = at->row;
+        more = parent_has_row(model, at);
+        if (!more)
+            row->parent_id = IOL_NULL;
         row->comm = into_batch(batch, at->row.comm);
         row->exe = into_batch(batch, at->row.exe);
         row->argv = into_batch(batch, at->row.argv);

@@ -21,7 +21,8 @@ struct iol_model_options {
     int64_t host_id;
     const char *boot_id; /* copied */
     bool all; /* no filter: every process gets its row when it is seen; else those traced, and their ancestors */
-    size_t max_idle_files; /* files without an account that are remembered */
+    bool running_ancestors; /* such ancestors may be processes that ran before the recording: not those above CMD */
+    size_t max_idle_files;  /* files without an account that are remembered */
 };
 
 struct iol_model *iol_model_new(const struct iol_model_options *options);

@@ -42,6 +42,7 @@ struct iol_model {
     int64_t host_id;
     char *boot_id;
     bool all;
+    bool running_ancestors;
     size_t max_idle_files;
     int64_t boot_offset;
     struct iol_model_process *processes;
