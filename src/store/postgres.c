@@ -322,10 +322,10 @@ static int check_version(PGconn *conn, struct iol_error *err)
     _cleanup_free_ char *version = NULL;
     int r = iol_pg_value(conn, "SELECT max(version) FROM " IOL_VERSION_TABLE, "read", &version, err);
 
-    if (r == -EINVAL || (r == 0 && (!version || atoi(version) < 1)))
-        return foreign(conn, IOL_VERSION_TABLE, err);
-    if (r < 0)
+    if (r < 0 && r != -EINVAL)
         return r;
+    if (r < 0 || !version || atoi(version) < 1)
+        return foreign(conn, IOL_VERSION_TABLE, err);
     if (atoi(version) > IOL_SCHEMA_VERSION) {
         iol_error_set(err, -EPROTONOSUPPORT,
                       "the database %s has version %s of the schema, this ioledger knows up to version %d", PQdb(conn),

@@ -52,7 +52,7 @@ static int no_memory(struct iol_error *err)
 /* Everything is asked of the same state of the ledger; the savepoint brings that state back after a query that failed. */
 static int begin(PGconn *conn, struct iol_error *err)
 {
-    enum iol_pg_state state;
+    enum iol_pg_state state = IOL_PG_EMPTY;
     int r = iol_pg_execute(conn, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", "read", err);
 
     if (r == 0)

@@ -96,7 +96,7 @@ static bool has_journal(const char *path)
 /* From the first look on, everything is asked of the same state of the ledger. */
 static int begin(struct sqlite_db *db, struct iol_error *err)
 {
-    enum iol_sqlite_state state;
+    enum iol_sqlite_state state = IOL_SQLITE_EMPTY;
     int rc = sqlite3_exec(db->handle, "PRAGMA query_only = 1; BEGIN", NULL, NULL, NULL);
 
     if (rc != SQLITE_OK)
@@ -167,7 +167,7 @@ static int sqlite_db_open(const char *url, bool verbose, struct iol_db **ret_db,
     db->db.ops = &iol_db_sqlite_ops;
     db->path = strdup(path);
     r = name && db->path ? open_handle(db, name, 0, err) : no_memory(err);
-    if (r < 0 && is_refused(db)) {
+    if (r < 0 && db->path && is_refused(db)) {
         if (!has_journal(path))
             r = open_immutable(db, err);
         else

@@ -186,7 +186,7 @@ static json_t *cell(struct jsonl_sink *sink, const struct iol_column *column, co
         return json_integer(value);
     char time[32];
     iol_time_text(&sink->time_text, time, value, 'T');
-    strcat(time, "Z");
+    memcpy(time + IOL_TIME_TEXT_LENGTH, "Z", sizeof("Z"));
     return json_string(time);
 }
 

@@ -375,10 +375,12 @@ static int insert_row(struct postgres_sink *sink, const struct iol_table *table,
                 return unknown_value(table, column, err);
         } else if (value != IOL_NULL) {
             values[i] = numbers[i];
-            if (column->type == IOL_TYPE_TIME)
-                strcat(iol_time_text(&sink->time_text, numbers[i], value, ' '), "Z");
-            else
+            if (column->type == IOL_TYPE_TIME) {
+                iol_time_text(&sink->time_text, numbers[i], value, ' ');
+                memcpy(numbers[i] + IOL_TIME_TEXT_LENGTH, "Z", sizeof("Z"));
+            } else {
                 snprintf(numbers[i], sizeof(numbers[i]), "%" PRId64, value);
+            }
         }
     }
     PGresult *result = PQexecParams(sink->conn, sql, (int)table->n_columns, NULL, values, NULL, NULL, 0);

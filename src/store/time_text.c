@@ -11,7 +11,6 @@
 /* An int64_t of nanoseconds stays within the years 1677 to 2262, so these places never move. */
 #define SEPARATOR_AT 10
 #define FRACTION_AT 20
-#define LENGTH 26
 
 char *iol_time_text(struct iol_time_text *cache, char buf[static 32], int64_t ns, char separator)
 {
@@ -29,8 +28,8 @@ char *iol_time_text(struct iol_time_text *cache, char buf[static 32], int64_t ns
     memcpy(buf, cache->text, FRACTION_AT);
     buf[SEPARATOR_AT] = separator;
     int64_t micros = rest / 1000;
-    for (int at = LENGTH - 1; at >= FRACTION_AT; at--, micros /= 10)
+    for (int at = IOL_TIME_TEXT_LENGTH - 1; at >= FRACTION_AT; at--, micros /= 10)
         buf[at] = (char)('0' + micros % 10);
-    buf[LENGTH] = '\0';
+    buf[IOL_TIME_TEXT_LENGTH] = '\0';
     return buf;
 }

@@ -5,6 +5,8 @@
 /* iol_text_time() for millions of rows whose times are close to each other: the calendar is asked once a second. */
 #include <stdint.h>
 
+#define IOL_TIME_TEXT_LENGTH 26
+
 struct iol_time_text {
     int64_t second;
     char text[40]; /* of that second; empty at first */

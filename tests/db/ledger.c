@@ -429,9 +429,10 @@ void ledger_equals(const char *url, const struct iol_batch *batch)
         const struct iol_table *table = &iol_schema_tables[t];
         struct texts expected = expected_rows(table, &batch->rows[t]);
         struct texts stored = stored_rows(db, table);
-        assert_true(expected.count > 0);
-        if (expected.count != stored.count)
+        if (!expected.items || !stored.items || expected.count != stored.count) {
             fail_msg("%s: %zu rows instead of %zu", table->name, stored.count, expected.count);
+            return;
+        }
         qsort(expected.items, expected.count, sizeof(char *), compare_texts);
         qsort(stored.items, stored.count, sizeof(char *), compare_texts);
         for (size_t i = 0; i < expected.count; i++)
