@@ -26,7 +26,7 @@ static int read_clock(struct iol_capture *capture, struct iol_clock *ret_clock)
 
 int iol_capture_start_clock(struct iol_capture *capture)
 {
-    struct iol_clock clock;
+    struct iol_clock clock = {0};
     int r = read_clock(capture, &clock);
 
     if (r < 0)
@@ -49,7 +49,7 @@ int iol_capture_flip(struct iol_capture *capture, unsigned int *ret_closed, stru
                      struct iol_clock_pair *ret_to)
 {
     uint64_t epoch = capture->control->epoch;
-    struct iol_clock clock;
+    struct iol_clock clock = {0};
     int r = read_clock(capture, &clock);
 
     if (r < 0)

@@ -54,7 +54,7 @@ void iol_model_free(struct iol_model *model)
     if (!model)
         return;
     HASH_ITER(hh, model->processes, process, next_process) {
-        HASH_DEL(model->processes, process);
+        HASH_DEL(model->processes, process); // NOLINT(clang-analyzer-core.NullDereference): it is in the table
         free_process(process);
     }
     HASH_ITER(hh, model->files, file, next_file) {
@@ -121,7 +121,7 @@ void iol_model_trim_processes(struct iol_model *model)
         if (process->parent)
             process->parent->refs--;
         DL_DELETE(model->ended, process);
-        HASH_DEL(model->processes, process);
+        HASH_DEL(model->processes, process); // NOLINT(clang-analyzer-core.NullDereference): it is in the table
         free_process(process);
     }
 }
