@@ -197,7 +197,7 @@ static void let_ancestors_go(struct iol_model_process *process)
     struct iol_model_process *parent = TAKE_PTR(process->parent);
 
     while (parent) {
-        struct iol_model_process *next = TAKE_PTR(parent->parent);
+        struct iol_model_process *next = parent->posted ? TAKE_PTR(parent->parent) : NULL;
 
         parent->refs--;
         parent = next;
@@ -309,8 +309,10 @@ static void inherit_texts(struct iol_model_process *process, const struct iol_mo
 {
     static const char *const words[] = {"exe_deleted", "argv_truncated", "escaped"};
 
-    process->row.exe = dup_or_null(parent->row.exe);
-    process->row.argv = dup_or_null(parent->row.argv);
+    if (!process->row.exe)
+        process->row.exe = dup_or_null(parent->row.exe);
+    if (!process->row.argv)
+        process->row.argv = dup_or_null(parent->row.argv);
     for (size_t i = 0; i < IOL_ARRAY_SIZE(words) && parent->row.flags; i++) {
         if (strstr(parent->row.flags, words[i]) && !strstr(flags, words[i]))
             iol_model_add_flag(flags, flags_size, words[i]);

@@ -35,12 +35,13 @@ struct fixture {
     uint64_t epoch;
 };
 
-static struct iol_model *new_model(bool all, int64_t host_id, const char *boot_id)
+static struct iol_model *new_model(bool all, bool running_ancestors, int64_t host_id, const char *boot_id)
 {
     const struct iol_model_options options = {
         .host_id = host_id,
         .boot_id = boot_id,
         .all = all,
+        .running_ancestors = running_ancestors,
         .max_idle_files = MAX_IDLE,
     };
     struct iol_model *model = iol_model_new(&options);
@@ -50,12 +51,12 @@ static struct iol_model *new_model(bool all, int64_t host_id, const char *boot_i
     return model;
 }
 
-static int make(void **state, bool all)
+static int make(void **state, bool all, bool running_ancestors)
 {
     struct fixture *f = calloc(1, sizeof(*f));
 
     assert_non_null(f);
-    f->model = new_model(all, HOST_ID, "boot-1");
+    f->model = new_model(all, running_ancestors, HOST_ID, "boot-1");
     f->batch = iol_batch_new();
     assert_non_null(f->batch);
     *state = f;
@@ -64,12 +65,17 @@ static int make(void **state, bool all)
 
 static int make_all(void **state)
 {
-    return make(state, true);
+    return make(state, true, true);
 }
 
 static int make_filtered(void **state)
 {
-    return make(state, false);
+    return make(state, false, true);
+}
+
+static int make_command(void **state)
+{
+    return make(state, false, false);
 }
 
 static int drop(void **state)
@@ -373,6 +379,19 @@ static void a_fork_keeps_what_it_inherited(void **state)
     assert_string_equal(process_row(f, 3)->flags, "exe_deleted,escaped");
 }
 
+static void a_fork_inherits_only_what_it_does_not_bring(void **state)
+{
+    struct fixture *f = *state;
+    struct process_spec child = forked(CHILD, SHELL, 60, 50);
+
+    child.exe = BYTES("/bin/own");
+    child.argv = BYTES("own");
+    post_process(f, running(SHELL, INIT, 50, 1));
+    post_process(f, child);
+    assert_string_equal(process_row(f, 1)->exe, "/bin/own");
+    assert_string_equal(process_row(f, 1)->argv, "own");
+}
+
 static void the_parent_need_not_be_known(void **state)
 {
     struct fixture *f = *state;
@@ -561,6 +580,27 @@ static void an_ancestor_that_ended_early_has_its_exit(void **state)
     assert_true(row->signal == IOL_NULL);
 }
 
+/* Those that were there before are nobody's business then: a row that has no parent's row names none. */
+static void a_recording_of_a_command_begins_with_it(void **state)
+{
+    struct fixture *f = *state;
+
+    post_process(f, untraced(running(INIT, 0, 1, 0)));
+    post_process(f, untraced(running(SHELL, INIT, 50, 1)));
+    post_process(f, untraced(forked(CHILD, SHELL, 60, 50)));
+    post_process(f, executed(CAT, CHILD, 60, 50));
+    assert_int_equal(count(f, IOL_TABLE_PROCESS), 2);
+    assert_string_equal(process_row(f, 0)->comm, "cat");
+    assert_int_equal(process_row(f, 0)->parent_id, process_row(f, 1)->id);
+    assert_int_equal(process_row(f, 1)->origin, IOL_ORIGIN_FORK);
+    assert_true(process_row(f, 1)->parent_id == IOL_NULL);
+
+    post_process(f, running(SHELL, INIT, 50, 1));
+    assert_int_equal(count(f, IOL_TABLE_PROCESS), 3);
+    assert_int_equal(process_row(f, 2)->pid, 50);
+    assert_true(process_row(f, 2)->parent_id == IOL_NULL);
+}
+
 static void a_process_marked_later_gets_its_row_then(void **state)
 {
     struct fixture *f = *state;
@@ -602,7 +642,7 @@ static void a_reused_pid_is_another_process(void **state)
 
 static int64_t id_in(int64_t host_id, const char *boot_id)
 {
-    struct fixture f = {.model = new_model(true, host_id, boot_id), .batch = iol_batch_new()};
+    struct fixture f = {.model = new_model(true, true, host_id, boot_id), .batch = iol_batch_new()};
     int64_t id;
 
     post_process(&f, running(SHELL, INIT, 50, 1));
@@ -1067,6 +1107,7 @@ int main(void)
 {
 #define ALL(test) cmocka_unit_test_setup_teardown(test, make_all, drop)
 #define FILTERED(test) cmocka_unit_test_setup_teardown(test, make_filtered, drop)
+#define COMMAND(test) cmocka_unit_test_setup_teardown(test, make_command, drop)
     const struct CMUnitTest tests[] = {
         ALL(a_running_process_has_its_row),
         ALL(the_login_comes_once),
@@ -1074,6 +1115,7 @@ int main(void)
         ALL(fork_exec_and_exit_make_a_chain),
         ALL(a_fork_runs_what_its_parent_ran),
         ALL(a_fork_keeps_what_it_inherited),
+        ALL(a_fork_inherits_only_what_it_does_not_bring),
         ALL(the_parent_need_not_be_known),
         ALL(who_has_no_parent_has_none),
         ALL(an_exec_of_the_first_process_has_its_old_image),
@@ -1085,6 +1127,7 @@ int main(void)
         ALL(a_failed_exec_of_an_unreadable_name_has_no_file),
         FILTERED(a_filter_keeps_ancestors),
         FILTERED(an_ancestor_that_ended_early_has_its_exit),
+        COMMAND(a_recording_of_a_command_begins_with_it),
         FILTERED(a_process_marked_later_gets_its_row_then),
         ALL(without_a_filter_all_have_rows),
         ALL(a_reused_pid_is_another_process),

@@ -1,0 +1,239 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// SPDX-FileCopyrightText: The ioledger authors
+
+/*
+ * Runs the fuzz target where there is no libFuzzer: mutants of valid records, the same ones every time.
+ *
+ * usage: fuzz_decode [MUTANT]    all of them, or the one whose number a failed run has given
+ */
+#include <inttypes.h>
+#include <sanitizer/common_interface_defs.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "fuzz_decode.h"
+#include "records.h"
+
+#define MUTANTS_OF_EACH 40000
+#define INPUT_MAX 8192
+
+struct input {
+    uint8_t data[INPUT_MAX];
+    size_t size;
+};
+
+/* The state of xorshift64 (Marsaglia, 2003). */
+static uint64_t state;
+
+static uint64_t next_random(void)
+{
+    state ^= state << 13;
+    state ^= state >> 7;
+    state ^= state << 17;
+    return state;
+}
+
+static size_t below(size_t n)
+{
+    return n ? (size_t)(next_random() % n) : 0;
+}
+
+static void add_record(struct input *input, struct record record)
+{
+    if (input->size + 2 + record.size > INPUT_MAX)
+        abort();
+    input->data[input->size++] = (uint8_t)record.size;
+    input->data[input->size++] = (uint8_t)(record.size >> 8);
+    memcpy(input->data + input->size, record.data, record.size);
+    input->size += record.size;
+    record_free(&record);
+}
+
+static struct process_spec process(uint64_t image, uint64_t parent, uint32_t origin)
+{
+    return (struct process_spec){
+        .image = image,
+        .parent = parent,
+        .pid = 60,
+        .ppid = 50,
+        .origin = origin,
+        .bits = IOL_PROCESS_TRACED | (origin == 0 ? IOL_PROCESS_INHERITS : 0),
+        .comm = "cat",
+        .exe = BYTES("/usr/bin/cat\xc3\xa9"),
+        .cwd = BYTES("/tmp"),
+        .cgroup = BYTES("/docker/0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"),
+        .argv = BYTES("cat\0-n\0\xe2\x82\xac\0"),
+    };
+}
+
+static void add_process(struct input *input, uint64_t image, uint64_t parent, uint32_t origin)
+{
+    struct process_spec spec = process(image, parent, origin);
+
+    add_record(input, record_process(&spec));
+}
+
+static void add_file(struct input *input, uint64_t key, uint32_t kind, uint32_t bits)
+{
+    struct file_spec spec = {
+        .key = key, .info = {.inode = 7, .kind = kind, .bits = bits}, .path = BYTES("/a/\xf0\x9f\x98\x80")};
+
+    add_record(input, record_file(&spec));
+}
+
+static void make_processes(struct input *input)
+{
+    add_process(input, 100, 1, 2);
+}
+
+static void make_life(struct input *input)
+{
+    add_process(input, 100, 1, 2);
+    add_process(input, 101, 100, 0);
+    add_process(input, 102, 101, 1);
+    add_record(input, record_exit(9, 102, 9));
+}
+
+static void make_exec_failed(struct input *input)
+{
+    add_process(input, 100, 1, 2);
+    add_record(input, record_exec_failed(5, 100, -2, BYTES("./no\xc2\xa0")));
+}
+
+static void make_files(struct input *input)
+{
+    add_file(input, 1000, 0, 1);
+    add_file(input, 1001, 5, 32);
+    add_file(input, 1002, 7, 32);
+    add_file(input, 1003, 8, 32);
+}
+
+static const struct {
+    const char *name;
+    void (*make)(struct input *input);
+} seeds[] = {
+    {"process", make_processes},
+    {"fork, exec and exit", make_life},
+    {"failed exec", make_exec_failed},
+    {"file", make_files},
+};
+
+static void overwrite(struct input *input, const void *value, size_t size)
+{
+    if (input->size >= size)
+        memcpy(input->data + below(input->size - size + 1), value, size);
+}
+
+static void mutate_once(struct input *input)
+{
+    static const uint32_t numbers[] = {0,    1,    2,     15,    16,        63,       64,
+                                       4096, 4097, 16385, 65535, INT32_MAX, 1U << 31, UINT32_MAX};
+    uint32_t number = numbers[below(IOL_ARRAY_SIZE(numbers))];
+    size_t at = below(input->size), length = below(64);
+    uint8_t byte = (uint8_t)next_random();
+
+    switch (below(7)) {
+    case 0:
+        input->data[at] ^= (uint8_t)(1 << below(8));
+        break;
+    case 1:
+        input->data[at] = byte;
+        break;
+    case 2:
+        overwrite(input, &number, sizeof(number));
+        break;
+    case 3: /* near misses of the lengths and sizes that are there */
+        input->data[at] = (uint8_t)(input->data[at] + (below(2) ? 1 : -1));
+        break;
+    case 4:
+        input->size = at + 1;
+        break;
+    case 5: /* a piece twice */
+        if (at + length <= input->size && input->size + length <= INPUT_MAX) {
+            memmove(input->data + at + length, input->data + at, input->size - at);
+            input->size += length;
+        }
+        break;
+    default: /* a piece away */
+        if (at + length < input->size) {
+            memmove(input->data + at, input->data + at + length, input->size - at - length);
+            input->size -= length;
+        }
+        break;
+    }
+}
+
+static uint64_t running; /* the mutant in hand, for who dies of it */
+
+static void tell_mutant(void)
+{
+    fprintf(stderr, "# mutant %" PRIu64 "\n", running);
+}
+
+/* abort() itself is no business of the sanitizers */
+static void on_abort(int number)
+{
+    tell_mutant();
+    signal(number, SIG_DFL);
+    raise(number);
+}
+
+static void run_mutant(uint64_t number)
+{
+    static struct input input;
+    size_t mutations;
+
+    running = number;
+    state = (number + 1) * 0x9E3779B97F4A7C15ULL;
+    for (int i = 0; i < 8; i++)
+        next_random();
+    input.size = 0;
+    input.data[input.size++] = (uint8_t)below(2);
+    seeds[number / MUTANTS_OF_EACH].make(&input);
+    mutations = number % MUTANTS_OF_EACH == 0 ? 0 : 1 + below(6);
+    for (size_t i = 0; i < mutations; i++)
+        mutate_once(&input);
+    LLVMFuzzerTestOneInput(input.data, input.size);
+}
+
+/* The first of each seed is the seed itself: all of it is taken. Of its mutants some are, and some are not. */
+static void run_seed(size_t seed)
+{
+    uint64_t first = seed * MUTANTS_OF_EACH;
+    struct fuzz_counts before = fuzz_counts(), after;
+    bool whole;
+
+    run_mutant(first);
+    after = fuzz_counts();
+    whole = after.taken > before.taken && after.refused == before.refused;
+    for (uint64_t number = first + 1; number < first + MUTANTS_OF_EACH; number++)
+        run_mutant(number);
+    before = after;
+    after = fuzz_counts();
+    printf("%s %zu - %s: %" PRIu64 " records taken, %" PRIu64 " refused\n",
+           whole && after.taken > before.taken && after.refused > before.refused ? "ok" : "not ok", seed + 1,
+           seeds[seed].name, after.taken - before.taken, after.refused - before.refused);
+    fflush(stdout);
+}
+
+int main(int argc, char **argv)
+{
+    signal(SIGABRT, on_abort);
+    __sanitizer_set_death_callback(tell_mutant);
+    if (argc > 1) {
+        uint64_t number = strtoull(argv[1], NULL, 10);
+
+        if (number >= IOL_ARRAY_SIZE(seeds) * MUTANTS_OF_EACH)
+            return 2;
+        run_mutant(number);
+        return 0;
+    }
+    printf("1..%zu\n", IOL_ARRAY_SIZE(seeds));
+    for (size_t seed = 0; seed < IOL_ARRAY_SIZE(seeds); seed++)
+        run_seed(seed);
+    return 0;
+}
