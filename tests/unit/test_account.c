@@ -318,6 +318,12 @@ static void errors_alone_are_a_row(void **state)
     assert_int_equal(rows(f, IOL_TABLE_IO), 1);
     assert_int_equal(io_row(f, 0)->write_errors, 1);
     assert_balanced(f);
+    f->slots[FIRST].epoch[1].read_errors++;
+    f->cpus[0].total[1][IOL_ABI_ROUTE_RW].read_errors++;
+    close_epoch(f);
+    assert_int_equal(rows(f, IOL_TABLE_IO), 1);
+    assert_int_equal(io_row(f, 0)->read_errors, 1);
+    assert_balanced(f);
 }
 
 /* Each of the two sets of counters goes on from its own last reading. */
@@ -561,6 +567,7 @@ static void idle_accounts_go_at_once_when_slots_run_out(void **state)
         open_slot(f, i, LIVE, IOL_FILE_OTHER, IOL_ABI_ROUTE_RW);
         operate(f, i, 1, 0, 1);
     }
+    operate(f, IOL_ABI_ROUTE_RW, 1, 0, 1); /* the host's own, idle from now on, is nobody's to take */
     close_epoch(f);
     assert_int_equal(f->n_removed, 0);
     operate(f, FIRST, 1, 0, 1);
