@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "core/row.h"
 #include "fuzz_decode.h"
 #include "records.h"
 
@@ -61,7 +62,7 @@ static struct process_spec process(uint64_t image, uint64_t parent, uint32_t ori
         .pid = 60,
         .ppid = 50,
         .origin = origin,
-        .bits = IOL_PROCESS_TRACED | (origin == 0 ? IOL_PROCESS_INHERITS : 0),
+        .bits = IOL_PROCESS_TRACED | (origin == IOL_ORIGIN_FORK ? IOL_PROCESS_INHERITS : 0),
         .comm = "cat",
         .exe = BYTES("/usr/bin/cat\xc3\xa9"),
         .cwd = BYTES("/tmp"),
@@ -87,39 +88,48 @@ static void add_file(struct input *input, uint64_t key, uint32_t kind, uint32_t 
 
 static void make_processes(struct input *input)
 {
-    add_process(input, 100, 1, 2);
+    add_process(input, 100, 1, IOL_ORIGIN_RUNNING);
 }
 
 static void make_life(struct input *input)
 {
-    add_process(input, 100, 1, 2);
-    add_process(input, 101, 100, 0);
-    add_process(input, 102, 101, 1);
+    add_process(input, 100, 1, IOL_ORIGIN_RUNNING);
+    add_process(input, 101, 100, IOL_ORIGIN_FORK);
+    add_process(input, 102, 101, IOL_ORIGIN_EXEC);
     add_record(input, record_exit(9, 102, 9));
 }
 
 static void make_exec_failed(struct input *input)
 {
-    add_process(input, 100, 1, 2);
+    add_process(input, 100, 1, IOL_ORIGIN_RUNNING);
     add_record(input, record_exec_failed(5, 100, -2, BYTES("./no\xc2\xa0")));
 }
 
 static void make_files(struct input *input)
 {
-    add_file(input, 1000, 0, 1);
-    add_file(input, 1001, 5, 32);
-    add_file(input, 1002, 7, 32);
-    add_file(input, 1003, 8, 32);
+    add_file(input, 1000, IOL_KIND_FILE, IOL_FILE_DELETED);
+    add_file(input, 1001, IOL_KIND_PIPE, IOL_FILE_PSEUDO_DENTRY);
+    add_file(input, 1002, IOL_KIND_ANON, IOL_FILE_PSEUDO_DENTRY);
+    add_file(input, 1003, IOL_KIND_MEMFD, IOL_FILE_PSEUDO_DENTRY);
+}
+
+/* The longest name there can be, of each kind that the model makes a path of. */
+static void make_long_names(struct input *input)
+{
+    static char name[IOL_PATH_MAX];
+    struct file_spec spec = {.key = 1004, .info = {.bits = IOL_FILE_PSEUDO_DENTRY}, .path = {name, sizeof(name)}};
+
+    memset(name, 'n', sizeof(name));
+    spec.info.kind = below(2) ? IOL_KIND_ANON : IOL_KIND_MEMFD;
+    add_record(input, record_file(&spec));
 }
 
 static const struct {
     const char *name;
     void (*make)(struct input *input);
 } seeds[] = {
-    {"process", make_processes},
-    {"fork, exec and exit", make_life},
-    {"failed exec", make_exec_failed},
-    {"file", make_files},
+    {"process", make_processes}, {"fork, exec and exit", make_life}, {"failed exec", make_exec_failed},
+    {"file", make_files},        {"long name", make_long_names},
 };
 
 static void overwrite(struct input *input, const void *value, size_t size)
