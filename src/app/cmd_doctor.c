@@ -6,6 +6,7 @@
 #include "app/options.h"
 #include "app/output.h"
 #include "base/log.h"
+#include "capture/capture.h"
 #include "capture/features.h"
 
 enum { DOCTOR_FEATURE, DOCTOR_STATE, DOCTOR_DETAIL, DOCTOR_CONSEQUENCE, DOCTOR_COLUMNS };
@@ -65,6 +66,7 @@ int iol_cmd_doctor(int argc, char **argv)
 
     if (!iol_options_parse(&usage, argc, argv, NULL, &options, &status))
         return status;
+    iol_capture_set_verbose(options.verbose);
     n = iol_features_probe(features);
     for (size_t i = 0; i < n; i++) {
         missing += features[i].state == IOL_FEATURE_MISSING;

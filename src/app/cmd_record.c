@@ -18,6 +18,7 @@
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "base/log.h"
+#include "store/url.h"
 
 #define NS_PER_MS 1000000
 #define LOOK_IN_MS 200 /* at the ring buffer, when it does not call before */
@@ -169,7 +170,6 @@ static int open_recording(struct recording *recording, struct iol_error *err)
                 .max_accounts = (uint32_t)options->max_accounts,
                 .kinds = options->kinds,
                 .legacy = options->legacy_probes,
-                .verbose = options->common.verbose,
                 .pids = options->pids,
                 .n_pids = options->n_pids,
                 .comms = options->comms,
@@ -180,7 +180,7 @@ static int open_recording(struct recording *recording, struct iol_error *err)
                 .n_exes = options->n_exes,
             },
     };
-    int r = iol_pipeline_check(err);
+    int r = iol_pipeline_check(options->common.verbose, err);
 
     if (r < 0)
         return r;
@@ -198,11 +198,15 @@ static int open_recording(struct recording *recording, struct iol_error *err)
 static void announce(const struct recording *recording)
 {
     const struct iol_record_options *options = recording->options;
+    char db[IOL_ERROR_TEXT_MAX];
 
-    if (options->command)
-        iol_log_info("recording %s to %s", options->command[0], options->common.db);
+    iol_url_redact(db, sizeof(db), options->common.db);
+    if (options->command && options->system)
+        iol_log_info("recording the whole machine to %s while %s runs", db, options->command[0]);
+    else if (options->command)
+        iol_log_info("recording %s to %s", options->command[0], db);
     else
-        iol_log_info("recording to %s; stop with Ctrl-C", options->common.db);
+        iol_log_info("recording to %s; stop with Ctrl-C", db);
 }
 
 static int start_recording(struct recording *recording, struct iol_error *err)

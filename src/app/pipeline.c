@@ -199,8 +199,9 @@ static int open_pipeline(struct iol_pipeline *pipeline, const struct iol_pipelin
     return r < 0 ? iol_error_set(err, r, "cannot start recording: %s", strerror(-r)) : 0;
 }
 
-int iol_pipeline_check(struct iol_error *err)
+int iol_pipeline_check(bool verbose, struct iol_error *err)
 {
+    iol_capture_set_verbose(verbose);
     return iol_capture_allowed(err);
 }
 

@@ -41,7 +41,7 @@ struct iol_pipeline_stats {
 };
 
 /* Whether this user may record here at all: before anything is created. */
-int iol_pipeline_check(struct iol_error *err);
+int iol_pipeline_check(bool verbose, struct iol_error *err);
 
 int iol_pipeline_open(const struct iol_pipeline_options *options, struct iol_pipeline **ret_pipeline,
                       struct iol_error *err);

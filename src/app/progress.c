@@ -13,6 +13,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "store/url.h"
 
 #define NS_PER_S 1000000000.0
 #define SHORT 16
@@ -84,7 +85,7 @@ void iol_progress_show(struct iol_progress *progress, const struct iol_pipeline_
 void iol_progress_summary(const struct iol_progress *progress, const struct iol_pipeline_stats *stats, const char *db)
 {
     const struct iol_account_stats *accounts = &stats->accounts;
-    char read[SHORT], written[SHORT], ops[SHORT], excluded[SHORT];
+    char read[SHORT], written[SHORT], ops[SHORT], excluded[SHORT], url[IOL_ERROR_TEXT_MAX];
     uint64_t losses = count_losses(accounts);
 
     iol_text_bytes(read, sizeof(read), accounts->read_bytes);
@@ -95,7 +96,7 @@ void iol_progress_summary(const struct iol_progress *progress, const struct iol_
                  (double)(iol_host_boot_ns() - progress->started_ns) / NS_PER_S, stats->model.processes,
                  stats->model.files, ops, read, written);
     iol_log_info("stored %" PRIu64 " rows in %s; %s%s operations of the recorder itself left out", stats->writer.rows,
-                 db, losses ? "" : "no losses; ", excluded);
+                 iol_url_redact(url, sizeof(url), db), losses ? "" : "no losses; ", excluded);
     for (int i = 0; i < IOL_LOST_COUNT; i++) {
         if (accounts->lost[i])
             iol_log_warning("detail lost %" PRIu64 " times: %s", accounts->lost[i], iol_lost_reason(i));

@@ -23,7 +23,6 @@ struct iol_capture_options {
     uint32_t max_accounts; /* slots; at least IOL_CAPTURE_MIN_ACCOUNTS */
     uint32_t kinds;        /* bit per enum iol_abi_kind: itemised */
     bool legacy;           /* use the programs for kernels before 6.2 even here */
-    bool verbose;          /* let libbpf's own messages through to stderr */
 
     /* Filters: a process has to meet each kind that is given, by one of its values. */
     const pid_t *pids; /* with their descendants */
@@ -40,6 +39,9 @@ struct iol_capture_options {
 
 #define IOL_CAPTURE_MIN_ACCOUNTS 64
 #define IOL_CAPTURE_MAX_ACCOUNTS (1U << 24)
+
+/* Whether libbpf's and the kernel's own messages go to stderr: call it first of all. */
+void iol_capture_set_verbose(bool verbose);
 
 /* Whether this user on this kernel may record at all, told before anything is created. 0 or -errno with *err. */
 int iol_capture_allowed(struct iol_error *err);

@@ -24,18 +24,17 @@
 #define MAX_TASKS 65536U
 #define SCRATCH_PER_CPU 2 /* bpf/scratch.bpf.h */
 
-static int print_nothing(enum libbpf_print_level level, const char *format, va_list args)
-{
-    (void)level, (void)format, (void)args;
-    return 0;
-}
-
 static __attribute__((format(printf, 2, 0))) int print_verbose(enum libbpf_print_level level, const char *format,
                                                                va_list args)
 {
     if (level == LIBBPF_DEBUG)
         return 0;
     return vfprintf(stderr, format, args);
+}
+
+void iol_capture_set_verbose(bool verbose)
+{
+    libbpf_set_print(verbose ? print_verbose : NULL);
 }
 
 /* Kernels before 5.11 charge BPF memory to RLIMIT_MEMLOCK. Not being allowed to raise it is an error only if the load fails. */
@@ -197,7 +196,6 @@ static int open_capture(struct iol_capture *capture, const struct iol_capture_op
     capture->n_cpus = (size_t)n_cpus;
     capture->n_slots = options->max_accounts;
     libbpf_set_strict_mode(LIBBPF_STRICT_ALL);
-    libbpf_set_print(options->verbose ? print_verbose : print_nothing);
     raise_memlock();
 
     r = copy_roots(capture, options);

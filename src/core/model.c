@@ -204,6 +204,17 @@ static void let_ancestors_go(struct iol_model_process *process)
     }
 }
 
+/* Links the image to its parent, once both are known: of those that run already a child may be told of first. */
+static void find_parent(struct iol_model *model, struct iol_model_process *process)
+{
+    struct iol_model_process *parent = find_process(model, process->parent_image);
+
+    if (process->parent || process->posted || !parent || parent == process)
+        return;
+    process->parent = parent;
+    parent->refs++;
+}
+
 /* Whether this one's parent gets a row, now or before. */
 static bool parent_has_row(const struct iol_model *model, const struct iol_model_process *process)
 {
@@ -223,6 +234,7 @@ static int post_process(struct iol_model *model, struct iol_model_process *proce
 
         if (!row)
             return -ENOMEM;
+        find_parent(model, at);
         *row = at->row;
         more = parent_has_row(model, at);
         if (!more)
@@ -321,13 +333,9 @@ static void inherit_texts(struct iol_model_process *process, const struct iol_mo
 
 static void set_parent(struct iol_model *model, struct iol_model_process *process, uint64_t parent_image)
 {
-    struct iol_model_process *parent = find_process(model, parent_image);
-
+    process->parent_image = parent_image;
     process->row.parent_id = parent_image ? process_id(model, parent_image) : IOL_NULL;
-    if (parent && parent != process) {
-        process->parent = parent;
-        parent->refs++;
-    }
+    find_parent(model, process);
 }
 
 static struct iol_model_process *describe_process(struct iol_model *model, const struct iol_decoded_process *record,

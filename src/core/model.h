@@ -61,7 +61,7 @@ void iol_model_trim(struct iol_model *model, uint64_t epoch, iol_model_forget_fn
 
 struct iol_model_stats {
     uint64_t processes; /* images seen that were traced */
-    uint64_t files;     /* file rows made */
+    uint64_t files;     /* files under one name each that were touched */
     size_t processes_held;
     size_t files_held;
 };

@@ -12,8 +12,7 @@ struct iol_model_process {
     uint64_t image;
     struct iol_process row;           /* its texts are this entry's own */
     struct iol_model_process *parent; /* counted in the parent's refs: an ancestor may still need its row */
-    uint64_t cgroup_id;
-    int64_t exe_file_id;
+    uint64_t parent_image;
     struct iol_process_exit exit;          /* when it has exited: for a row that may come later */
     struct iol_model_process *prev, *next; /* in the list of ended images */
     uint64_t ended_epoch;                  /* the epoch that had been posted last when it ended */
@@ -44,6 +43,8 @@ struct iol_model {
     bool all;
     bool running_ancestors;
     size_t max_idle_files;
+    size_t n_idle_files;      /* with refs 0 */
+    size_t n_forgotten_files; /* with forgotten set */
     int64_t boot_offset;
     struct iol_model_process *processes;
     struct iol_model_process *ended; /* list, oldest first */

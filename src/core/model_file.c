@@ -43,7 +43,6 @@ static struct iol_file *add_row(struct iol_model *model, const char *flags, stru
         return NULL;
     row->host_id = model->host_id;
     row->flags = flags[0] ? iol_arena_dup(batch->arena, flags, strlen(flags)) : NULL;
-    model->stats.files++;
     return row;
 }
 
@@ -105,6 +104,14 @@ static struct iol_model_file *find_file(struct iol_model *model, uint64_t key)
     return file;
 }
 
+/* The kernel may know it again: it has to be made to forget it anew before it goes. */
+static void unforget(struct iol_model *model, struct iol_model_file *file)
+{
+    if (file->forgotten)
+        model->n_forgotten_files--;
+    file->forgotten = 0;
+}
+
 static struct iol_model_file *remember_file(struct iol_model *model, uint64_t key, int64_t id)
 {
     struct iol_model_file *file = find_file(model, key);
@@ -115,9 +122,11 @@ static struct iol_model_file *remember_file(struct iol_model *model, uint64_t ke
             return NULL;
         file->key = key;
         HASH_ADD(hh, model->files, key, sizeof(file->key), file);
+        model->n_idle_files++;
+        model->stats.files += key >= IOL_FILE_PSEUDO_END;
     }
     file->id = id;
-    file->forgotten = 0;
+    unforget(model, file);
     return file;
 }
 
@@ -137,16 +146,18 @@ struct iol_model_file *iol_model_get_file(struct iol_model *model, uint64_t key,
 
         file = id ? remember_file(model, key, id) : NULL;
     }
-    if (file)
-        file->refs++;
+    if (!file)
+        return NULL;
+    if (file->refs++ == 0)
+        model->n_idle_files--;
+    unforget(model, file);
     return file;
 }
 
 void iol_model_put_file(struct iol_model *model, struct iol_model_file *file)
 {
-    (void)model;
-    if (file)
-        file->refs--;
+    if (file && --file->refs == 0)
+        model->n_idle_files++;
 }
 
 int64_t iol_model_file_id(const struct iol_model_file *file)
@@ -156,22 +167,25 @@ int64_t iol_model_file_id(const struct iol_model_file *file)
 
 void iol_model_trim(struct iol_model *model, uint64_t epoch, iol_model_forget_fn *forget, void *arg)
 {
-    bool crowded = HASH_COUNT(model->files) > model->max_idle_files;
+    bool crowded = model->n_idle_files > model->max_idle_files;
     struct iol_model_file *file, *next;
 
     model->epoch = epoch;
     iol_model_trim_processes(model);
-    if (!crowded)
+    if (!crowded && !model->n_forgotten_files)
         return;
     HASH_ITER(hh, model->files, file, next) {
         if (file->refs || file->key < IOL_FILE_PSEUDO_END)
             continue;
-        if (!file->forgotten) {
+        if (!file->forgotten && crowded) {
             forget(arg, file->key);
             file->forgotten = epoch;
-        } else if (file->forgotten + 2 <= epoch) {
+            model->n_forgotten_files++;
+        } else if (file->forgotten && file->forgotten + 2 <= epoch) {
             HASH_DEL(model->files, file);
             free(file);
+            model->n_idle_files--;
+            model->n_forgotten_files--;
         }
     }
 }
