@@ -512,8 +512,8 @@ class ManyControl:
 
         With `least` and `most`, two results of counts(), the books may say anything between them.
         """
-        least = least or self.counts()
-        most = most or least
+        least = self.counts() if least is None else least
+        most = least if most is None else most
         pids, booked = set(self.pids()), {}
         for row in accounts(url, route="rw", origin="fork"):
             if row["pid"] in pids:

@@ -33,7 +33,7 @@ def check(tap, scratch, kind):
         scenario_of[key] = account.scenario
     got = {}
     for row in live.accounts(url, pid=pid, origin="exec"):
-        mine = row["path"].startswith(folder) or row["path"] == "/dev/full" or row["kind"] not in ("file", "dir", "chr")
+        mine = (row["path"] + "/").startswith(folder + "/") or row["path"] == "/dev/full" or row["kind"] not in ("file", "dir", "chr")
         if mine:
             key = key_of(row["path"], row["kind"], row["route"])
             got[key] = tuple(a + b for a, b in zip(got.get(key, (0,) * 6), live.sums([row])))

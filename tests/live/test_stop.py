@@ -97,7 +97,7 @@ def killed(tap, scratch):
         done = many.counts()
         live.check_balance(tap, url, name)
         check_exact(tap, url, many, name, least={}, most=done)
-        booked = {key: value for key, value in counts_in(url, many).items()}
+        booked = counts_in(url, many)
 
         again = live.Recorder(url, "--interval", "0.2s")
         many.set("pause", 0)
