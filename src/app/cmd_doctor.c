@@ -15,8 +15,7 @@ static const struct iol_output_column columns[DOCTOR_COLUMNS] = {
     [DOCTOR_FEATURE] = {"feature", "FEATURE", IOL_CELL_TEXT},
     [DOCTOR_STATE] = {"state", "STATE", IOL_CELL_TEXT},
     [DOCTOR_DETAIL] = {"detail", "FOUND", IOL_CELL_TEXT, IOL_SHORTEN_END, .least = 24},
-    [DOCTOR_CONSEQUENCE] = {"consequence", "WHAT FOLLOWS", IOL_CELL_TEXT, IOL_SHORTEN_END, .hide = IOL_HIDE_EMPTY,
-                            .least = 32},
+    [DOCTOR_CONSEQUENCE] = {"consequence", NULL, IOL_CELL_TEXT}, /* in words below a table */
 };
 
 static const char *const states[] = {
@@ -57,11 +56,21 @@ static int print_features(const struct iol_feature *features, size_t n, enum iol
     return r;
 }
 
+static void print_verdict(const struct iol_feature *features, size_t n, bool missing)
+{
+    putchar('\n');
+    for (size_t i = 0; i < n; i++) {
+        if (features[i].state != IOL_FEATURE_OK)
+            printf("%s: %s.\n", features[i].name, features[i].consequence);
+    }
+    puts(missing ? "Recording does not work here." : "Recording works here, with the tracepoint probe set.");
+}
+
 int iol_cmd_doctor(int argc, char **argv)
 {
     struct iol_feature features[IOL_FEATURES_MAX];
     struct iol_options options;
-    size_t n, missing = 0, degraded = 0;
+    size_t n, missing = 0;
     int status;
 
     if (!iol_options_parse(&usage, argc, argv, NULL, &options, &status))
@@ -70,17 +79,10 @@ int iol_cmd_doctor(int argc, char **argv)
     n = iol_features_probe(features);
     for (size_t i = 0; i < n; i++) {
         missing += features[i].state == IOL_FEATURE_MISSING;
-        degraded += features[i].state == IOL_FEATURE_DEGRADED;
     }
     if (print_features(features, n, options.format) < 0)
         return IOL_EXIT_FAILURE;
-    if (options.format == IOL_FORMAT_TABLE) {
-        if (missing)
-            printf("\nRecording does not work here.\n");
-        else if (degraded)
-            printf("\nRecording works here, with the tracepoint probe set.\n");
-        else
-            printf("\nRecording works here; nothing is missing. The tracepoint probe set is used.\n");
-    }
+    if (options.format == IOL_FORMAT_TABLE)
+        print_verdict(features, n, missing > 0);
     return missing ? IOL_EXIT_FAILURE : IOL_EXIT_OK;
 }

@@ -95,7 +95,7 @@ void iol_progress_summary(const struct iol_progress *progress, const struct iol_
     iol_log_info("recorded %.1f s: %" PRIu64 " processes, %" PRIu64 " files, %s operations, %s read, %s written",
                  (double)(iol_host_boot_ns() - progress->started_ns) / NS_PER_S, stats->model.processes,
                  stats->model.files, ops, read, written);
-    iol_log_info("stored %" PRIu64 " rows in %s; %s%s operations of the recorder itself left out", stats->writer.rows,
+    iol_log_info("stored %" PRIu64 " rows in %s; %s%s own operations left out", stats->writer.rows,
                  iol_url_redact(url, sizeof(url), db), losses ? "" : "no losses; ", excluded);
     for (int i = 0; i < IOL_LOST_COUNT; i++) {
         if (accounts->lost[i])

@@ -10,6 +10,17 @@
  */
 #include "bpf/kernel.h"
 
+/*
+ * The value under a mask, in a register of its own that the compiler knows nothing of. Otherwise it drops
+ * a mask that follows from an earlier comparison, and compares one copy to use another: verifiers before
+ * 6.0 or so (5.10 for certain) do not carry a bound from one 32-bit copy to the other.
+ */
+static __always_inline __u64 masked(__u64 value, __u64 mask)
+{
+    asm volatile("" : "+r"(value));
+    return value & mask;
+}
+
 #ifndef IOL_BPF_LEGACY
 
 /* a35b9af4ec2c "bpf: Add a kfunc to type cast from bpf uapi ctx to kernel ctx", 6.2: a plain move after verification. */

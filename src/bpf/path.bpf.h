@@ -42,7 +42,7 @@ static __always_inline bool prepend_name(struct scratch *scratch, const unsigned
     offset -= need;
     if (slash)
         scratch->path[offset & (IOL_PATH_MAX - 1)] = '/';
-    bpf_probe_read_kernel(&scratch->path[(offset + (slash ? 1 : 0)) & (IOL_PATH_MAX - 1)], len & (NAME_SLACK - 1),
+    bpf_probe_read_kernel(&scratch->path[(offset + (slash ? 1 : 0)) & (IOL_PATH_MAX - 1)], masked(len, NAME_SLACK - 1),
                           name);
     scratch->offset = offset;
     return true;
@@ -184,7 +184,7 @@ static __always_inline __u32 copy_path(struct scratch *scratch, __u32 at)
 {
     __u32 len = path_length(scratch);
 
-    bpf_probe_read_kernel(&scratch->record[at & RECORD_OFFSET_MASK], len & (2 * IOL_PATH_MAX - 1),
+    bpf_probe_read_kernel(&scratch->record[at & RECORD_OFFSET_MASK], masked(len, 2 * IOL_PATH_MAX - 1),
                           &scratch->path[scratch->offset & (2 * IOL_PATH_MAX - 1)]);
     return at + len;
 }

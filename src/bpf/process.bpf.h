@@ -71,7 +71,7 @@ static __always_inline bool exe_matches(struct scratch *scratch)
     if (len == 0 || len >= IOL_EXE_FILTER_MAX)
         return false;
     __builtin_memset(scratch->exe_key, 0, sizeof(scratch->exe_key));
-    bpf_probe_read_kernel(scratch->exe_key, len & (IOL_EXE_FILTER_MAX - 1),
+    bpf_probe_read_kernel(scratch->exe_key, masked(len, IOL_EXE_FILTER_MAX - 1),
                           &scratch->path[scratch->offset & (IOL_PATH_MAX - 1)]);
     return bpf_map_lookup_elem(&exe_filter, scratch->exe_key) != NULL;
 }
@@ -144,7 +144,7 @@ static __always_inline __u32 copy_argv(struct scratch *scratch, struct iol_recor
         len = IOL_ARGV_MAX;
         record->bits |= IOL_PROCESS_ARGV_TRUNCATED;
     }
-    if (bpf_probe_read_user(&scratch->record[at & RECORD_OFFSET_MASK], len & (2 * IOL_ARGV_MAX - 1), (void *)start)) {
+    if (bpf_probe_read_user(&scratch->record[at & RECORD_OFFSET_MASK], masked(len, 2 * IOL_ARGV_MAX - 1), (void *)start)) {
         record->bits |= IOL_PROCESS_NO_ARGV;
         return at;
     }
