@@ -59,10 +59,10 @@ def processor(tap, scratch):
         many.start()
         many.set("go")
         live.wait_for(lambda: many.operations() > 1000000, "the first million reads")
-        operations, used, start = many.operations(), live.process_times(recorder.pid), time.monotonic()
+        operations, used, start = many.operations(), live.process_seconds(recorder.pid), time.monotonic()
         live.wait_for(lambda: time.monotonic() - start >= SECONDS, "the end of the measurement", SECONDS + 10)
         seconds = time.monotonic() - start
-        percent = (live.process_times(recorder.pid) - used) / seconds * 100
+        percent = (live.process_seconds(recorder.pid) - used) / seconds * 100
         rate = (many.operations() - operations) / seconds
         many.stop()
         tap.equal(recorder.stop(), 0, "%s: the recorder ends well" % kind)

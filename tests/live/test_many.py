@@ -70,4 +70,42 @@ def few_accounts(tap, scratch):
         check_sums(tap, url, many, name)
 
 
-live.main(default_accounts, few_accounts)
+def churn(tap, scratch):
+    """Thousands of short-lived processes on few accounts, so that accounts are handed back and taken again all the time."""
+    number = int(100 * SECONDS)
+    folder = os.path.join(scratch, "files")
+    os.mkdir(folder)
+    for i in range(number):
+        with open(os.path.join(folder, str(i)), "wb") as file:
+            file.write(b"x" * size_of(i))
+    script = 'i=0; while [ $i -lt %d ]; do cat "$1/$i" > /dev/null & [ $((i %% 20)) = 0 ] && wait; i=$((i + 1)); done; wait' % number
+    for accounts in ("256", "65536"):
+        name = "%d processes, %s accounts" % (number, accounts)
+        url = live.new_url("sqlite", scratch)
+        recorder = live.Recorder(url, "--interval", "0.1s", "--max-accounts", accounts, command=["sh", "-c", script, "sh", folder])
+        tap.equal(recorder.wait(), 0, "%s: the recorder passes on the status" % name)
+        live.check_balance(tap, url, name)
+        rows = live.accounts(url)
+        # Nobody but a cat writes anything.
+        tap.equal(sum(row["write_bytes"] for row in rows), sum(size_of(i) for i in range(number)), "%s: all bytes are there" % name)
+        tap.equal({row["comm"] for row in rows if row["write_bytes"]} - {"(other processes)"}, {"cat"}, "%s: and the cats'" % name)
+        files = {}
+        for row in rows:
+            if row["path"].startswith(folder + "/"):
+                files.setdefault(int(os.path.basename(row["path"])), []).append((row["comm"], row["origin"], row["read_bytes"]))
+        if live.value(url, "select count(*) from loss"):
+            tap.say("%s: %s" % (name, live.rows(url, "select reason, sum(lost) as lost from loss group by reason")))
+            wrong = [(i, found) for i, found in files.items() if len(found) != 1 or found[0][2] > size_of(i)]
+            tap.ok(not wrong, "%s: no file has more than was read of it" % name, *wrong[:10])
+        else:
+            wrong = [(i, files.get(i)) for i in range(number) if files.get(i) != [("cat", "exec", size_of(i))]]
+            tap.ok(not wrong, "%s: each file is under its cat" % name, *wrong[:10])
+            tap.equal(len({row["process_id"] for row in rows if row["comm"] == "cat" and row["origin"] == "exec"}), number,
+                      "%s: each cat is a process" % name)
+
+
+def size_of(i):
+    return 1 + i % 1000
+
+
+live.main(default_accounts, few_accounts, churn)
