@@ -99,7 +99,6 @@ static __noinline struct iol_account *open_pseudo(const struct operation *op, __
     slot = bpf_map_lookup_elem(&slots, &index);
     if (!slot)
         return NULL;
-    announce_if_unknown(op->task, op->image);
     slot_describe(slot, &key, pseudo, pseudo >= IOL_FILE_GROUP ? pseudo - IOL_FILE_GROUP : IOL_ABI_KIND_OTHER,
                   op->route);
     published = slot_publish(&key, index, &free_slots);
@@ -202,7 +201,6 @@ static __always_inline struct iol_account *open_account(const struct operation *
     slot = bpf_map_lookup_elem(&slots, &index);
     if (!slot)
         return NULL;
-    announce_if_unknown(task, op->image);
     file_key = file_key_of(file, __builtin_preserve_access_index(&fs->root));
     lost = send_file(task, file, file_key);
     if (lost) {
@@ -260,10 +258,13 @@ static __always_inline void name_file(struct iol_account_key *key, struct file *
 
 /* What account() does, in its argument `how`. */
 #define HOW(route, direction) ((route) << 1 | (direction))
+#define HOW_ANNOUNCED 0x100
 
 /*
  * Posts one side of an operation: to the total, and to the account of (process image, file, route).
  * Both in the same epoch, which is read once. A global function: the verifier looks at it once.
+ * Not 0: nothing was posted, for the account is to be opened and its image is not announced yet. It is
+ * not announced from here: see "Stack" in compat.bpf.h.
  */
 __noinline int account(__u64 image, __u32 fd, __u32 how, __s64 result)
 {
@@ -271,8 +272,11 @@ __noinline int account(__u64 image, __u32 fd, __u32 how, __s64 result)
     struct operation op = {.image = image, .result = result, .route = how >> 1 & (IOL_ABI_ROUTE_SLOTS - 1)};
     struct iol_account_key key = {.image = image};
     struct iol_account *slot;
+    struct task_struct *task = current_task();
     struct iol_control *now;
+    struct inode *inode = NULL;
     struct file *file;
+    __u32 pseudo = IOL_FILE_NOT_OPEN;
     __u32 zero = 0;
     __u32 *known;
 
@@ -281,31 +285,38 @@ __noinline int account(__u64 image, __u32 fd, __u32 how, __s64 result)
         return 0;
     op.epoch = *(volatile __u64 *)&now->epoch;
     op.epoch_start = now->epoch_start;
-    op.task = current_task();
-    total_add(op.epoch, op.route, direction, result);
+    op.task = task;
 
-    file = file_of(op.task, fd);
-    if (!file) {
-        slot = open_pseudo(&op, IOL_FILE_NOT_OPEN);
-    } else {
-        struct inode *inode = LOAD(file, f_inode);
-        __u32 group = grouped_kind(LOAD(inode, i_mode));
-
-        if (group) {
-            key.number = group;
-            key.mix = op.route;
-        } else {
-            name_file(&key, file, inode, op.route);
-        }
-        known = bpf_map_lookup_elem(&accounts, &key);
-        if (known) {
-            __u32 index = *known;
-            slot = bpf_map_lookup_elem(&slots, &index);
-        } else {
-            slot = group ? open_pseudo(&op, group) : open_account(&op, file, &key);
-        }
+    file = file_of(task, fd);
+    if (file) {
+        inode = LOAD(file, f_inode);
+        pseudo = grouped_kind(LOAD(inode, i_mode));
     }
+    if (pseudo) {
+        key.number = pseudo;
+        key.mix = op.route;
+    } else {
+        name_file(&key, file, inode, op.route);
+    }
+    known = bpf_map_lookup_elem(&accounts, &key);
+    if (known) {
+        __u32 index = *known;
+        slot = bpf_map_lookup_elem(&slots, &index);
+    } else {
+        if (!(how & HOW_ANNOUNCED) && !is_announced(LOAD(task, tgid), image))
+            return 1;
+        slot = pseudo ? open_pseudo(&op, pseudo) : open_account(&op, file, &key);
+    }
+    total_add(op.epoch, op.route, direction, result);
     if (slot)
         slot_add(slot, &op, direction);
     return 0;
+}
+
+static __always_inline void post(__u64 image, __u32 fd, __u32 how, __s64 result)
+{
+    if (account(image, fd, how, result)) {
+        announce_current(image);
+        account(image, fd, how | HOW_ANNOUNCED, result);
+    }
 }

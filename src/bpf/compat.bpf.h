@@ -11,9 +11,15 @@
 #include "bpf/kernel.h"
 
 /*
+ * Stack: before 6.13 a chain of calls has 512 bytes in all, each function rounded up to 32, and 8 frames.
+ * "bpf: Enable private stack for eligible subprogs", 6.13, gives a function on x86 a stack of its own, so
+ * that a newer kernel does not notice when a chain has become too long: tests/vm/run does.
+ */
+
+/*
  * The value under a mask, in a register of its own that the compiler knows nothing of. Otherwise it drops
- * a mask that follows from an earlier comparison, and compares one copy to use another: verifiers before
- * 6.0 or so (5.10 for certain) do not carry a bound from one 32-bit copy to the other.
+ * a mask that follows from an earlier comparison, and compares one copy to use another: the verifier of
+ * 5.10 does not carry a bound from one 32-bit copy to the other ("R2 unbounded memory access").
  */
 static __always_inline __u64 masked(__u64 value, __u64 mask)
 {

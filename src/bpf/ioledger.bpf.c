@@ -110,17 +110,17 @@ int BPF_PROG(on_sys_exit, struct pt_regs *regs, long ret)
     image = image_of(task);
     first = syscall_argument1(regs, compat);
     if (class == IOL_SYSCALL_READ || class == IOL_SYSCALL_WRITE) {
-        account(image, first, HOW(IOL_ABI_ROUTE_RW, class == IOL_SYSCALL_READ ? DIRECTION_READ : DIRECTION_WRITE), ret);
+        post(image, first, HOW(IOL_ABI_ROUTE_RW, class == IOL_SYSCALL_READ ? DIRECTION_READ : DIRECTION_WRITE), ret);
         return 0;
     }
     /* the routes that move bytes from one descriptor to another have two sides */
     route = route_of(class);
     if (class == IOL_SYSCALL_SENDFILE) {
-        account(image, syscall_argument2(regs, compat), HOW(route, DIRECTION_READ), ret);
-        account(image, first, HOW(route, DIRECTION_WRITE), ret);
+        post(image, syscall_argument2(regs, compat), HOW(route, DIRECTION_READ), ret);
+        post(image, first, HOW(route, DIRECTION_WRITE), ret);
     } else {
-        account(image, first, HOW(route, DIRECTION_READ), ret);
-        account(image, syscall_argument3(regs, compat), HOW(route, DIRECTION_WRITE), ret);
+        post(image, first, HOW(route, DIRECTION_READ), ret);
+        post(image, syscall_argument3(regs, compat), HOW(route, DIRECTION_WRITE), ret);
     }
     return 0;
 }

@@ -144,7 +144,8 @@ static __always_inline __u32 copy_argv(struct scratch *scratch, struct iol_recor
         len = IOL_ARGV_MAX;
         record->bits |= IOL_PROCESS_ARGV_TRUNCATED;
     }
-    if (bpf_probe_read_user(&scratch->record[at & RECORD_OFFSET_MASK], masked(len, 2 * IOL_ARGV_MAX - 1), (void *)start)) {
+    if (bpf_probe_read_user(&scratch->record[at & RECORD_OFFSET_MASK], masked(len, 2 * IOL_ARGV_MAX - 1),
+                            (void *)start)) {
         record->bits |= IOL_PROCESS_NO_ARGV;
         return at;
     }
@@ -305,15 +306,24 @@ static __always_inline void announce(const struct announcement *what)
         count_lost(IOL_LOST_TASKS_FULL, 1);
 }
 
-/* What opening an account asks: has this image been announced? If not (its record was lost), now. */
-static __noinline int announce_if_unknown(struct task_struct *task, __u64 image)
+/* What opening an account asks: has this image been announced? */
+static __always_inline bool is_announced(__u32 tgid, __u64 image)
 {
+    const struct iol_task *known = bpf_map_lookup_elem(&tasks, &tgid);
+
+    return known && known->image == image && known->bits & IOL_TASK_ANNOUNCED;
+}
+
+/* If not (its record was lost), then now. */
+__noinline int announce_current(__u64 image)
+{
+    struct task_struct *task = (struct task_struct *)bpf_get_current_task();
+    struct announcement what = {.task = task, .origin = 2, .own_memory = 1};
     __u32 tgid = BPF_CORE_READ(task, tgid);
     struct iol_task *known = bpf_map_lookup_elem(&tasks, &tgid);
-    struct announcement what = {.task = task, .origin = 2, .own_memory = 1};
     struct task_struct *parent;
 
-    if (known && known->image == image && known->bits & IOL_TASK_ANNOUNCED)
+    if (is_announced(tgid, image))
         return 0;
     if (known)
         what.task_bits = known->bits;
