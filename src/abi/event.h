@@ -68,6 +68,7 @@ enum iol_syscall_class {
     IOL_SYSCALL_COPY_FILE_RANGE, /* (fd_in, off_in, fd_out, …) */
     IOL_SYSCALL_EXECVE,          /* (path, …): of interest when it fails */
     IOL_SYSCALL_EXECVEAT,        /* (dirfd, path, …) */
+    IOL_SYSCALL_RENAME,          /* may give other files another path: rename, mount, chroot */
 };
 
 /* Verdict bits of a process, kept in the map `tasks`. */
@@ -101,12 +102,12 @@ struct iol_settings {
     __u8 compat[IOL_SYSCALLS_MAX];
 };
 
-/* The one entry of the mmapable map `control`, written by user space only. */
+/* The one entry of the mmapable map `control`, written by user space but for `renames`. */
 struct iol_control {
     __u64 epoch;       /* its lowest bit chooses the set of counters */
     __u64 epoch_start; /* jiffies when it began */
     __u32 self_tgid;   /* the recorder, in the initial pid namespace */
-    __u32 reserved;
+    __u32 renames;     /* calls of class IOL_SYSCALL_RENAME that succeeded */
 };
 
 /* The one variable of section .data.clock: what on_clock() read when user space last ran it. */
@@ -137,6 +138,12 @@ struct iol_account_key {
     __u64 inode;  /* address of the struct inode; its other members below tell a reused address apart */
     __u64 number; /* i_ino, or enum iol_file_pseudo */
     __u64 mix;    /* dentry, mount, hash of the name, unhashed or not, generation, route */
+};
+
+/* Value of the map `accounts`. */
+struct iol_account_ref {
+    __u32 slot;
+    __u32 renames; /* iol_control.renames when the path was last known to be right */
 };
 
 /* One slot of the mmapable array `slots`. Three cache lines; the open epoch touches one of them. */

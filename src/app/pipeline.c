@@ -109,9 +109,9 @@ static void take_record(void *arg, const void *data, size_t size)
         pipeline->failed = r;
 }
 
-static int remove_account(void *arg, const struct iol_account_key *key)
+static int remove_account(void *arg, const struct iol_account_key *key, uint32_t slot)
 {
-    return iol_capture_remove_account(arg, key);
+    return iol_capture_remove_account(arg, key, slot);
 }
 
 static int free_slot(void *arg, uint32_t index)

@@ -15,6 +15,7 @@ struct operation {
     __u64 epoch_start;
     long result; /* bytes, or -errno */
     __u32 route;
+    __u32 renames; /* iol_control.renames before anything was looked at */
 };
 
 static __always_inline void counters_add(struct iol_counters *counters, enum direction direction, long result)
@@ -50,23 +51,24 @@ static __always_inline void total_add(__u64 epoch, __u32 route, enum direction d
     struct iol_cpu *cpu = this_cpu();
 
     if (cpu)
-        counters_add(&cpu->total[epoch & 1][route], direction, result);
+        counters_add(&cpu->total[epoch & 1][masked(route, IOL_ABI_ROUTE_SLOTS - 1)], direction, result);
 }
 
 /*
  * Makes `index` the slot of `key`. Another thread may have been first: then its slot is the one, and
  * ours goes back unused. Returns the slot's index, or -1 when the map of accounts takes no more.
  */
-static __always_inline int slot_publish(const struct iol_account_key *key, __u32 index, void *free_list)
+static __always_inline int slot_publish(const struct iol_account_key *key, __u32 index, __u32 renames, void *free_list)
 {
-    __u32 *winner;
-    long error = bpf_map_update_elem(&accounts, key, &index, BPF_NOEXIST);
+    struct iol_account_ref ref = {.slot = index, .renames = renames};
+    struct iol_account_ref *winner;
+    long error = bpf_map_update_elem(&accounts, key, &ref, BPF_NOEXIST);
 
     if (!error)
         return index;
     bpf_map_push_elem(free_list, &index, BPF_ANY);
     winner = bpf_map_lookup_elem(&accounts, key);
-    return winner ? *winner : -1;
+    return winner ? winner->slot : -1;
 }
 
 static __always_inline void slot_describe(struct iol_account *slot, const struct iol_account_key *key, __u64 file,
@@ -83,13 +85,13 @@ static __always_inline void slot_describe(struct iol_account *slot, const struct
 static __noinline struct iol_account *open_pseudo(const struct operation *op, __u32 pseudo)
 {
     struct iol_account_key key = {.image = op->image, .number = pseudo, .mix = op->route};
-    __u32 *known = bpf_map_lookup_elem(&accounts, &key);
+    struct iol_account_ref *known = bpf_map_lookup_elem(&accounts, &key);
     struct iol_account *slot;
     __u32 index = op->route;
     int published;
 
     if (known) {
-        index = *known;
+        index = known->slot;
         return bpf_map_lookup_elem(&slots, &index);
     }
     if (bpf_map_pop_elem(&free_slots, &index) && bpf_map_pop_elem(&spare_slots, &index)) {
@@ -101,31 +103,52 @@ static __noinline struct iol_account *open_pseudo(const struct operation *op, __
         return NULL;
     slot_describe(slot, &key, pseudo, pseudo >= IOL_FILE_GROUP ? pseudo - IOL_FILE_GROUP : IOL_ABI_KIND_OTHER,
                   op->route);
-    published = slot_publish(&key, index, &free_slots);
+    published = slot_publish(&key, index, op->renames, &free_slots);
     index = published < 0 ? op->route : (__u32)published;
     return bpf_map_lookup_elem(&slots, &index);
 }
 
-/* Everything that tells this name of this file, seen from this root, from any other. */
-static __always_inline __u64 file_key_of(struct file *file, struct path *root)
+/*
+ * Makes scratch->file_key: everything that tells this name of scratch->file, as scratch->task sees it,
+ * from any other, the directories and mounts above it included. So a file has another key as soon as one of them is renamed.
+ */
+__noinline int make_file_key(__u32 index)
 {
-    struct inode *inode = BPF_CORE_READ(file, f_inode);
-    struct dentry *dentry = BPF_CORE_READ(file, f_path.dentry);
-    __u64 h = ((__u64)BPF_CORE_READ(inode, i_sb, s_dev) << 32 | BPF_CORE_READ(inode, i_generation)) * MIX_A;
+    struct scratch *scratch = bpf_map_lookup_elem(&scratches, &index);
+    struct task_struct *task;
+    struct dentry *dentry;
+    struct inode *inode;
+    struct fs_struct *fs;
+    struct file *file;
+    __u64 h;
+    int i;
 
+    if (!scratch)
+        return 0;
+    task = scratch->task;
+    file = scratch->file;
+    fs = BPF_CORE_READ(task, fs);
+    inode = BPF_CORE_READ(file, f_inode);
+    dentry = BPF_CORE_READ(file, f_path.dentry);
+    h = ((__u64)BPF_CORE_READ(inode, i_sb, s_dev) << 32 | BPF_CORE_READ(inode, i_generation)) * MIX_A;
     h = (h ^ BPF_CORE_READ(inode, i_ino)) * MIX_B;
-    h = (h ^ h >> 31 ^ (__u64)dentry) * MIX_C;
+    h = (h ^ h >> 31 ^ (__u64)dentry ^ dentry_is_unhashed(dentry)) * MIX_C;
     h = (h ^ h >> 31 ^ (__u64)BPF_CORE_READ(file, f_path.mnt)) * MIX_A;
-    h = (h ^ h >> 31 ^ BPF_CORE_READ(dentry, d_name.hash_len)) * MIX_B;
-    h = (h ^ h >> 31 ^ (__u64)BPF_CORE_READ(dentry, d_parent) ^ dentry_is_unhashed(dentry)) * MIX_C;
-    h = (h ^ h >> 31 ^ (__u64)BPF_CORE_READ(root, dentry)) * MIX_A;
-    h = (h ^ h >> 31 ^ (__u64)BPF_CORE_READ(root, mnt)) * MIX_B;
+    h = (h ^ h >> 31 ^ (__u64)BPF_CORE_READ(fs, root.dentry)) * MIX_B;
+    scratch->file_key = (h ^ h >> 31 ^ (__u64)BPF_CORE_READ(fs, root.mnt)) * MIX_C;
+    set_walk(scratch, __builtin_preserve_access_index(&file->f_path), __builtin_preserve_access_index(&fs->root));
+    for (i = 0; i < WALK_CALLS; i++) {
+        if (mix_steps(index))
+            break;
+    }
+    h = scratch->file_key;
     h ^= h >> 31;
-    return h < IOL_FILE_PSEUDO_END ? h + IOL_FILE_PSEUDO_END : h;
+    scratch->file_key = h < IOL_FILE_PSEUDO_END ? h + IOL_FILE_PSEUDO_END : h;
+    return 0;
 }
 
 /* Sends the record of scratch->file, with scratch->file_key, as scratch->task sees it; not 0 when the ring buffer is full. */
-__noinline int send_file_scratch(__u32 index)
+__noinline int send_file(__u32 index)
 {
     struct scratch *scratch = bpf_map_lookup_elem(&scratches, &index);
     struct iol_record_file *record;
@@ -156,39 +179,66 @@ __noinline int send_file_scratch(__u32 index)
     return size > sizeof(scratch->record) || ring_send(scratch->record, size);
 }
 
-/* Makes the file known to user space unless it is; 0, or 1 + the reason (enum iol_lost) why it could not be. */
-static __always_inline int send_file(struct task_struct *task, struct file *file, __u64 key)
+/*
+ * Makes the file known to user space unless it is, and tells its key; 0, or 1 + the reason (enum
+ * iol_lost) why it could not be.
+ */
+static __always_inline int know_file(struct task_struct *task, struct file *file, __u64 *ret_key)
 {
     struct scratch *scratch;
     __u32 one = 1;
     __u32 index;
-    int error;
+    int error = 0;
+    __u64 key;
 
-    if (bpf_map_lookup_elem(&files, &key))
-        return 0;
     scratch = scratch_take(&index);
     if (!scratch)
         return 1 + IOL_LOST_SCRATCH;
     scratch->task = task;
     scratch->file = file;
-    scratch->file_key = key;
-    error = send_file_scratch(index);
+    make_file_key(index);
+    key = scratch->file_key;
+    *ret_key = key;
+    if (!bpf_map_lookup_elem(&files, &key)) {
+        error = send_file(index);
+        if (!error)
+            bpf_map_update_elem(&files, &key, &one, BPF_ANY);
+    }
     scratch_give(scratch);
-    if (error)
-        return 1 + IOL_LOST_FILE_RECORDS;
-    bpf_map_update_elem(&files, &key, &one, BPF_ANY);
-    return 0;
+    return error ? 1 + IOL_LOST_FILE_RECORDS : 0;
+}
+
+/*
+ * Something has been renamed since the account's path was last known to be right: is it still? True
+ * too when there is no scratch to find it out; then the next operation asks again.
+ */
+static __always_inline bool path_holds(struct task_struct *task, struct file *file, const struct iol_account *slot,
+                                       struct iol_account_ref *ref, __u32 renames)
+{
+    struct scratch *scratch;
+    __u32 index;
+    bool same;
+
+    scratch = scratch_take(&index);
+    if (!scratch)
+        return true;
+    scratch->task = task;
+    scratch->file = file;
+    make_file_key(index);
+    same = scratch->file_key == slot->file;
+    scratch_give(scratch);
+    if (same)
+        ref->renames = renames;
+    return same;
 }
 
 /* Opens the account of a file: slot, names, key. Falls back to (other files), counting why. */
 static __always_inline struct iol_account *open_account(const struct operation *op, struct file *file,
                                                         const struct iol_account_key *key)
 {
-    struct task_struct *task = op->task;
-    struct fs_struct *fs = BPF_CORE_READ(task, fs);
     struct iol_account *slot;
+    __u64 file_key = 0;
     __u32 kind, index;
-    __u64 file_key;
     int lost;
 
     kind = file_kind(BPF_CORE_READ(file, f_inode), BPF_CORE_READ(file, f_path.dentry));
@@ -201,15 +251,14 @@ static __always_inline struct iol_account *open_account(const struct operation *
     slot = bpf_map_lookup_elem(&slots, &index);
     if (!slot)
         return NULL;
-    file_key = file_key_of(file, __builtin_preserve_access_index(&fs->root));
-    lost = send_file(task, file, file_key);
+    lost = know_file(op->task, file, &file_key);
     if (lost) {
         bpf_map_push_elem(&free_slots, &index, BPF_ANY);
         count_lost(lost - 1, 1);
         return open_pseudo(op, IOL_FILE_OTHER);
     }
     slot_describe(slot, key, file_key, kind, op->route);
-    lost = slot_publish(key, index, &free_slots);
+    lost = slot_publish(key, index, op->renames, &free_slots);
     if (lost < 0) {
         count_lost(IOL_LOST_ACCOUNTS_FULL, 1);
         return open_pseudo(op, IOL_FILE_OTHER);
@@ -271,20 +320,21 @@ __noinline int account(__u64 image, __u32 fd, __u32 how, __s64 result)
     enum direction direction = how & 1;
     struct operation op = {.image = image, .result = result, .route = how >> 1 & (IOL_ABI_ROUTE_SLOTS - 1)};
     struct iol_account_key key = {.image = image};
-    struct iol_account *slot;
     struct task_struct *task = current_task();
+    struct iol_account *slot = NULL;
+    struct iol_account_ref *known;
     struct iol_control *now;
     struct inode *inode = NULL;
     struct file *file;
     __u32 pseudo = IOL_FILE_NOT_OPEN;
     __u32 zero = 0;
-    __u32 *known;
 
     now = bpf_map_lookup_elem(&control, &zero);
     if (!now)
         return 0;
     op.epoch = *(volatile __u64 *)&now->epoch;
     op.epoch_start = now->epoch_start;
+    op.renames = *(volatile __u32 *)&now->renames;
     op.task = task;
 
     file = file_of(task, fd);
@@ -300,9 +350,16 @@ __noinline int account(__u64 image, __u32 fd, __u32 how, __s64 result)
     }
     known = bpf_map_lookup_elem(&accounts, &key);
     if (known) {
-        __u32 index = *known;
+        __u32 index = known->slot;
+
         slot = bpf_map_lookup_elem(&slots, &index);
-    } else {
+        if (slot && file && !pseudo && known->renames != op.renames &&
+            !path_holds(task, file, slot, known, op.renames)) {
+            bpf_map_delete_elem(&accounts, &key); /* the slot lives on under its old path, until its process ends */
+            slot = NULL;
+        }
+    }
+    if (!slot) {
         if (!(how & HOW_ANNOUNCED) && !is_announced(LOAD(task, tgid), image))
             return 1;
         slot = pseudo ? open_pseudo(&op, pseudo) : open_account(&op, file, &key);

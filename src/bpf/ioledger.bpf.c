@@ -69,6 +69,16 @@ static __always_inline bool admit(struct task_struct *task, enum direction direc
     return known->bits & IOL_TASK_TRACED;
 }
 
+/* Accounts look at their paths again: one of the names above them may be another now. */
+static __always_inline void count_rename(void)
+{
+    __u32 zero = 0;
+    struct iol_control *now = bpf_map_lookup_elem(&control, &zero);
+
+    if (now)
+        __sync_fetch_and_add(&now->renames, 1);
+}
+
 static __always_inline __u32 route_of(__u32 class)
 {
     switch (class) {
@@ -102,6 +112,11 @@ int BPF_PROG(on_sys_exit, struct pt_regs *regs, long ret)
     if (class == IOL_SYSCALL_EXECVE || class == IOL_SYSCALL_EXECVEAT) {
         if (ret < 0)
             exec_failed(task, regs, class, compat, ret);
+        return 0;
+    }
+    if (class == IOL_SYSCALL_RENAME) {
+        if (ret >= 0)
+            count_rename();
         return 0;
     }
     if (!admit(task, class == IOL_SYSCALL_WRITE ? DIRECTION_WRITE : DIRECTION_READ, ret))

@@ -40,7 +40,7 @@ struct {
     __uint(type, BPF_MAP_TYPE_HASH);
     __uint(max_entries, 1);
     __type(key, struct iol_account_key);
-    __type(value, __u32);
+    __type(value, struct iol_account_ref);
 } accounts SEC(".maps");
 
 /* Free slots: the spare ones are kept for pseudo files, so that there is room for (other files) when all else is taken. */

@@ -9,6 +9,11 @@
  */
 #include "bpf/scratch.bpf.h"
 
+/* Odd constants of splitmix64 and xxh64: multiplication spreads the bits, the shift folds the high ones down. */
+#define MIX_A 0x9E3779B97F4A7C15ULL
+#define MIX_B 0xC2B2AE3D27D4EB4FULL
+#define MIX_C 0x165667B19E3779F9ULL
+
 /* A path of IOL_PATH_MAX bytes has at most half as many components; mounts count as steps too. */
 #define STEPS_PER_CALL 64
 #define WALK_CALLS (IOL_PATH_MAX / 2 / STEPS_PER_CALL + 4)
@@ -116,6 +121,34 @@ __noinline int walk_steps(__u32 index)
             scratch->done = 1;
             return 1;
         }
+    }
+    return 0;
+}
+
+/* As walk_steps(), but only mixes into scratch->file_key what it passes: dentries and their names. */
+__noinline int mix_steps(__u32 index)
+{
+    struct scratch *scratch = bpf_map_lookup_elem(&scratches, &index);
+    int i;
+
+    if (!scratch)
+        return 1;
+    for (i = 0; i < STEPS_PER_CALL; i++) {
+        struct dentry *dentry = scratch->dentry;
+        struct vfsmount *mnt = scratch->mnt;
+        struct dentry *parent = BPF_CORE_READ(dentry, d_parent);
+        __u64 h = scratch->file_key;
+
+        if (dentry == scratch->root_dentry && mnt == scratch->root_mnt)
+            return 1;
+        if (dentry == BPF_CORE_READ(mnt, mnt_root) || dentry == parent || !parent) {
+            if (!cross_mount(scratch, dentry, mnt))
+                return 1;
+            continue;
+        }
+        h = (h ^ h >> 31 ^ (__u64)dentry) * MIX_A;
+        scratch->file_key = (h ^ h >> 31 ^ BPF_CORE_READ(dentry, d_name.hash_len)) * MIX_B;
+        scratch->dentry = parent;
     }
     return 0;
 }

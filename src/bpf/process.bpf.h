@@ -5,11 +5,6 @@
 /* Identity of process images, the filters' verdict on them, and the process records. */
 #include "bpf/path.bpf.h"
 
-/* Odd constants of splitmix64 and xxh64: multiplication spreads the bits, the shift folds the high ones down. */
-#define MIX_A 0x9E3779B97F4A7C15ULL
-#define MIX_B 0xC2B2AE3D27D4EB4FULL
-#define MIX_C 0x165667B19E3779F9ULL
-
 static __always_inline __u64 image_key(__u64 start_boottime, __u32 tgid, __u64 exec_id)
 {
     __u64 h = start_boottime * MIX_A ^ ((__u64)tgid << 32 | (__u32)exec_id) * MIX_B;

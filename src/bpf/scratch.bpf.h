@@ -33,7 +33,7 @@ struct scratch {
     /* the record that is being built */
     struct task_struct *task;
     struct file *file;
-    __u64 file_key;
+    __u64 file_key; /* and, while it is made, what has been mixed into it so far */
     __u64 parent_image;
     __u32 ppid;
     __u32 origin;     /* 0 fork, 1 exec, 2 running */

@@ -90,8 +90,8 @@ int iol_capture_flip(struct iol_capture *capture, unsigned int *ret_closed, stru
 const struct iol_account *iol_capture_slots(const struct iol_capture *capture, size_t *ret_n, size_t *ret_first_spare);
 const struct iol_cpu *iol_capture_cpus(const struct iol_capture *capture, size_t *ret_n);
 
-/* Takes the key of an account away: after the next flip but one nobody counts there any more. 0, or -ENOENT. */
-int iol_capture_remove_account(struct iol_capture *capture, const struct iol_account_key *key);
+/* Takes the key of the account in `slot` away: after the next flip but one nobody counts there any more. 0, or -ENOENT. */
+int iol_capture_remove_account(struct iol_capture *capture, const struct iol_account_key *key, uint32_t slot);
 
 /* Hands a slot back to the kernel, two flips after its key was removed. */
 int iol_capture_free_slot(struct iol_capture *capture, uint32_t index);

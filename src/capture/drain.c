@@ -96,8 +96,12 @@ const struct iol_cpu *iol_capture_cpus(const struct iol_capture *capture, size_t
     return capture->cpus;
 }
 
-int iol_capture_remove_account(struct iol_capture *capture, const struct iol_account_key *key)
+int iol_capture_remove_account(struct iol_capture *capture, const struct iol_account_key *key, uint32_t slot)
 {
+    struct iol_account_ref ref;
+
+    if (bpf_map_lookup_elem(capture->accounts_fd, key, &ref) < 0 || ref.slot != slot)
+        return -ENOENT; /* the key leads to a younger slot, with another path */
     return bpf_map_delete_elem(capture->accounts_fd, key) < 0 ? -errno : 0;
 }
 

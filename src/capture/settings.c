@@ -34,26 +34,54 @@ static const struct syscall_entry native_syscalls[] = {
     {SYS_copy_file_range, IOL_SYSCALL_COPY_FILE_RANGE},
     {SYS_execve, IOL_SYSCALL_EXECVE},
     {SYS_execveat, IOL_SYSCALL_EXECVEAT},
+#ifdef SYS_rename
+    {SYS_rename, IOL_SYSCALL_RENAME},
+#endif
+#ifdef SYS_renameat
+    {SYS_renameat, IOL_SYSCALL_RENAME},
+#endif
+    {SYS_renameat2, IOL_SYSCALL_RENAME},
+    {SYS_mount, IOL_SYSCALL_RENAME},
+    {SYS_umount2, IOL_SYSCALL_RENAME},
+    {SYS_move_mount, IOL_SYSCALL_RENAME},
+    {SYS_pivot_root, IOL_SYSCALL_RENAME},
+    {SYS_chroot, IOL_SYSCALL_RENAME},
 };
 
 /*
  * The numbers of 32-bit programs: arch/x86/entry/syscalls/syscall_32.tbl and, for arm64,
  * arch/arm64/tools/syscall_32.tbl (the numbers of 32-bit ARM).
  */
+// clang-format off
 static const struct syscall_entry compat_syscalls[] = {
-    {3, IOL_SYSCALL_READ},       {4, IOL_SYSCALL_WRITE},      {145, IOL_SYSCALL_READ},
-    {146, IOL_SYSCALL_WRITE},    {180, IOL_SYSCALL_READ},     {181, IOL_SYSCALL_WRITE},
-    {187, IOL_SYSCALL_SENDFILE}, {11, IOL_SYSCALL_EXECVE},
+    {3, IOL_SYSCALL_READ}, {145, IOL_SYSCALL_READ}, {180, IOL_SYSCALL_READ},
+    {4, IOL_SYSCALL_WRITE}, {146, IOL_SYSCALL_WRITE}, {181, IOL_SYSCALL_WRITE},
+    {187, IOL_SYSCALL_SENDFILE}, {239, IOL_SYSCALL_SENDFILE},
+    {11, IOL_SYSCALL_EXECVE},
+    {21, IOL_SYSCALL_RENAME},  /* mount */
+    {38, IOL_SYSCALL_RENAME},  /* rename */
+    {52, IOL_SYSCALL_RENAME},  /* umount2 */
+    {61, IOL_SYSCALL_RENAME},  /* chroot */
+    {429, IOL_SYSCALL_RENAME}, /* move_mount */
 #if defined(__x86_64__)
-    {239, IOL_SYSCALL_SENDFILE}, {313, IOL_SYSCALL_SPLICE},   {333, IOL_SYSCALL_READ},
-    {334, IOL_SYSCALL_WRITE},    {358, IOL_SYSCALL_EXECVEAT}, {377, IOL_SYSCALL_COPY_FILE_RANGE},
-    {378, IOL_SYSCALL_READ},     {379, IOL_SYSCALL_WRITE},
+    {333, IOL_SYSCALL_READ}, {378, IOL_SYSCALL_READ},
+    {334, IOL_SYSCALL_WRITE}, {379, IOL_SYSCALL_WRITE},
+    {313, IOL_SYSCALL_SPLICE}, {377, IOL_SYSCALL_COPY_FILE_RANGE},
+    {358, IOL_SYSCALL_EXECVEAT},
+    {217, IOL_SYSCALL_RENAME}, /* pivot_root */
+    {302, IOL_SYSCALL_RENAME}, /* renameat */
+    {353, IOL_SYSCALL_RENAME}, /* renameat2 */
 #elif defined(__aarch64__)
-    {239, IOL_SYSCALL_SENDFILE}, {340, IOL_SYSCALL_SPLICE},   {361, IOL_SYSCALL_READ},
-    {362, IOL_SYSCALL_WRITE},    {387, IOL_SYSCALL_EXECVEAT}, {391, IOL_SYSCALL_COPY_FILE_RANGE},
-    {392, IOL_SYSCALL_READ},     {393, IOL_SYSCALL_WRITE},
+    {361, IOL_SYSCALL_READ}, {392, IOL_SYSCALL_READ},
+    {362, IOL_SYSCALL_WRITE}, {393, IOL_SYSCALL_WRITE},
+    {340, IOL_SYSCALL_SPLICE}, {391, IOL_SYSCALL_COPY_FILE_RANGE},
+    {387, IOL_SYSCALL_EXECVEAT},
+    {218, IOL_SYSCALL_RENAME}, /* pivot_root */
+    {329, IOL_SYSCALL_RENAME}, /* renameat */
+    {382, IOL_SYSCALL_RENAME}, /* renameat2 */
 #endif
 };
+// clang-format on
 
 static void fill_syscalls(uint8_t table[IOL_SYSCALLS_MAX], const struct syscall_entry *entries, size_t n)
 {

@@ -236,7 +236,7 @@ static void retire_slot(struct iol_accounts *accounts, const struct iol_epoch *e
     }
     if (!iol_model_process_ended(slot->process) && epoch->number - slot->last_epoch < limit)
         return;
-    accounts->kernel.remove_account(accounts->kernel.arg, &accounts->kernel.slots[index].key);
+    accounts->kernel.remove_account(accounts->kernel.arg, &accounts->kernel.slots[index].key, (uint32_t)index);
     slot->state = SLOT_REMOVED;
 }
 

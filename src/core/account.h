@@ -28,7 +28,7 @@ struct iol_account_kernel {
     const struct iol_cpu *cpus;
     size_t n_cpus;
     void *arg;
-    int (*remove_account)(void *arg, const struct iol_account_key *key);
+    int (*remove_account)(void *arg, const struct iol_account_key *key, uint32_t slot);
     int (*free_slot)(void *arg, uint32_t index);
 };
 

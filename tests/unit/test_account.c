@@ -44,13 +44,13 @@ struct fixture {
     size_t n_removed, n_freed;
 };
 
-static int remove_account(void *arg, const struct iol_account_key *key)
+static int remove_account(void *arg, const struct iol_account_key *key, uint32_t slot)
 {
     struct fixture *f = arg;
-    size_t index =
-        (size_t)((const struct iol_account *)((const char *)key - offsetof(struct iol_account, key)) - f->slots);
+    size_t index = slot;
 
     assert_in_range(index, FIRST, N_SLOTS - 1);
+    assert_ptr_equal(key, &f->slots[index].key);
     f->removed[index]++;
     f->n_removed++;
     return 0;
