@@ -234,6 +234,7 @@ class PostgreSQL:
         if os.path.isdir(self.folder):
             with contextlib.suppress(Failure):
                 self.stop()
+            end_descendants()  # an initdb that was interrupted would go on writing
             shutil.rmtree(self.folder, ignore_errors=True)
 
     def _call(self, verb):

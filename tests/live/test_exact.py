@@ -165,7 +165,7 @@ class Strace:
 
 
 def ledger_accounts(url, seen_pids):
-    """The same from the database. Left out are strace itself and its fork that becomes the first command."""
+    """The same from the database. Left out are strace itself, which the recorder forked, and its fork that becomes the first command."""
     strace_exe = os.path.realpath(subprocess.run(["sh", "-c", "command -v strace"], capture_output=True, text=True, check=True).stdout.strip())
     images = {}
     for row in live.rows(url, "select id, pid, start_time, exec_time, origin, comm, exe from process"):
@@ -173,7 +173,7 @@ def ledger_accounts(url, seen_pids):
     number, comms, strangers = {}, {}, []
     for pid, mine in images.items():
         mine.sort(key=lambda r: (str(r["start_time"]), r["origin"] == "exec", str(r["exec_time"])))
-        if mine[0]["origin"] == "exec":
+        if mine[0]["origin"] == "exec" and mine[0]["comm"] != "strace":
             strangers.append("pid %d has no row for its fork: %s" % (pid, mine[0]))
         for i, row in enumerate(mine):
             number[row["id"]] = (pid, i)
