@@ -92,9 +92,10 @@ void iol_progress_summary(const struct iol_progress *progress, const struct iol_
     iol_text_bytes(written, sizeof(written), accounts->write_bytes);
     iol_text_count(ops, sizeof(ops), accounts->ops);
     iol_text_count(excluded, sizeof(excluded), accounts->excluded_ops);
-    iol_log_info("recorded %.1f s: %" PRIu64 " processes, %" PRIu64 " files, %s operations, %s read, %s written",
+    iol_log_info("recorded %.1f s: %" PRIu64 " process%s, %" PRIu64 " file%s, %s operations, %s read, %s written",
                  (double)(iol_host_boot_ns() - progress->started_ns) / NS_PER_S, stats->model.processes,
-                 stats->model.files, ops, read, written);
+                 stats->model.processes == 1 ? "" : "es", stats->model.files, stats->model.files == 1 ? "" : "s", ops,
+                 read, written);
     iol_log_info("stored %" PRIu64 " rows in %s; %s%s own operations left out", stats->writer.rows,
                  iol_url_redact(url, sizeof(url), db), losses ? "" : "no losses; ", excluded);
     for (int i = 0; i < IOL_LOST_COUNT; i++) {

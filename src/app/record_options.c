@@ -269,7 +269,10 @@ bool iol_record_options_parse(int argc, char **argv, struct iol_record_options *
     }
     if (options.common.n_args > 0)
         options.command = options.common.args;
-    if (options.system && !options.command) {
+    if (!options.command && argc > 1 && strcmp(argv[argc - 1], "--") == 0) {
+        iol_error_set(&err, -EINVAL, "there is no CMD after '--'");
+        *ret_status = iol_options_fail("record", &err);
+    } else if (options.system && !options.command) {
         iol_error_set(&err, -EINVAL, "--system goes with a CMD; without one the whole machine is recorded anyway");
         *ret_status = iol_options_fail("record", &err);
     } else if (options.system && (options.n_pids || options.n_comms || options.n_uids || options.n_exes)) {

@@ -145,6 +145,7 @@ def usage(tap, scratch):
             ("an empty comm", ["record", "--db", url, "--comm", ""], ("--comm",)),
             ("an empty exe", ["record", "--db", url, "--exe", ""], ("--exe",)),
             ("an empty uid", ["record", "--db", url, "--uid", ""], ("--uid",)),
+            ("no CMD after --", ["record", "--db", url, "--"], ("CMD",)),
             ("an empty PATH", ["who", "--db", url, ""], ()),
             ("no PATH", ["who", "--db", url], ("PATH",)),
             ("a database of an unknown kind", ["files", "--db", "oracle:x"], ("oracle",)),
