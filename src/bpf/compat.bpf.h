@@ -29,10 +29,10 @@ static __always_inline __u64 masked(__u64 value, __u64 mask)
 
 #ifndef IOL_BPF_LEGACY
 
-/* a35b9af4ec2c "bpf: Add a kfunc to type cast from bpf uapi ctx to kernel ctx", 6.2: a plain move after verification. */
+/* a35b9af4ec2c "bpf: Add a kfunc for generic type cast", 6.2: a plain move after verification. */
 extern void *bpf_rdonly_cast(const void *obj, __u32 btf_id) __ksym;
 
-/* 3ca1032ab7ab "bpf: Add bpf_get_current_task_btf() helper", 5.11. */
+/* 3ca1032ab7ab "bpf: Implement get_current_task_btf and RET_PTR_TO_BTF_ID", 5.11. */
 #define current_task() ((struct task_struct *)bpf_get_current_task_btf())
 #define LOAD(pointer, member) ((pointer)->member)
 
