@@ -212,10 +212,6 @@ struct task_struct {
     struct css_set *cgroups;
 };
 
-struct linux_binprm {
-    const char *filename;
-};
-
 struct seq_file;
 
 struct bpf_iter_meta {
