@@ -11,7 +11,7 @@
  */
 #include <linux/types.h>
 
-#define IOL_ABI_VERSION 1
+#define IOL_ABI_VERSION 2
 
 #define IOL_PATH_MAX 4096      /* bytes of a path, its NUL not counted */
 #define IOL_ARGV_MAX 16384     /* bytes of argv kept of one process */
@@ -19,8 +19,15 @@
 #define IOL_COMM_MAX 16        /* TASK_COMM_LEN */
 #define IOL_EXE_FILTER_MAX 256 /* bytes of a path given with --exe, NUL padded */
 #define IOL_SYSCALLS_MAX 512
+#define IOL_RULES_MAX 64         /* rules of --ignore, --every and --sample */
+#define IOL_RULE_PATH_MAX 254    /* bytes of the path of a rule */
+#define IOL_RULE_SUFFIX_MAX 64   /* bytes of what follows the * of a rule */
+#define IOL_CGROUP_FILTER_MAX 64 /* cgroups given with --cgroup and --container */
 
-/* Which of the routes of a ledger a syscall takes; IOL_ABI_EXCLUDED counts what the recorder leaves out. */
+/*
+ * Which of the routes of a ledger an operation takes. IOL_ABI_IGNORED counts what rules leave out, IOL_ABI_EXCLUDED
+ * the recorder itself and its database server.
+ */
 enum iol_abi_route {
     IOL_ABI_ROUTE_RW,
     IOL_ABI_ROUTE_SENDFILE,
@@ -28,7 +35,7 @@ enum iol_abi_route {
     IOL_ABI_ROUTE_COPY_FILE_RANGE,
     IOL_ABI_ROUTE_IO_URING,
     IOL_ABI_ROUTE_MMAP,
-    IOL_ABI_ROUTE_SPARE,
+    IOL_ABI_IGNORED,
     IOL_ABI_EXCLUDED,
     IOL_ABI_ROUTE_SLOTS, /* array size */
 };
@@ -87,17 +94,74 @@ enum iol_filter_bits {
     IOL_FILTER_COMM = 4,
     IOL_FILTER_UID = 8,
     IOL_FILTER_EXE = 16,
+    IOL_FILTER_CGROUP = 32,
+};
+
+/* What is done with the operations of an account; decided when it is opened. */
+enum iol_verdict {
+    IOL_VERDICT_AGGREGATE, /* counted */
+    IOL_VERDICT_EVERY,     /* counted, and each operation is an event too */
+    IOL_VERDICT_SAMPLE,    /* counted, and one in N is an event too, with the weight N */
+    IOL_VERDICT_IGNORE,    /* left out; how much is known for all of them together */
+};
+
+/*
+ * Rules, the first that matches wins. A rule has conditions, and matches when all of them do; each map below leads from what
+ * is there to the set of rules (a bit each) whose condition of that sort holds, those without such a condition included.
+ * Keys carry the generation of the rules, so that old and new ones stand side by side while they are replaced.
+ */
+struct iol_rules {
+    __u32 generation;
+    __u32 n;
+    __u32 event_budget;         /* events of reads and writes a second, of all processes; 0: any number */
+    __u32 event_budget_process; /* of one process */
+    __u64 any_path, any_suffix, any_comm, any_uid, any_exe; /* what holds when the map has no entry */
+    __u64 kinds[IOL_ABI_KIND_COUNT];
+    struct {
+        __u32 verdict; /* enum iol_verdict */
+        __u32 sample;  /* N */
+    } rule[IOL_RULES_MAX];
+};
+
+/* LPM tries: `bits` counts generation too. A tree ends in '/', an exact path in NUL. A suffix is reversed. */
+struct iol_rule_path_key {
+    __u32 bits;
+    __u8 generation;
+    char path[IOL_RULE_PATH_MAX + 1];
+};
+
+struct iol_rule_suffix_key {
+    __u32 bits;
+    __u8 generation;
+    char reversed[IOL_RULE_SUFFIX_MAX + 3];
+};
+
+struct iol_rule_comm_key {
+    __u32 generation;
+    char comm[IOL_COMM_MAX];
+};
+
+struct iol_rule_uid_key {
+    __u32 generation;
+    __u32 uid;
+};
+
+struct iol_rule_exe_key {
+    __u32 generation;
+    char exe[IOL_EXE_FILTER_MAX];
 };
 
 /* Set once, before the programs are loaded (section .rodata.settings). */
 struct iol_settings {
     __u32 abi_version;
     __u32 reserved;
-    __u32 filter;                  /* enum iol_filter_bits */
-    __u32 kinds;                   /* bit per enum iol_abi_kind: itemised; the others have one account per process */
-    __u32 n_cpus;                  /* entries of `cpus` */
-    __u32 ring_wakeup;             /* wake the reader when the ring holds this many bytes */
-    __u64 self_mnt_ns;             /* inode of the recorder's mount namespace */
+    __u32 filter;      /* enum iol_filter_bits */
+    __u32 kinds;       /* bit per enum iol_abi_kind: itemised; the others have one account per process */
+    __u32 n_cpus;      /* entries of `cpus` */
+    __u32 ring_wakeup; /* wake the reader when the ring holds this many bytes */
+    __u64 self_mnt_ns; /* inode of the recorder's mount namespace */
+    __u32 events;      /* bit per enum iol_event_kind of core/row.h: changes of files that become events */
+    __u32 reserved2;
     __u8 native[IOL_SYSCALLS_MAX]; /* enum iol_syscall_class */
     __u8 compat[IOL_SYSCALLS_MAX];
 };
@@ -186,6 +250,8 @@ enum iol_record_type {
     IOL_RECORD_EXIT,
     IOL_RECORD_EXEC_FAILED,
     IOL_RECORD_FILE,
+    IOL_RECORD_EVENT,
+    IOL_RECORD_CHANGE,
 };
 
 struct iol_record {
@@ -273,4 +339,39 @@ struct iol_record_file {
     __u64 key;
     struct iol_file_info info;
     char data[]; /* path */
+};
+
+/* One read or write, under a rule `every` or `sample`. */
+struct iol_record_event {
+    struct iol_record head;
+    __u64 image;
+    __u64 file; /* file key of a file record that went before, or enum iol_file_pseudo */
+    __u32 kind; /* enum iol_event_kind of core/row.h */
+    __u32 tid;
+    __s64 offset; /* in the file, before the operation; -1: none */
+    __s64 result; /* bytes, or -errno */
+    __u64 weight; /* operations that it stands for */
+};
+
+/* One name in a record of a change: a directory that the kernel walked, and what the program gave below it. */
+struct iol_name {
+    struct iol_file_info
+        info;        /* path_len bytes of a path: of the file itself when inode is not 0, else of the directory */
+    __u32 given_len; /* bytes of the string of the program, relative to that directory or absolute; 0: none */
+    __u32 reserved;
+};
+
+/*
+ * A file was created, renamed, removed or changed otherwise, or could not be opened. data: path and given string of
+ * `file`, then those of `other`, of the lengths in them.
+ */
+struct iol_record_change {
+    struct iol_record head;
+    __u64 image;
+    __u32 kind; /* enum iol_event_kind of core/row.h */
+    __u32 tid;
+    __s64 result; /* 0 or more, or -errno */
+    struct iol_name file;
+    struct iol_name other; /* the second one of rename and link; path_len and given_len 0: none */
+    char data[];
 };

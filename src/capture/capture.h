@@ -19,6 +19,31 @@
 struct iol_capture;
 struct iol_error;
 
+/* One rule: what is done with the operations that meet all of its conditions. */
+struct iol_rule {
+    enum iol_verdict verdict;
+    uint32_t sample; /* N of IOL_VERDICT_SAMPLE, 1 to IOL_CAPTURE_MAX_SAMPLE */
+    const char *
+        path; /* absolute, without a '/' at its end, at most IOL_RULE_PATH_MAX - 1 bytes; "" with tree is the root; NULL: any */
+    bool tree;          /* path and everything below it */
+    const char *suffix; /* what the path ends in, at most IOL_RULE_SUFFIX_MAX bytes without '/'; NULL: anything */
+    uint32_t kinds;     /* bit per enum iol_abi_kind; 0: any */
+    const char *comm;   /* name of the process; NULL: any */
+    const char *exe;    /* absolute path of its program, less than IOL_EXE_FILTER_MAX bytes; NULL: any */
+    bool has_uid;
+    uint32_t uid; /* real user id */
+};
+
+/* Rules in their order: the first that matches wins; what none matches is aggregated. */
+struct iol_rule_set {
+    const struct iol_rule *rules;
+    size_t n;                      /* at most IOL_RULES_MAX */
+    uint32_t event_budget;         /* events of reads and writes a second, of all processes; 0: any number */
+    uint32_t event_budget_process; /* of one process */
+};
+
+#define IOL_CAPTURE_MAX_SAMPLE 1000000U
+
 struct iol_capture_options {
     uint32_t max_accounts; /* slots; at least IOL_CAPTURE_MIN_ACCOUNTS */
     uint32_t kinds;        /* bit per enum iol_abi_kind: itemised */
@@ -33,8 +58,12 @@ struct iol_capture_options {
     size_t n_uids;
     const char *const *exes; /* absolute paths of less than IOL_EXE_FILTER_MAX bytes */
     size_t n_exes;
-    pid_t command;  /* CMD, stopped before its exec: traced, with its descendants, from there on; or 0 */
-    pid_t excluded; /* the database server: left out, with its descendants; or 0 */
+    const uint64_t *cgroups; /* ids of cgroups (inode numbers of their folders), with those below them */
+    size_t n_cgroups;        /* at most IOL_CGROUP_FILTER_MAX */
+    struct iol_rule_set rules;
+    uint32_t events; /* bit per enum iol_event_kind of core/row.h: changes of files that become events */
+    pid_t command;   /* CMD, stopped before its exec: traced, with its descendants, from there on; or 0 */
+    pid_t excluded;  /* the database server: left out, with its descendants; or 0 */
 };
 
 #define IOL_CAPTURE_MIN_ACCOUNTS 64
@@ -59,6 +88,9 @@ typedef void iol_capture_record_fn(void *arg, const void *data, size_t size);
  * to `record` (and judged by the filters), then the hook that counts. Nothing is counted before.
  */
 int iol_capture_attach(struct iol_capture *capture, iol_capture_record_fn *record, void *arg, struct iol_error *err);
+
+/* Replaces the rules, all at once, while it records: open accounts are judged anew at their next operation. */
+int iol_capture_set_rules(struct iol_capture *capture, const struct iol_rule_set *rules, struct iol_error *err);
 
 /* Stops all counting; when it returns no program runs any more. */
 void iol_capture_detach(struct iol_capture *capture);

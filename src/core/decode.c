@@ -82,6 +82,32 @@ static int decode_file(struct cursor *cursor, struct iol_decoded *decoded)
     return take_text(cursor, decoded->file.fixed.info.path_len, IOL_PATH_MAX, &decoded->file.path);
 }
 
+static int decode_event(struct cursor *cursor, struct iol_decoded *decoded)
+{
+    (void)cursor;
+    return decoded->event.kind < IOL_EVENT_KIND_COUNT ? 0 : -EBADMSG;
+}
+
+static int decode_name(struct cursor *cursor, const struct iol_name *name, struct iol_decoded_name *ret_name)
+{
+    if (name->info.kind >= IOL_KIND_COUNT)
+        return -EBADMSG;
+    if (take_text(cursor, name->info.path_len, IOL_PATH_MAX, &ret_name->path) < 0)
+        return -EBADMSG;
+    return take_text(cursor, name->given_len, IOL_PATH_MAX, &ret_name->given);
+}
+
+static int decode_change(struct cursor *cursor, struct iol_decoded *decoded)
+{
+    struct iol_decoded_change *change = &decoded->change;
+
+    if (change->fixed.kind >= IOL_EVENT_KIND_COUNT)
+        return -EBADMSG;
+    if (decode_name(cursor, &change->fixed.file, &change->file) < 0)
+        return -EBADMSG;
+    return decode_name(cursor, &change->fixed.other, &change->other);
+}
+
 static const struct {
     size_t fixed; /* bytes before the variable part */
     int (*decode)(struct cursor *cursor, struct iol_decoded *decoded);
@@ -90,6 +116,8 @@ static const struct {
     [IOL_RECORD_EXIT] = {sizeof(struct iol_record_exit), decode_exit},
     [IOL_RECORD_EXEC_FAILED] = {sizeof(struct iol_record_exec_failed), decode_exec_failed},
     [IOL_RECORD_FILE] = {sizeof(struct iol_record_file), decode_file},
+    [IOL_RECORD_EVENT] = {sizeof(struct iol_record_event), decode_event},
+    [IOL_RECORD_CHANGE] = {sizeof(struct iol_record_change), decode_change},
 };
 
 int iol_decode_record(const void *data, size_t size, struct iol_decoded *ret_decoded)

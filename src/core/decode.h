@@ -28,6 +28,18 @@ struct iol_decoded_file {
     struct iol_bytes path;
 };
 
+/* One name of a change; both texts are empty when it has none. */
+struct iol_decoded_name {
+    struct iol_bytes
+        path; /* as the kernel walked it: the file's own, or that of the directory that `given` starts from */
+    struct iol_bytes given; /* as the program gave it */
+};
+
+struct iol_decoded_change {
+    struct iol_record_change fixed;
+    struct iol_decoded_name file, other;
+};
+
 struct iol_decoded {
     enum iol_record_type type;
     union {
@@ -35,6 +47,8 @@ struct iol_decoded {
         struct iol_record_exit exit;
         struct iol_decoded_exec_failed exec_failed;
         struct iol_decoded_file file;
+        struct iol_record_event event;
+        struct iol_decoded_change change;
     };
 };
 

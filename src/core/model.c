@@ -87,7 +87,7 @@ static int64_t process_id(const struct iol_model *model, uint64_t image)
     return hash ? (int64_t)hash : 1;
 }
 
-static struct iol_model_process *find_process(struct iol_model *model, uint64_t image)
+struct iol_model_process *iol_model_find_process(struct iol_model *model, uint64_t image)
 {
     struct iol_model_process *process = NULL;
 
@@ -207,7 +207,7 @@ static void let_ancestors_go(struct iol_model_process *process)
 /* Links the image to its parent, once both are known: of those that run already a child may be told of first. */
 static void find_parent(struct iol_model *model, struct iol_model_process *process)
 {
-    struct iol_model_process *parent = find_process(model, process->parent_image);
+    struct iol_model_process *parent = iol_model_find_process(model, process->parent_image);
 
     if (process->parent || process->posted || !parent || parent == process)
         return;
@@ -253,18 +253,6 @@ static int post_process(struct iol_model *model, struct iol_model_process *proce
     }
     let_ancestors_go(process);
     return 0;
-}
-
-static void add_event(struct iol_model *model, struct iol_batch *batch, const struct iol_event *event)
-{
-    struct iol_event *row = iol_batch_add(batch, IOL_TABLE_EVENT);
-
-    if (!row)
-        return;
-    *row = *event;
-    row->host_id = model->host_id;
-    row->offset_bytes = row->bytes = row->other_file_id = IOL_NULL;
-    row->weight = 1;
 }
 
 static void set_ids(struct iol_process *row, const struct iol_record_process *fixed)
@@ -370,7 +358,7 @@ static struct iol_model_process *describe_process(struct iol_model *model, const
 static int post_process_record(struct iol_model *model, const struct iol_decoded_process *record,
                                struct iol_batch *batch)
 {
-    struct iol_model_process *process = find_process(model, record->fixed.image), *old;
+    struct iol_model_process *process = iol_model_find_process(model, record->fixed.image), *old;
     bool seen = process != NULL;
     bool traced = record->fixed.bits & IOL_PROCESS_TRACED;
     uint32_t origin = record->fixed.origin;
@@ -387,19 +375,16 @@ static int post_process_record(struct iol_model *model, const struct iol_decoded
     if (seen)
         return 0;
     if (traced && origin != IOL_ORIGIN_RUNNING) {
-        struct iol_event event = {
-            .ts = iol_model_time(model, record->fixed.head.ts),
-            .process_id = process->row.id,
-            .tid = record->fixed.tid,
-            .kind = origin == IOL_ORIGIN_EXEC ? IOL_EVENT_EXEC : IOL_EVENT_FORK,
-            .file_id = IOL_NULL,
-        };
+        struct iol_event *event = iol_model_add_event(
+            model, origin == IOL_ORIGIN_EXEC ? IOL_EVENT_EXEC : IOL_EVENT_FORK, record->fixed.head.ts, process, batch);
 
+        if (!event)
+            return -ENOMEM;
+        event->tid = record->fixed.tid;
         if (origin == IOL_ORIGIN_EXEC && record->exe.size > 0)
-            event.file_id = iol_model_add_file(model, &record->fixed.exe, &record->exe, NULL, batch);
-        add_event(model, batch, &event);
+            event->file_id = iol_model_add_file(model, &record->fixed.exe, &record->exe, NULL, batch);
     }
-    old = origin == IOL_ORIGIN_EXEC ? find_process(model, record->fixed.parent_image) : NULL;
+    old = origin == IOL_ORIGIN_EXEC ? iol_model_find_process(model, record->fixed.parent_image) : NULL;
     if (old && old != process)
         end_process(model, old); /* the image that called exec is no more */
     return 0;
@@ -407,7 +392,7 @@ static int post_process_record(struct iol_model *model, const struct iol_decoded
 
 static int post_exit(struct iol_model *model, const struct iol_record_exit *record, struct iol_batch *batch)
 {
-    struct iol_model_process *process = find_process(model, record->image);
+    struct iol_model_process *process = iol_model_find_process(model, record->image);
     int status = (int)record->status;
     int64_t ts = iol_model_time(model, record->head.ts);
 
@@ -423,15 +408,12 @@ static int post_exit(struct iol_model *model, const struct iol_record_exit *reco
     if (process->posted && add_exit(process, batch) < 0)
         return -ENOMEM;
     if (process->traced) {
-        add_event(model, batch,
-                  &(struct iol_event){
-                      .ts = ts,
-                      .process_id = process->row.id,
-                      .tid = record->tid,
-                      .kind = IOL_EVENT_EXIT,
-                      .file_id = IOL_NULL,
-                      .result = WIFSIGNALED(status) ? -WTERMSIG(status) : WEXITSTATUS(status),
-                  });
+        struct iol_event *event = iol_model_add_event(model, IOL_EVENT_EXIT, record->head.ts, process, batch);
+
+        if (!event)
+            return -ENOMEM;
+        event->tid = record->tid;
+        event->result = WIFSIGNALED(status) ? -WTERMSIG(status) : WEXITSTATUS(status);
     }
     end_process(model, process);
     return 0;
@@ -441,21 +423,18 @@ static int post_exec_failed(struct iol_model *model, const struct iol_decoded_ex
                             struct iol_batch *batch)
 {
     const struct iol_file_info info = {.kind = IOL_KIND_OTHER};
-    struct iol_model_process *process = find_process(model, record->fixed.image);
+    struct iol_model_process *process = iol_model_find_process(model, record->fixed.image);
+    struct iol_event *event;
 
     if (!process || !process->traced)
         return 0;
-    add_event(model, batch,
-              &(struct iol_event){
-                  .ts = iol_model_time(model, record->fixed.head.ts),
-                  .process_id = process->row.id,
-                  .tid = record->fixed.tid,
-                  .kind = IOL_EVENT_EXEC_FAILED,
-                  .file_id = record->path.size > 0
-                                 ? iol_model_add_file(model, &info, &record->path, "unresolved", batch)
-                                 : IOL_NULL,
-                  .result = record->fixed.error,
-              });
+    event = iol_model_add_event(model, IOL_EVENT_EXEC_FAILED, record->fixed.head.ts, process, batch);
+    if (!event)
+        return -ENOMEM;
+    event->tid = record->fixed.tid;
+    event->result = record->fixed.error;
+    if (record->path.size > 0)
+        event->file_id = iol_model_add_file(model, &info, &record->path, "unresolved", batch);
     return 0;
 }
 
@@ -470,6 +449,10 @@ int iol_model_post(struct iol_model *model, const struct iol_decoded *record, st
         return post_exec_failed(model, &record->exec_failed, batch);
     case IOL_RECORD_FILE:
         return iol_model_post_file(model, &record->file, batch);
+    case IOL_RECORD_EVENT:
+        return iol_model_post_event(model, &record->event, batch);
+    case IOL_RECORD_CHANGE:
+        break;
     }
     return 0;
 }
@@ -491,7 +474,7 @@ static struct iol_model_process *make_up_process(struct iol_model *model, uint64
 
 struct iol_model_process *iol_model_get_process(struct iol_model *model, uint64_t image, struct iol_batch *batch)
 {
-    struct iol_model_process *process = find_process(model, image);
+    struct iol_model_process *process = iol_model_find_process(model, image);
 
     if (!process)
         process = make_up_process(model, image);

@@ -60,6 +60,16 @@ int64_t iol_model_add_file(struct iol_model *model, const struct iol_file_info *
 
 int iol_model_post_file(struct iol_model *model, const struct iol_decoded_file *record, struct iol_batch *batch);
 
+struct iol_model_file *iol_model_find_file(struct iol_model *model, uint64_t key); /* NULL: not known */
+
+/* model.c: the image, or NULL when it is not known. */
+struct iol_model_process *iol_model_find_process(struct iol_model *model, uint64_t image);
+
+/* model_event.c: an event of the process at boot_ns, with a result of 0, a weight of 1, and NULL in all else. NULL: no memory. */
+struct iol_event *iol_model_add_event(struct iol_model *model, enum iol_event_kind kind, uint64_t boot_ns,
+                                      const struct iol_model_process *process, struct iol_batch *batch);
+int iol_model_post_event(struct iol_model *model, const struct iol_record_event *record, struct iol_batch *batch);
+
 /* model.c: forgets the images that have ended and that nobody needs any more. */
 void iol_model_trim_processes(struct iol_model *model);
 

@@ -96,7 +96,7 @@ static int64_t add_pseudo(struct iol_model *model, uint64_t key, struct iol_batc
     return row->id;
 }
 
-static struct iol_model_file *find_file(struct iol_model *model, uint64_t key)
+struct iol_model_file *iol_model_find_file(struct iol_model *model, uint64_t key)
 {
     struct iol_model_file *file = NULL;
 
@@ -114,7 +114,7 @@ static void unforget(struct iol_model *model, struct iol_model_file *file)
 
 static struct iol_model_file *remember_file(struct iol_model *model, uint64_t key, int64_t id)
 {
-    struct iol_model_file *file = find_file(model, key);
+    struct iol_model_file *file = iol_model_find_file(model, key);
 
     if (!file) {
         file = calloc(1, sizeof(*file));
@@ -139,7 +139,7 @@ int iol_model_post_file(struct iol_model *model, const struct iol_decoded_file *
 
 struct iol_model_file *iol_model_get_file(struct iol_model *model, uint64_t key, struct iol_batch *batch)
 {
-    struct iol_model_file *file = find_file(model, key);
+    struct iol_model_file *file = iol_model_find_file(model, key);
 
     if (!file) {
         int64_t id = add_pseudo(model, key, batch);

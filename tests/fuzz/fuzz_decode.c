@@ -60,6 +60,14 @@ static void check_decoded(const struct iol_decoded *decoded, const char *data, s
     case IOL_RECORD_FILE:
         check_bytes(&decoded->file.path, data, size);
         return;
+    case IOL_RECORD_EVENT:
+        return;
+    case IOL_RECORD_CHANGE:
+        check_bytes(&decoded->change.file.path, data, size);
+        check_bytes(&decoded->change.file.given, data, size);
+        check_bytes(&decoded->change.other.path, data, size);
+        check_bytes(&decoded->change.other.given, data, size);
+        return;
     }
     abort();
 }

@@ -92,6 +92,47 @@ struct record record_file(const struct file_spec *spec)
     return record;
 }
 
+struct record record_event(const struct iol_record_event *event)
+{
+    struct record record = new_record(IOL_RECORD_EVENT, sizeof(*event), event->head.ts);
+    const struct iol_record head = *(struct iol_record *)record.data;
+
+    memcpy(record.data, event, sizeof(*event));
+    ((struct iol_record_event *)record.data)->head = head;
+    return record;
+}
+
+static struct iol_name name_of(const struct name_spec *spec)
+{
+    struct iol_name name = {.info = spec->info, .given_len = (uint32_t)spec->given.size};
+
+    name.info.path_len = (uint32_t)spec->path.size;
+    return name;
+}
+
+struct record record_change(const struct change_spec *spec)
+{
+    const struct iol_bytes *texts[] = {&spec->file.path, &spec->file.given, &spec->other.path, &spec->other.given};
+    size_t size = sizeof(struct iol_record_change);
+    struct iol_record_change *change;
+    struct record record;
+    char *at;
+
+    for (size_t i = 0; i < 4; i++)
+        size += texts[i]->size;
+    record = new_record(IOL_RECORD_CHANGE, size, spec->ts);
+    change = record.data;
+    change->image = spec->image;
+    change->kind = spec->kind;
+    change->result = spec->result;
+    change->file = name_of(&spec->file);
+    change->other = name_of(&spec->other);
+    at = change->data;
+    for (size_t i = 0; i < 4; i++)
+        at = append(at, texts[i]);
+    return record;
+}
+
 void record_free(struct record *record)
 {
     free(record->data);

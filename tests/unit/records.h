@@ -31,11 +31,25 @@ struct file_spec {
     struct iol_bytes path;
 };
 
+struct name_spec {
+    struct iol_file_info info;
+    struct iol_bytes path, given;
+};
+
+struct change_spec {
+    uint64_t ts, image;
+    uint32_t kind;
+    int result;
+    struct name_spec file, other;
+};
+
 /* All of them end the test program when there is no memory. */
 struct record record_process(const struct process_spec *spec);
 struct record record_exit(uint64_t ts, uint64_t image, int status);
 struct record record_exec_failed(uint64_t ts, uint64_t image, int error, struct iol_bytes path);
 struct record record_file(const struct file_spec *spec);
+struct record record_event(const struct iol_record_event *event); /* its head is made here, but for ts */
+struct record record_change(const struct change_spec *spec);
 
 void record_free(struct record *record);
 #define _cleanup_record_ _cleanup_(record_free)

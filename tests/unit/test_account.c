@@ -412,7 +412,7 @@ static void io_sums_to_the_totals(void **state)
             random ^= random << 13, random ^= random >> 7, random ^= random << 17;
             uint64_t index = random % (FIRST + 200), reads = random >> 20 & 7, writes = random >> 30 & 7;
 
-            if (index == IOL_ABI_ROUTE_SPARE || index == IOL_ABI_EXCLUDED)
+            if (index == IOL_ABI_IGNORED || index == IOL_ABI_EXCLUDED)
                 continue;
             operate(f, index, reads, writes, random >> 40 & 0xFFF);
             ops += reads + writes;

@@ -44,6 +44,25 @@ static const struct file_spec notes = {
     .path = {"/home/jan/notes", 15},
 };
 
+static const struct iol_record_event read_event = {
+    .head = {.ts = 80},
+    .image = 0x1111,
+    .file = 0x3333,
+    .kind = IOL_EVENT_READ,
+    .tid = 42,
+    .offset = 7,
+    .result = 5,
+    .weight = 100,
+};
+
+static const struct change_spec renamed = {
+    .ts = 81,
+    .image = 0x1111,
+    .kind = IOL_EVENT_RENAME,
+    .file = {.info = {.kind = IOL_KIND_DIR}, .path = {"/home/jan", 9}, .given = {"old", 3}},
+    .other = {.info = {.kind = IOL_KIND_DIR}, .path = {"/tmp", 4}, .given = {"new/name", 8}},
+};
+
 static struct record record_of(enum iol_record_type type)
 {
     switch (type) {
@@ -55,13 +74,17 @@ static struct record record_of(enum iol_record_type type)
         return record_exec_failed(79, 0x1111, -ENOENT, BYTES("/no/such"));
     case IOL_RECORD_FILE:
         return record_file(&notes);
+    case IOL_RECORD_EVENT:
+        return record_event(&read_event);
+    case IOL_RECORD_CHANGE:
+        return record_change(&renamed);
     }
     fail();
     return (struct record){0};
 }
 
-static const enum iol_record_type all_types[] = {IOL_RECORD_PROCESS, IOL_RECORD_EXIT, IOL_RECORD_EXEC_FAILED,
-                                                 IOL_RECORD_FILE};
+static const enum iol_record_type all_types[] = {IOL_RECORD_PROCESS, IOL_RECORD_EXIT,  IOL_RECORD_EXEC_FAILED,
+                                                 IOL_RECORD_FILE,    IOL_RECORD_EVENT, IOL_RECORD_CHANGE};
 
 static size_t fixed_size(enum iol_record_type type)
 {
@@ -70,6 +93,8 @@ static size_t fixed_size(enum iol_record_type type)
         [IOL_RECORD_EXIT] = sizeof(struct iol_record_exit),
         [IOL_RECORD_EXEC_FAILED] = sizeof(struct iol_record_exec_failed),
         [IOL_RECORD_FILE] = sizeof(struct iol_record_file),
+        [IOL_RECORD_EVENT] = sizeof(struct iol_record_event),
+        [IOL_RECORD_CHANGE] = sizeof(struct iol_record_change),
     };
 
     return sizes[type];
@@ -378,9 +403,39 @@ static void bytes_behind_the_record_are_not_its_own(void **state)
     assert_refused(&longer);
 }
 
+static void an_event_has_all_its_members(void **state)
+{
+    _cleanup_record_ struct record record = record_of(IOL_RECORD_EVENT);
+    struct iol_decoded decoded;
+
+    (void)state;
+    assert_int_equal(decode(&record, &decoded), 0);
+    assert_int_equal(decoded.event.head.ts, 80);
+    assert_int_equal(decoded.event.file, 0x3333);
+    assert_int_equal(decoded.event.kind, IOL_EVENT_READ);
+    assert_int_equal(decoded.event.tid, 42);
+    assert_int_equal(decoded.event.offset, 7);
+    assert_int_equal(decoded.event.result, 5);
+    assert_int_equal(decoded.event.weight, 100);
+}
+
+static void a_change_has_both_its_names(void **state)
+{
+    _cleanup_record_ struct record record = record_of(IOL_RECORD_CHANGE);
+    struct iol_decoded decoded;
+
+    (void)state;
+    assert_int_equal(decode(&record, &decoded), 0);
+    assert_int_equal(decoded.change.fixed.kind, IOL_EVENT_RENAME);
+    ASSERT_BYTES(decoded.change.file.path, "/home/jan");
+    ASSERT_BYTES(decoded.change.file.given, "old");
+    ASSERT_BYTES(decoded.change.other.path, "/tmp");
+    ASSERT_BYTES(decoded.change.other.given, "new/name");
+}
+
 static void unknown_types_are_refused(void **state)
 {
-    static const uint32_t types[] = {0, IOL_RECORD_FILE + 1, 1000, UINT32_MAX};
+    static const uint32_t types[] = {0, IOL_RECORD_CHANGE + 1, 1000, UINT32_MAX};
 
     (void)state;
     for (size_t i = 0; i < IOL_ARRAY_SIZE(types); i++) {
@@ -483,6 +538,8 @@ int main(void)
         cmocka_unit_test(a_size_beyond_the_buffer_is_refused),
         cmocka_unit_test(every_cut_is_refused),
         cmocka_unit_test(bytes_behind_the_record_are_not_its_own),
+        cmocka_unit_test(an_event_has_all_its_members),
+        cmocka_unit_test(a_change_has_both_its_names),
         cmocka_unit_test(unknown_types_are_refused),
         cmocka_unit_test(values_outside_their_enum_are_refused),
         cmocka_unit_test(paths_end_at_a_nul_and_argv_does_not),
