@@ -113,6 +113,12 @@ static __always_inline bool syscall_is_compat(const struct task_struct *task)
     return LOAD(task, thread_info.status) & TS_COMPAT;
 }
 
+/* Within the call, and not on the way out of it: entry code puts -ENOSYS where the result will be. */
+static __always_inline bool syscall_goes_on(const struct pt_regs *regs)
+{
+    return (__s64)LOAD(regs, ax) == -ENOSYS;
+}
+
 #define SYSCALL_ARGUMENT(n, native, thirtytwo)                                                                         \
     static __always_inline __u64 syscall_argument##n(const struct pt_regs *regs, bool compat)                          \
     {                                                                                                                  \
@@ -137,6 +143,12 @@ static __always_inline __u32 syscall_number(const struct pt_regs *regs)
 static __always_inline bool syscall_is_compat(const struct task_struct *task)
 {
     return LOAD(task, thread_info.flags) & (1UL << TIF_32BIT);
+}
+
+/* The result takes the place of the first argument. One that equals it counts as the end of the call: nothing is noted then. */
+static __always_inline bool syscall_goes_on(const struct pt_regs *regs)
+{
+    return LOAD(regs, regs[0]) == LOAD(regs, orig_x0);
 }
 
 /* The return value has overwritten regs[0] by the time of sys_exit; orig_x0 keeps the first argument. */

@@ -74,15 +74,9 @@ static __always_inline void post_side(const struct thread *thread, const struct 
 }
 
 /* Has the thread left the CPU since its last operation? Only then can there be a note of it. */
-static __always_inline bool has_slept(struct thread *thread)
+static __always_inline bool has_slept(const struct thread *thread)
 {
-    __u64 switches = switches_of(thread->task);
-
-    if (thread->place->switches == switches)
-        return false;
-    thread->place->switches = switches;
-    thread->slept = 1;
-    return true;
+    return *(volatile __u64 *)&thread->place->switches != switches_of(thread->task);
 }
 
 /* Reads, writes and the routes that move bytes from one descriptor to another, when the hot path does not have them. */
@@ -94,8 +88,10 @@ static __noinline int post_call(struct thread *thread, const struct pt_regs *reg
 
     if (!descriptors_of(regs, class, compat, &which))
         return 0;
-    if (!thread->slept && table_is_shared(files))
-        has_slept(thread);
+    if (table_is_shared(files) && has_slept(thread)) {
+        thread->slept = 1;
+        thread->place->switches = switches_of(thread->task);
+    }
     if (which.fd[DIRECTION_READ] >= 0)
         post_side(thread, regs, class, compat, file_of(files, which.fd[DIRECTION_READ]),
                   HOW(which.route, DIRECTION_READ), result);
@@ -214,7 +210,7 @@ static __always_inline int read_or_write(struct bpf_raw_tracepoint_args *ctx, co
     key.image = thread.image;
     name = name_of_account(&key, version_of(now));
     recent = &thread.place->recent[direction];
-    found = recent->slot;
+    found = *(volatile __u64 *)&recent->slot; /* read once: it must be what is checked */
     if ((recent->check ^ (__u32)found) != name) {
         found = find_or_open(thread.image, thread.task, file, IOL_ABI_ROUTE_RW);
         if (found >= 0) {

@@ -25,7 +25,7 @@ typedef _Bool bool;
 struct pt_regs {
     unsigned long di, si, dx, r10, r8, r9;
     unsigned long bx, cx, bp;
-    unsigned long orig_ax;
+    unsigned long orig_ax, ax;
 };
 
 struct thread_info {
@@ -284,3 +284,4 @@ struct bpf_iter__task {
 
 #define EEXIST 17
 #define ENOENT 2
+#define ENOSYS 38

@@ -67,9 +67,9 @@ static __always_inline bool find_thread(__u64 registers, bool many, struct threa
     ret_thread->place = place;
     ret_thread->stack = stack;
     ret_thread->slept = 0;
-    ret_thread->image = place->image;
-    ret_thread->task = place->task;
-    ret_thread->standing = place->standing;
+    ret_thread->image = *(volatile __u64 *)&place->image; /* read once: they must be what is checked */
+    ret_thread->task = *(volatile __u64 *)&place->task;
+    ret_thread->standing = *(volatile __u64 *)&place->standing;
     if (place->check == thread_check(stack, ret_thread->image, ret_thread->task, ret_thread->standing))
         return true;
     ret_thread->task = bpf_get_current_task();
