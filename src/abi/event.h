@@ -19,7 +19,7 @@
 #define IOL_COMM_MAX 16        /* TASK_COMM_LEN */
 #define IOL_EXE_FILTER_MAX 256 /* bytes of a path given with --exe, NUL padded */
 #define IOL_SYSCALLS_MAX 512
-#define IOL_AIO_BATCH 1024 /* AIO requests and events looked at in one call */
+#define IOL_AIO_BATCH 1024       /* AIO requests and events looked at in one call */
 #define IOL_RULES_MAX 64         /* rules of --ignore, --every and --sample */
 #define IOL_RULE_PATH_MAX 254    /* bytes of the path of a rule */
 #define IOL_RULE_SUFFIX_MAX 64   /* bytes of what follows the * of a rule */
@@ -104,7 +104,7 @@ struct iol_rules {
     __u32 event_budget;         /* events of reads and writes a second, of all processes; 0: any number */
     __u32 event_budget_process; /* of one process */
     __u64 any_path, any_suffix, any_comm, any_uid, any_exe; /* what holds when the map has no entry */
-    __u64 kinds[16]; /* by enum iol_abi_kind */
+    __u64 kinds[16];                                        /* by enum iol_abi_kind */
     struct {
         __u32 verdict; /* enum iol_verdict */
         __u32 sample;  /* N */
@@ -142,7 +142,7 @@ struct iol_rule_exe_key {
 /* Set once, before the programs are loaded (section .rodata.settings). */
 struct iol_settings {
     __u32 abi_version;
-    __u32 n_threads;               /* entries of `threads`: IOL_THREADS_FEW or IOL_THREADS_MANY */
+    __u32 n_threads;   /* entries of `threads`: IOL_THREADS_FEW or IOL_THREADS_MANY */
     __u32 filter;      /* enum iol_filter_bits */
     __u32 kinds;       /* bit per enum iol_abi_kind: itemised; the others have one account per process */
     __u32 n_cpus;      /* entries of `cpus` */
@@ -255,7 +255,7 @@ struct iol_thread {
     __u64 excluded_bytes;
     struct iol_recent recent[2]; /* of reads, of writes */
     struct iol_sums total[2];    /* route rw, by epoch */
-    __u64 switches;            /* of the thread to others, when its last operation ended */
+    __u64 switches;              /* of the thread to others, when its last operation ended */
     __u64 reserved[7];
 };
 
@@ -269,10 +269,10 @@ enum iol_lost {
     IOL_LOST_SCRATCH,       /* operations counted under (other files): path buffers busy */
     IOL_LOST_PROCESS_RECORDS, /* process records that found the ring buffer full (sent again when it next opens an account) */
     IOL_LOST_EVENTS,          /* failed execs and exits that found the ring buffer full */
-    IOL_LOST_TASKS_FULL, /* processes that found no room in the map of processes */
-    IOL_LOST_OVER_BUDGET, /* events of reads and writes: the budget was used up */
-    IOL_LOST_RING_EVENTS, /* events of reads and writes that found the ring buffer full */
-    IOL_LOST_URING_BYTES, /* io_uring operations without completion: bytes unknown */
+    IOL_LOST_TASKS_FULL,        /* processes that found no room in the map of processes */
+    IOL_LOST_OVER_BUDGET,       /* events of reads and writes: the budget was used up */
+    IOL_LOST_RING_EVENTS,       /* events of reads and writes that found the ring buffer full */
+    IOL_LOST_URING_BYTES,       /* io_uring operations without completion: bytes unknown */
     IOL_LOST_URING_COMPLETIONS, /* io_uring completions that overflowed, and whose request is not known: not counted */
     IOL_LOST_AIO_BYTES,      /* AIO operations whose completion the program read from the ring itself: bytes unknown */
     IOL_LOST_AIO_OPERATIONS, /* AIO operations beyond the first IOL_AIO_BATCH of one call: not counted */

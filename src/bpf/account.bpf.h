@@ -195,9 +195,8 @@ static __noinline int open_pseudo(const struct question *what, __u32 pseudo, __u
     slot = bpf_map_lookup_elem(&slots, &ref.slot);
     if (!slot)
         return FOUND_NOTHING;
-    slot_describe(slot, &key, pseudo,
-                  pseudo >= IOL_FILE_GROUP ? pseudo - IOL_FILE_GROUP : (__u32)IOL_ABI_KIND_OTHER, what->route, verdict,
-                  sample);
+    slot_describe(slot, &key, pseudo, pseudo >= IOL_FILE_GROUP ? pseudo - IOL_FILE_GROUP : (__u32)IOL_ABI_KIND_OTHER,
+                  what->route, verdict, sample);
     published = slot_publish(&key, &ref);
     return published < 0 ? FOUND(what->route, IOL_VERDICT_AGGREGATE) : FOUND(published, verdict);
 }

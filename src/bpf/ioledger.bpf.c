@@ -170,80 +170,117 @@ static __noinline int other_call(struct bpf_raw_tracepoint_args *ctx)
     return 0;
 }
 
+/* The account is not the one that was used last, or something has happened since: finds it, and remembers it. */
+static __noinline int find_anew(struct iol_recent *recent, __u64 name, __u64 image, __u64 task, __u64 file)
+{
+    int found = find_or_open(image, task, file, IOL_ABI_ROUTE_RW);
+
+    if (found >= 0) {
+        recent->slot = (__u32)found;
+        recent->check = name ^ (__u32)found;
+    }
+    return found;
+}
+
+static __noinline void send_call_event(struct bpf_raw_tracepoint_args *ctx, struct iol_thread *place, __u32 index,
+                                       __u64 file, enum direction direction)
+{
+    const struct pt_regs *regs = AS(pt_regs, ctx->args[0]);
+    __u32 class = native_classes[masked(syscall_number(regs), IOL_SYSCALLS_MAX - 1)];
+    __s64 result = ctx->args[1];
+
+    send_event(index, place->image, direction, offset_of(regs, false, class, file, result), result);
+}
+
+#define NOT_COUNTED 1
+
 /*
  * The hot path: a read or write of a 64-bit program. The kernel may flush the TLB at each system call: what counts is how
  * many pages are touched, and whether one has to be read to find the next. A thread that no filter asks for ends at its
- * entry in `threads`; one that uses the file it used last needs that entry, the control page and its slot.
+ * entry in `threads`; one that uses the file it used last needs that entry, the control page and its slot. NOT_COUNTED:
+ * something is special, other_call() is to look at it.
  */
-static __always_inline int read_or_write(struct bpf_raw_tracepoint_args *ctx, const struct pt_regs *regs,
-                                         enum direction direction, bool many)
+static __always_inline int count(struct bpf_raw_tracepoint_args *ctx, enum direction direction, bool many)
 {
-    __s64 result = ctx->args[1];
     struct iol_account_key key;
     struct iol_control *now;
-    struct iol_recent *recent;
     struct iol_account *slot;
     struct thread thread;
-    __u64 files, file, epoch, epoch_start, name;
+    __u64 files, file, name;
     __u32 zero = 0, index;
     int found;
 
-    if (!find_thread(ctx->args[0], many, &thread) || thread.standing == IOL_STANDING_UNTRACED)
-        return 0;
+    if (!find_thread(ctx->args[0], many, &thread) || thread.standing != IOL_STANDING_TRACED ||
+        syscall_is_compat(AS(task_struct, thread.task)))
+        return NOT_COUNTED;
+    files = LOAD_ADDRESS(task_struct, thread.task, files);
+    file = file_of(files, syscall_argument1(AS(pt_regs, ctx->args[0]), false));
+    if (!file || (table_is_shared(files) && has_slept(&thread)))
+        return NOT_COUNTED;
     now = bpf_map_lookup_elem(&control, &zero);
     if (!now)
         return 0;
-    if (syscall_is_compat(AS(task_struct, thread.task)))
-        return other_call(ctx);
-    if (thread.standing == IOL_STANDING_EXCLUDED) {
-        leave_out(&thread.place->excluded_ops, &thread.place->excluded_bytes, result);
-        return 0;
-    }
-    files = LOAD_ADDRESS(task_struct, thread.task, files);
-    file = file_of(files, syscall_argument1(regs, false));
-    if (!file || (table_is_shared(files) && has_slept(&thread)))
-        return other_call(ctx);
 
-    epoch = *(volatile __u64 *)&now->epoch;
-    epoch_start = now->epoch_start;
     name_file(&key, file, IOL_ABI_ROUTE_RW);
     key.image = thread.image;
     name = name_of_account(&key, version_of(now));
-    recent = &thread.place->recent[direction];
-    found = *(volatile __u64 *)&recent->slot; /* read once: it must be what is checked */
-    if ((recent->check ^ (__u32)found) != name) {
-        found = find_or_open(thread.image, thread.task, file, IOL_ABI_ROUTE_RW);
-        if (found >= 0) {
-            recent->slot = (__u32)found;
-            recent->check = name ^ (__u32)found;
-        }
-    }
-    if (found >= 0 && FOUND_VERDICT(found) == IOL_VERDICT_IGNORE) {
-        leave_out(&thread.place->ignored_ops, &thread.place->ignored_bytes, result);
+    found = *(volatile __u64 *)&thread.place->recent[direction].slot; /* read once: it must be what is checked */
+    if ((thread.place->recent[direction].check ^ (__u32)found) != name)
+        found = find_anew(&thread.place->recent[direction], name, thread.image, thread.task, file);
+    if (found < 0 || FOUND_VERDICT(found) == IOL_VERDICT_IGNORE) {
+        leave_out(&thread.place->ignored_ops, &thread.place->ignored_bytes, ctx->args[1]);
         return 0;
     }
-    COUNTERS_ADD(&thread.place->total[epoch & 1], direction, result);
     index = FOUND_SLOT(found);
-    slot = found >= 0 ? bpf_map_lookup_elem(&slots, &index) : NULL;
+    slot = bpf_map_lookup_elem(&slots, &index);
     if (!slot)
         return 0;
-    slot_add(slot, epoch, epoch_start, direction, result);
+    name = *(volatile __u64 *)&now->epoch; /* once, for both */
+    COUNTERS_ADD(&thread.place->total[name & 1], direction, (__s64)ctx->args[1]);
+    slot_add(slot, name, now->epoch_start, direction, ctx->args[1]);
     if (FOUND_VERDICT(found) != IOL_VERDICT_AGGREGATE)
-        send_event(index, thread.image, direction, offset_of(regs, false, native_classes[masked(syscall_number(regs), IOL_SYSCALLS_MAX - 1)], file, result), result);
+        send_call_event(ctx, thread.place, index, file, direction);
     return 0;
 }
 
+static __noinline int count_read(struct bpf_raw_tracepoint_args *ctx)
+{
+    return count(ctx, DIRECTION_READ, false);
+}
+
+static __noinline int count_write(struct bpf_raw_tracepoint_args *ctx)
+{
+    return count(ctx, DIRECTION_WRITE, false);
+}
+
+static __noinline int count_read_many(struct bpf_raw_tracepoint_args *ctx)
+{
+    return count(ctx, DIRECTION_READ, true);
+}
+
+static __noinline int count_write_many(struct bpf_raw_tracepoint_args *ctx)
+{
+    return count(ctx, DIRECTION_WRITE, true);
+}
+
+/* Small, as it is what every system call of the machine pays for. */
 static __always_inline int sys_exit(struct bpf_raw_tracepoint_args *ctx, bool many)
 {
-    const struct pt_regs *regs = AS(pt_regs, ctx->args[0]);
-    __u32 nr = syscall_number(regs);
+    __u32 nr = syscall_number(AS(pt_regs, ctx->args[0]));
     bool is_read;
+    int done;
 
     if (!syscall_is_of_interest(nr))
         return 0;
     if (!syscall_is_native_rw(nr, &is_read))
         return other_call(ctx);
-    return read_or_write(ctx, regs, is_read ? DIRECTION_READ : DIRECTION_WRITE, many);
+    if (is_untraced(ctx->args[0], many))
+        return 0;
+    if (is_read)
+        done = many ? count_read_many(ctx) : count_read(ctx);
+    else
+        done = many ? count_write_many(ctx) : count_write(ctx);
+    return done == NOT_COUNTED ? other_call(ctx) : 0;
 }
 
 /* One of the two is loaded: see struct iol_thread. */

@@ -159,7 +159,6 @@ __noinline int judge_pseudo(__u32 index, __u32 kind)
         return 0;
     now = rules_of(scratch->rules);
     if (now)
-        decide(scratch, now,
-               scope_matches(scratch, index, now, file_matches(scratch, now, kind, false)));
+        decide(scratch, now, scope_matches(scratch, index, now, file_matches(scratch, now, kind, false)));
     return 0;
 }

@@ -115,8 +115,7 @@ static __always_inline void complete_splice(const struct io_kiocb *request, cons
     __u64 in = 0;
 
     if (!(BPF_CORE_READ(splice, flags) & SPLICE_F_FD_IN_FIXED))
-        in = file_of(LOAD_ADDRESS(task_struct, thread->task, files),
-                     BPF_CORE_READ(splice, splice_fd_in));
+        in = file_of(LOAD_ADDRESS(task_struct, thread->task, files), BPF_CORE_READ(splice, splice_fd_in));
     post_uring(thread, in, DIRECTION_READ, result);
     post_uring(thread, (__u64)BPF_CORE_READ(request, file), DIRECTION_WRITE, result);
 }
