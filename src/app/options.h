@@ -65,3 +65,9 @@ int iol_option_count(const char *text, int64_t *ret_count, struct iol_error *err
 
 /* A process id: 1 or more. -EINVAL with *err. */
 int iol_option_pid(const char *text, int64_t *ret_pid, struct iol_error *err);
+
+/* A user, by name or number. -EINVAL with *err. */
+int iol_option_user(const char *text, uint32_t *ret_uid, struct iol_error *err);
+
+/* A program: its malloc'ed path without symbolic links, as the kernel tells it; one that is not there stays as it is given. */
+int iol_option_exe(const char *text, char **ret_path, struct iol_error *err);
