@@ -126,7 +126,8 @@ static void forget_file(void *arg, uint64_t key)
 
 static bool has_filter(const struct iol_capture_options *options)
 {
-    return options->n_pids || options->n_comms || options->n_uids || options->n_exes || options->command;
+    return options->n_pids || options->n_comms || options->n_uids || options->n_exes || options->n_cgroups ||
+           options->command;
 }
 
 static int open_core(struct iol_pipeline *pipeline, const struct iol_pipeline_options *options)

@@ -92,6 +92,14 @@ struct {
     __uint(value_size, 1);
 } exe_filter SEC(".maps");
 
+/* Cgroups given with --cgroup and --container: inode and hierarchy, see IOL_CGROUP_HIERARCHY_SHIFT. */
+struct {
+    __uint(type, BPF_MAP_TYPE_HASH);
+    __uint(max_entries, IOL_CGROUP_FILTER_MAX);
+    __type(key, __u64);
+    __type(value, __u8);
+} cgroup_filter SEC(".maps");
+
 struct {
     __uint(type, BPF_MAP_TYPE_RINGBUF);
     __uint(max_entries, 4096);

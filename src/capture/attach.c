@@ -33,6 +33,12 @@ int iol_capture_attach(struct iol_capture *capture, iol_capture_record_fn *recor
         if (r < 0)
             return r;
     }
+    /* only loaded when there is a filter that it serves */
+    if (bpf_program__autoload(bpf_object__find_program_by_name(capture->object, "on_cgroup_attach"))) {
+        r = attach_program(capture, "on_cgroup_attach", err);
+        if (r < 0)
+            return r;
+    }
     r = iol_capture_backfill(capture, record, arg, err);
     if (r < 0)
         return r;

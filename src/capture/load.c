@@ -55,6 +55,17 @@ static bool kernel_is_modern(void)
     return modern;
 }
 
+/* The program that notices moves between cgroups: only for that filter, and where the kernel has the tracepoint (CONFIG_CGROUPS). */
+static void choose_cgroup_hook(struct iol_capture *capture)
+{
+    struct btf *btf = btf__load_vmlinux_btf();
+    bool there = btf && btf__find_by_name_kind(btf, "btf_trace_cgroup_attach_task", BTF_KIND_TYPEDEF) > 0;
+
+    btf__free(btf);
+    bpf_program__set_autoload(bpf_object__find_program_by_name(capture->object, "on_cgroup_attach"),
+                              there && capture->settings.filter & IOL_FILTER_CGROUP);
+}
+
 static int open_object(struct iol_capture *capture, bool legacy, struct iol_error *err)
 {
     LIBBPF_OPTS(bpf_object_open_opts, options, .object_name = "ioledger");
@@ -171,6 +182,7 @@ static int load_object(struct iol_capture *capture, struct iol_error *err)
     int r;
 
     set_sizes(capture);
+    choose_cgroup_hook(capture);
     r = bpf_map__set_initial_value(settings, &capture->settings, sizeof(capture->settings));
     if (r < 0)
         return iol_error_set(err, r, "the embedded BPF programs do not fit this binary: build it anew");

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* SPDX-FileCopyrightText: The ioledger authors */
+#pragma once
+
+/* Processes that move from one cgroup to another while --cgroup or --container choose who is recorded. */
+#include "bpf/process.bpf.h"
+
+/*
+ * After the move, once for the process or once for the thread (cgroup_attach_task() of kernel/cgroup/cgroup.c). A process
+ * is where its first thread is. One that has come in gets its record: so far user space may have left it out.
+ */
+SEC("tp_btf/cgroup_attach_task")
+int BPF_PROG(on_cgroup_attach, struct cgroup *cgroup, const char *path, struct task_struct *task)
+{
+    struct announcement what = {.task = BPF_CORE_READ(task, group_leader), .origin = 2};
+    __u32 tgid = BPF_CORE_READ(task, tgid);
+    struct iol_task *known = bpf_map_lookup_elem(&tasks, &tgid);
+    struct task_struct *parent;
+    __u32 bits;
+
+    what.task_bits = known ? known->bits : 0;
+    bits = judge(what.task, what.task_bits);
+    if (last_thread(what.task) || !((bits ^ what.task_bits) & IOL_TASK_TRACED))
+        return 0;
+    if (!(bits & IOL_TASK_TRACED)) {
+        if (known)
+            known->bits = bits;
+        return 0;
+    }
+    parent = BPF_CORE_READ(task, real_parent);
+    what.ppid = BPF_CORE_READ(parent, tgid);
+    what.parent_image = image_of_other(parent, 0);
+    announce(&what);
+    return 0;
+}
