@@ -147,6 +147,8 @@ static int open_core(struct iol_pipeline *pipeline, const struct iol_pipeline_op
 
     kernel.slots = iol_capture_slots(pipeline->capture, &kernel.n_slots, &kernel.first_spare);
     kernel.cpus = iol_capture_cpus(pipeline->capture, &kernel.n_cpus);
+    kernel.threads = iol_capture_threads(pipeline->capture, &kernel.n_threads);
+    kernel.mmap_events = options->capture.events >> IOL_EVENT_MMAP & 1;
     pipeline->model = iol_model_new(&model);
     pipeline->batch = iol_batch_new();
     if (!pipeline->model || !pipeline->batch)
@@ -308,8 +310,8 @@ int iol_pipeline_stop(struct iol_pipeline *pipeline, struct iol_error *err)
         return check(pipeline, r, err);
     iol_accounts_get_stats(pipeline->accounts, &stats);
     pipeline->recording.ended = iol_host_wall_ns();
-    pipeline->recording.excluded_ops = (int64_t)stats.excluded_ops;
-    pipeline->recording.excluded_bytes = (int64_t)stats.excluded_bytes;
+    pipeline->recording.excluded_ops = (int64_t)(stats.excluded_ops + stats.ignored_ops);
+    pipeline->recording.excluded_bytes = (int64_t)(stats.excluded_bytes + stats.ignored_bytes);
     r = add_recording(pipeline);
     if (r == 0)
         r = send_batch(pipeline);

@@ -104,10 +104,11 @@ struct path {
 struct file {
     struct inode *f_inode;
     struct path f_path;
+    long long f_pos;
 };
 
-struct kiocb {
-    struct file *ki_filp;
+struct timespec64 {
+    long long tv_sec;
 };
 
 struct fdtable {
@@ -115,7 +116,12 @@ struct fdtable {
     struct file **fd;
 };
 
+typedef struct {
+    int counter;
+} atomic_t;
+
 struct files_struct {
+    atomic_t count;
     struct fdtable *fdt;
 };
 
@@ -128,10 +134,6 @@ struct mm_struct {
     unsigned long arg_start, arg_end;
     struct file *exe_file;
 };
-
-typedef struct {
-    int counter;
-} atomic_t;
 
 struct signal_struct {
     atomic_t live;
@@ -209,10 +211,12 @@ struct cgrp_cset_link {
 struct task_struct {
     struct thread_info thread_info;
     unsigned int flags;
+    void *stack;
     struct mm_struct *mm;
     int exit_code;
     int pid;
     int tgid;
+    unsigned long nvcsw, nivcsw;
     struct task_struct *real_parent;
     struct task_struct *group_leader;
     __u64 start_boottime;
@@ -226,6 +230,40 @@ struct task_struct {
     unsigned int sessionid;
     __u64 self_exec_id;
     struct css_set *cgroups;
+};
+
+struct io_uring_task {
+    struct task_struct *task;
+};
+
+struct io_cqe {
+    __u64 user_data;
+    int fd;
+};
+
+struct io_ring_ctx;
+
+struct io_kiocb {
+    struct file *file;
+    __u8 opcode;
+    __u64 flags; /* 32 bits before 6.9: read as what it is */
+    struct io_cqe cqe;
+    struct io_ring_ctx *ctx;
+    struct io_uring_task *tctx;
+};
+
+struct io_kiocb___6_12 {
+    struct task_struct *task;
+};
+
+struct io_uring_cqe {
+    __u64 user_data;
+    __s32 res;
+};
+
+struct io_splice {
+    int splice_fd_in;
+    unsigned int flags;
 };
 
 struct seq_file;

@@ -16,7 +16,7 @@ static __always_inline __u64 image_key(__u64 start_boottime, __u32 tgid, __u64 e
  * The image that runs in a task: the thread group leader's start (kept by a thread that takes over
  * the group in exec), the pid, and self_exec_id, which begin_new_exec() counts up and fork copies.
  */
-static __always_inline __u64 image_of(struct task_struct *task)
+static __always_inline __u64 image_of(const struct task_struct *task)
 {
     const struct task_struct *leader = LOAD(task, group_leader);
 
@@ -352,11 +352,11 @@ static __always_inline bool is_announced(__u32 tgid, __u64 image)
     return known && known->image == image && known->bits & IOL_TASK_ANNOUNCED;
 }
 
-/* If not (its record was lost), then now. */
-__noinline int announce_current(__u64 image)
+/* If not (its record was lost), then now. `task` is an address; its memory can be read when it is the current process. */
+__noinline int announce_task(__u64 image, __u64 address)
 {
-    struct task_struct *task = (struct task_struct *)bpf_get_current_task();
-    struct announcement what = {.task = task, .origin = 2, .own_memory = 1};
+    struct task_struct *task = (struct task_struct *)address;
+    struct announcement what = {.task = task, .origin = 2};
     __u32 tgid = BPF_CORE_READ(task, tgid);
     struct iol_task *known = bpf_map_lookup_elem(&tasks, &tgid);
     struct task_struct *parent;
@@ -365,6 +365,7 @@ __noinline int announce_current(__u64 image)
         return 0;
     if (known)
         what.task_bits = known->bits;
+    what.own_memory = bpf_get_current_pid_tgid() >> 32 == tgid;
     parent = BPF_CORE_READ(task, real_parent);
     what.ppid = BPF_CORE_READ(parent, tgid);
     what.parent_image = image_of_other(parent, 0);
