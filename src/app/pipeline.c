@@ -296,6 +296,11 @@ int iol_pipeline_post(struct iol_pipeline *pipeline, struct iol_error *err)
     return check(pipeline, r, err);
 }
 
+int iol_pipeline_set_rules(struct iol_pipeline *pipeline, const struct iol_rule_set *rules, struct iol_error *err)
+{
+    return iol_capture_set_rules(pipeline->capture, rules, err);
+}
+
 int iol_pipeline_stop(struct iol_pipeline *pipeline, struct iol_error *err)
 {
     struct iol_account_stats stats;
