@@ -19,11 +19,17 @@
 #define IOL_COMM_MAX 16        /* TASK_COMM_LEN */
 #define IOL_EXE_FILTER_MAX 256 /* bytes of a path given with --exe, NUL padded */
 #define IOL_SYSCALLS_MAX 512
-#define IOL_AIO_BATCH 1024       /* AIO requests and events looked at in one call */
-#define IOL_RULES_MAX 64         /* rules of --ignore, --every and --sample */
-#define IOL_RULE_PATH_MAX 254    /* bytes of the path of a rule */
-#define IOL_RULE_SUFFIX_MAX 64   /* bytes of what follows the * of a rule */
-#define IOL_CGROUP_FILTER_MAX 64 /* cgroups given with --cgroup and --container */
+#define IOL_AIO_BATCH 1024        /* AIO requests and events looked at in one call */
+#define IOL_RULES_MAX 64          /* rules of --ignore, --every and --sample */
+#define IOL_RULE_PATH_MAX 254     /* bytes of the path of a rule */
+#define IOL_RULE_SUFFIX_MAX 64    /* bytes of what follows the * of a rule */
+#define IOL_CGROUP_FILTER_MAX 256 /* cgroups given with --cgroup and --container: on v1 one for each hierarchy */
+
+/*
+ * A cgroup in its filter: the inode number of its folder, which only tells those of one hierarchy apart, and the
+ * hierarchy's number (as /proc/PID/cgroup has it; 0 is v2) from this bit on.
+ */
+#define IOL_CGROUP_HIERARCHY_SHIFT 48
 
 /*
  * Which of the routes of a ledger an operation takes. IOL_ABI_IGNORED counts what rules leave out, IOL_ABI_EXCLUDED

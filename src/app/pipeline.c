@@ -126,7 +126,8 @@ static void forget_file(void *arg, uint64_t key)
 
 static bool has_filter(const struct iol_capture_options *options)
 {
-    return options->n_pids || options->n_comms || options->n_uids || options->n_exes || options->command;
+    return options->n_pids || options->n_comms || options->n_uids || options->n_exes || options->n_cgroups ||
+           options->command;
 }
 
 static int open_core(struct iol_pipeline *pipeline, const struct iol_pipeline_options *options)
@@ -293,6 +294,11 @@ int iol_pipeline_post(struct iol_pipeline *pipeline, struct iol_error *err)
     if (r == 0)
         r = send_batch(pipeline);
     return check(pipeline, r, err);
+}
+
+int iol_pipeline_set_rules(struct iol_pipeline *pipeline, const struct iol_rule_set *rules, struct iol_error *err)
+{
+    return iol_capture_set_rules(pipeline->capture, rules, err);
 }
 
 int iol_pipeline_stop(struct iol_pipeline *pipeline, struct iol_error *err)

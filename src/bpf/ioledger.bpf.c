@@ -3,6 +3,7 @@
 
 /* The hooks of the `tracepoint` probe set. What they do stands in the headers they include. */
 #include "bpf/aio.bpf.h"
+#include "bpf/cgroup.bpf.h"
 #include "bpf/uring.bpf.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

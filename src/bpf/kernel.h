@@ -172,9 +172,14 @@ struct kernfs_node {
     __u64 id;
 };
 
+struct cgroup_root {
+    int hierarchy_id;
+};
+
 struct cgroup {
     int level;
     struct kernfs_node *kn;
+    struct cgroup_root *root;
 };
 
 struct cgroup_subsys_state {
@@ -187,9 +192,20 @@ enum cgroup_subsys_id {
     cpu_cgrp_id = 3,
 };
 
+struct list_head {
+    struct list_head *next, *prev;
+};
+
 struct css_set {
     struct cgroup_subsys_state *subsys[16];
     struct cgroup *dfl_cgrp;
+    struct list_head cgrp_links;
+};
+
+/* kernel/cgroup/cgroup-internal.h: one for each hierarchy, of v1 and of v2, in the list css_set.cgrp_links */
+struct cgrp_cset_link {
+    struct cgroup *cgrp;
+    struct list_head cgrp_link;
 };
 
 struct task_struct {

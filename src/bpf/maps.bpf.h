@@ -115,6 +115,14 @@ struct {
     __uint(value_size, 1);
 } exe_filter SEC(".maps");
 
+/* Cgroups given with --cgroup and --container: inode and hierarchy, see IOL_CGROUP_HIERARCHY_SHIFT. */
+struct {
+    __uint(type, BPF_MAP_TYPE_HASH);
+    __uint(max_entries, IOL_CGROUP_FILTER_MAX);
+    __type(key, __u64);
+    __type(value, __u8);
+} cgroup_filter SEC(".maps");
+
 /* What the two descriptors of a call led to when its thread went to sleep in it, by the address of the thread's stack. */
 struct asleep {
     __u32 side[2]; /* 1: key[i] holds an account */

@@ -30,6 +30,49 @@ static __always_inline __u64 image_of_other(struct task_struct *task, __u64 exec
                      BPF_CORE_READ(task, self_exec_id) - execs_back);
 }
 
+#define CGROUP_LEVELS 24
+
+/* Hierarchies that a machine may have: v2, a v1 one for each of its 14 controllers at most, and some named ones. */
+#define CGROUP_HIERARCHIES 24
+
+/* Is the cgroup with this node one of the filter's, or below one? A global function: the verifier looks at it once. */
+__noinline int below_chosen_cgroup(__u64 node, __u32 hierarchy)
+{
+    struct kernfs_node *at = (struct kernfs_node *)node;
+    int i;
+
+    for (i = 0; i < CGROUP_LEVELS && at; i++) {
+        __u64 key = BPF_CORE_READ(at, id) | (__u64)hierarchy << IOL_CGROUP_HIERARCHY_SHIFT;
+
+        if (bpf_map_lookup_elem(&cgroup_filter, &key))
+            return 1;
+        at = kernfs_parent(at);
+    }
+    return 0;
+}
+
+/*
+ * Is a process with this css_set in a cgroup of the filter, in whichever hierarchy? Nobody holds css_set_lock for us: when
+ * the process is moved meanwhile the answer may be wrong, and on_cgroup_attach asks again afterwards.
+ */
+__noinline int in_chosen_cgroup(__u64 css_set)
+{
+    struct css_set *set = (struct css_set *)css_set;
+    struct list_head *head = __builtin_preserve_access_index(&set->cgrp_links);
+    struct list_head *at = BPF_CORE_READ(set, cgrp_links.next);
+    int i;
+
+    for (i = 0; i < CGROUP_HIERARCHIES && at && at != head; i++) {
+        struct cgrp_cset_link *link = (void *)at - bpf_core_field_offset(struct cgrp_cset_link, cgrp_link);
+        struct cgroup *cgroup = BPF_CORE_READ(link, cgrp);
+
+        if (below_chosen_cgroup((__u64)BPF_CORE_READ(cgroup, kn), BPF_CORE_READ(cgroup, root, hierarchy_id)))
+            return 1;
+        at = BPF_CORE_READ(at, next);
+    }
+    return 0;
+}
+
 /* Which of the filters the process meets; `bits` brings what is inherited (DESCENDANT, EXE, EXCLUDED). */
 static __always_inline __u32 judge(struct task_struct *task, __u32 bits)
 {
@@ -55,6 +98,8 @@ static __always_inline __u32 judge(struct task_struct *task, __u32 bits)
         if (!bpf_map_lookup_elem(&uid_filter, &uid))
             return bits;
     }
+    if (filter & IOL_FILTER_CGROUP && !in_chosen_cgroup((__u64)BPF_CORE_READ(task, group_leader, cgroups)))
+        return bits;
     return bits | IOL_TASK_TRACED;
 }
 
@@ -95,8 +140,6 @@ static __always_inline struct kernfs_node *cgroup_node_of(struct task_struct *ta
 #undef TRY_SUBSYS
     return BPF_CORE_READ(cgroup, kn);
 }
-
-#define CGROUP_LEVELS 24
 
 /* The path of the cgroup scratch->node within its hierarchy, into scratch->path. */
 __noinline int walk_cgroup(__u32 index)

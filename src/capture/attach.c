@@ -68,12 +68,15 @@ void iol_capture_choose_programs(struct iol_capture *capture)
         drop(capture, "on_uring_submit_6_3");
     if (libbpf_probe_bpf_helper(BPF_PROG_TYPE_TRACING, BPF_FUNC_task_pt_regs, NULL) == 0)
         drop(capture, "on_switch");
+    /* a kernel without CONFIG_CGROUPS has none to filter by */
+    if (!(capture->settings.filter & IOL_FILTER_CGROUP) || tracepoint_parameters(btf, "cgroup_attach_task") < 0)
+        drop(capture, "on_cgroup_attach");
     btf__free(btf);
 }
 
 int iol_capture_attach(struct iol_capture *capture, iol_capture_record_fn *record, void *arg, struct iol_error *err)
 {
-    static const char *const process_hooks[] = {"on_exit", "on_exec", "on_fork"};
+    static const char *const process_hooks[] = {"on_exit", "on_exec", "on_fork", "on_cgroup_attach"};
     static const char *const counting_hooks[] = {"on_switch",         "on_uring_submit",   "on_uring_submit_6_3",
                                                  "on_uring_complete", "on_uring_overflow", "on_uring_complete_6_12",
                                                  "on_sys_exit",       "on_sys_exit_many"};

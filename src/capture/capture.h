@@ -58,7 +58,7 @@ struct iol_capture_options {
     size_t n_uids;
     const char *const *exes; /* absolute paths of less than IOL_EXE_FILTER_MAX bytes */
     size_t n_exes;
-    const uint64_t *cgroups; /* ids of cgroups (inode numbers of their folders), with those below them */
+    const uint64_t *cgroups; /* hierarchy << IOL_CGROUP_HIERARCHY_SHIFT | inode of the folder; with those below them */
     size_t n_cgroups;        /* at most IOL_CGROUP_FILTER_MAX */
     struct iol_rule_set rules;
     uint32_t events; /* bit per enum iol_event_kind of core/row.h: changes of files that become events */

@@ -37,6 +37,8 @@ int iol_capture_settings(struct iol_capture *capture, const struct iol_capture_o
         settings->filter |= IOL_FILTER_ANY | IOL_FILTER_UID;
     if (options->n_exes)
         settings->filter |= IOL_FILTER_ANY | IOL_FILTER_EXE;
+    if (options->n_cgroups)
+        settings->filter |= IOL_FILTER_ANY | IOL_FILTER_CGROUP;
     return 0;
 }
 
@@ -71,6 +73,10 @@ int iol_capture_fill_filters(struct iol_capture *capture, const struct iol_captu
         memcpy(exe, options->exes[i], strlen(options->exes[i]));
         if (bpf_map_update_elem(filter_fd(capture, "exe_filter"), exe, &one, BPF_ANY))
             return iol_error_set(err, -errno, "too many --exe filters (at most 64)");
+    }
+    for (size_t i = 0; i < options->n_cgroups; i++) {
+        if (bpf_map_update_elem(filter_fd(capture, "cgroup_filter"), &options->cgroups[i], &one, BPF_ANY))
+            return iol_error_set(err, -errno, "too many --cgroup filters (at most %d)", IOL_CGROUP_FILTER_MAX);
     }
     return 0;
 }
