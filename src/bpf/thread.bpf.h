@@ -83,18 +83,6 @@ static __always_inline bool find_thread(__u64 registers, bool many, struct threa
     return true;
 }
 
-/* The quick no: the thread is known, and no filter asks for it. */
-static __always_inline bool is_untraced(__u64 registers, bool many)
-{
-    __u64 stack = registers >> STACK_SHIFT;
-    __u32 index = place_of(stack, many);
-    struct iol_thread *place = bpf_map_lookup_elem(&threads, &index);
-
-    return place && place->standing == IOL_STANDING_UNTRACED &&
-           place->check == thread_check(stack, *(volatile __u64 *)&place->image, *(volatile __u64 *)&place->task,
-                                        IOL_STANDING_UNTRACED);
-}
-
 #define STACK_PIECES 4 /* 64 KiB: with KASAN, or pages of 64 KiB */
 
 /* The task has a new stack, or something else of what is kept of it has changed. */
