@@ -30,13 +30,11 @@ static __always_inline void counters_add(__u64 *counters, __u32 direction, __s64
 }
 
 #define ASSERT_COUNTERS(type)                                                                                          \
-    _Static_assert(__builtin_offsetof(struct type, read_ops) == 0 &&                                                   \
-                       __builtin_offsetof(struct type, read_bytes) == 8 &&                                             \
-                       __builtin_offsetof(struct type, write_ops) == 16 &&                                             \
-                       __builtin_offsetof(struct type, write_bytes) == 24 &&                                           \
-                       __builtin_offsetof(struct type, read_errors) == 32 &&                                           \
-                       __builtin_offsetof(struct type, write_errors) == 40,                                            \
-                   "counters_add() counts on it")
+    _Static_assert(                                                                                                    \
+        __builtin_offsetof(struct type, read_ops) == 0 && __builtin_offsetof(struct type, read_bytes) == 8 &&          \
+            __builtin_offsetof(struct type, write_ops) == 16 && __builtin_offsetof(struct type, write_bytes) == 24 &&  \
+            __builtin_offsetof(struct type, read_errors) == 32 && __builtin_offsetof(struct type, write_errors) == 40, \
+        "counters_add() counts on it")
 
 ASSERT_COUNTERS(iol_counters);
 ASSERT_COUNTERS(iol_sums);

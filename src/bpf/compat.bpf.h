@@ -43,12 +43,6 @@ static __always_inline __u64 pointer_distance(const void *pointer, const void *b
     return (__u64)pointer;
 }
 
-/* One element of an array of struct file pointers, read as the first member of a struct that starts with one. */
-static __always_inline struct file *load_file_slot(struct file **slot)
-{
-    return AS(kiocb, slot)->ki_filp;
-}
-
 /* Eight bytes as a number. Any kernel type that begins with a number of that size does. */
 static __always_inline __u64 load_word(__u64 address)
 {
@@ -70,14 +64,6 @@ static __always_inline __u64 pointer_distance(const void *pointer, const void *b
 {
     (void)base;
     return (__u64)pointer; /* a number already */
-}
-
-static __always_inline struct file *load_file_slot(struct file **slot)
-{
-    struct file *file = NULL;
-
-    bpf_probe_read_kernel(&file, sizeof(file), slot);
-    return file;
 }
 
 static __always_inline __u64 load_word(__u64 address)

@@ -142,6 +142,15 @@ static __always_inline void post_mmap(const struct thread *thread, const struct 
         post(thread, file, HOW(IOL_ABI_ROUTE_MMAP, DIRECTION_WRITE), -1, result);
 }
 
+/* What may give files another name, or take it away. */
+static __always_inline void count_change(__u32 class)
+{
+    if (class == CLASS_RENAME || class == CLASS_RENAMEAT || class == CLASS_MOUNT)
+        count_rename();
+    else if (class == CLASS_UNLINK || class == CLASS_UNLINKAT || class == CLASS_RMDIR)
+        count_unlink();
+}
+
 /* Everything but the hot path. */
 static __noinline int other_call(struct bpf_raw_tracepoint_args *ctx)
 {
@@ -156,8 +165,10 @@ static __noinline int other_call(struct bpf_raw_tracepoint_args *ctx)
     nr = masked(syscall_number(regs), IOL_SYSCALLS_MAX - 1);
     compat = syscall_is_compat(AS(task_struct, thread.task));
     class = compat ? compat_classes[nr] : native_classes[nr];
-    if ((class == CLASS_RENAME || class == CLASS_RENAMEAT || class == CLASS_MOUNT) && result >= 0)
-        count_rename();
+    if (class == CLASS_CLOSE)
+        forget_descriptors(thread.place);
+    if (result >= 0)
+        count_change(class);
     if (thread.standing == IOL_STANDING_EXCLUDED && class != CLASS_NONE && class < CLASS_MMAP)
         leave_out(&thread.place->excluded_ops, &thread.place->excluded_bytes, result);
     if (thread.standing != IOL_STANDING_TRACED)
@@ -178,61 +189,72 @@ static __noinline int other_call(struct bpf_raw_tracepoint_args *ctx)
 }
 
 /*
- * Sixty-four bits that stand for the file, its name, its mount, the image and the version, and need no address but as a
- * distance from `base`: for struct iol_recent.
+ * Sixty-four bits that stand for a thread's descriptor and for everything that may have changed what it leads to, but for
+ * what the thread itself does: that clears the entry (forget_descriptors()).
  */
-static __always_inline __u64 name_recent(const struct file *file, __u64 image, const struct iol_control *base)
+static __always_inline __u64 name_descriptor(__u64 stack, __u64 image, __u32 fd, const struct iol_control *now)
+{
+    __u64 h = stack ^ image ^ (fd + 1ULL) * MIX_A ^ version_of(now) * MIX_C;
+
+    return h ^ h >> 32 ^ (*(const volatile __u32 *)&now->unlinks + 1ULL) * MIX_B;
+}
+
+/* The same for the file, its name and its mount: addresses as distances from `now`. */
+static __always_inline __u64 name_recent(const struct file *file, __u64 image, const struct iol_control *now)
 {
     const struct inode *inode = LOAD(file, f_inode);
     const struct dentry *dentry = LOAD(file, f_path.dentry);
-    __u64 h = (pointer_distance(dentry, base) ^ LOAD(dentry, d_name.hash_len)) * MIX_A ^
+    __u64 h = (pointer_distance(dentry, now) ^ LOAD(dentry, d_name.hash_len)) * MIX_A ^
               (LOAD(inode, i_ino) ^ (LOAD(dentry, d_hash.pprev) == NULL)) * MIX_B ^
-              (pointer_distance(LOAD(file, f_path.mnt), base) ^ (__u64)LOAD(inode, i_generation) << 32) * MIX_C;
+              (pointer_distance(LOAD(file, f_path.mnt), now) ^ (__u64)LOAD(inode, i_generation) << 32) * MIX_C;
 
-    h = (h ^ h >> 32 ^ pointer_distance(inode, base)) * MIX_A;
-    return h ^ h >> 29 ^ image ^ version_of(base) * MIX_C;
-}
-
-/* The file behind a descriptor of the task, typed; NULL when there is none. */
-static __always_inline struct file *typed_file_of(const struct task_struct *task, __u32 fd)
-{
-    const struct files_struct *files = LOAD(task, files);
-    const struct fdtable *table;
-
-    if (!files)
-        return NULL;
-    table = LOAD(files, fdt);
-    if (fd >= LOAD(table, max_fds))
-        return NULL;
-    return load_file_slot(LOAD(table, fd) + fd);
+    h = (h ^ h >> 32 ^ pointer_distance(inode, now)) * MIX_A;
+    return h ^ h >> 29 ^ image ^ version_of(now) * MIX_C;
 }
 
 #define NOT_COUNTED (-1)
 
-/*
- * The account is not the one that was used last, or something has happened since: finds it, and remembers it. The file
- * is looked up once more, for both; NOT_COUNTED when there is none.
- */
-static __noinline int find_anew(struct bpf_raw_tracepoint_args *ctx, struct iol_thread *place, __u32 direction)
+/* The account is not the one that was used last, or something has happened since: finds it, and remembers it. */
+static __always_inline int find_anew(struct iol_recent *recent, __u64 name, __u64 image, __u64 task, __u64 file)
 {
-    __u64 image = place->image, task = place->task, file, name;
+    int found = find_or_open(image, task, file, IOL_ABI_ROUTE_RW);
+
+    if (found >= 0) {
+        recent->descriptor_check = 0;
+        recent->slot = (__u32)found;
+        recent->file_check = name ^ (__u32)found;
+    }
+    return found;
+}
+
+/*
+ * Something may have changed since the thread used this descriptor, or it is another one: looks at the file. NOT_COUNTED when
+ * that is not enough, because there is none, or because the table is shared and the thread has slept.
+ */
+static __noinline int look_again(struct bpf_raw_tracepoint_args *ctx, struct iol_thread *place, __u32 direction)
+{
+    __u64 image = place->image, address = place->task, stack = ctx->args[0] >> STACK_SHIFT, file, files, name;
     struct iol_recent *recent = &place->recent[direction & 1];
     struct iol_control *now;
-    __u32 zero = 0;
+    __u32 zero = 0, fd;
+    __u64 descriptor;
     int found;
 
     now = bpf_map_lookup_elem(&control, &zero);
-    if (!now)
+    if (!now || table_may_have_changed(AS(task_struct, address), place))
         return NOT_COUNTED;
-    file = file_of(LOAD_ADDRESS(task_struct, task, files), syscall_argument1(AS(pt_regs, ctx->args[0]), false));
+    fd = syscall_argument1(AS(pt_regs, ctx->args[0]), false);
+    descriptor = name_descriptor(stack, image, fd, now); /* before the file is looked at */
+    files = LOAD_ADDRESS(task_struct, address, files);
+    file = file_of(files, fd);
     if (!file)
         return NOT_COUNTED;
     name = name_recent(AS(file, file), image, now);
-    found = find_or_open(image, task, file, IOL_ABI_ROUTE_RW);
-    if (found >= 0) {
-        recent->slot = (__u32)found;
-        recent->check = name ^ (__u32)found;
-    }
+    found = *(volatile __u64 *)&recent->slot;
+    if ((recent->file_check ^ (__u32)found) != name)
+        found = find_anew(recent, name, image, address, file);
+    if (found >= 0 && !table_is_shared(files))
+        recent->descriptor_check = descriptor ^ (__u32)found;
     return found;
 }
 
@@ -250,45 +272,38 @@ static __noinline int send_call_event(struct bpf_raw_tracepoint_args *ctx, __u64
 /*
  * The hot path: a read or write of a 64-bit program. The kernel may flush the TLB at each system call: what counts is how
  * many pages are touched, of code and stack too, and whether one has to be read to find the next. A thread that no filter
- * asks for ends at its entry in `threads`; one that uses the file it used last needs that entry, the control page and its
- * slot. Everything else is in functions of their own. NOT_COUNTED: something is special, other_call() is to look at it.
+ * asks for ends at its entry in `threads`; one that uses the descriptor it used last needs that entry, the control page and
+ * its slot. Everything else is in functions of their own. NOT_COUNTED: something is special, other_call() looks at it.
  */
 static __always_inline int read_or_write(struct bpf_raw_tracepoint_args *ctx, const struct pt_regs *regs,
                                          __u32 direction, bool many)
 {
-    const struct task_struct *task;
-    const struct file *file;
+    __u64 image, task, standing, epoch, stack = ctx->args[0] >> STACK_SHIFT;
     struct iol_thread *place;
     struct iol_control *now;
     struct iol_account *slot;
     __u32 index, zero = 0;
-    __u64 image, standing, epoch;
     int found;
 
-    index = place_of(ctx->args[0] >> STACK_SHIFT, many);
+    index = place_of(stack, many);
     place = bpf_map_lookup_elem(&threads, &index);
     if (!place)
         return 0;
     image = *(volatile __u64 *)&place->image; /* read once: they must be what is checked */
-    task = (const struct task_struct *)*(volatile __u64 *)&place->task;
+    task = *(volatile __u64 *)&place->task;
     standing = *(volatile __u64 *)&place->standing;
-    if (place->check != thread_check(ctx->args[0] >> STACK_SHIFT, image, (__u64)task, standing))
+    if (place->check != thread_check(stack, image, task, standing))
         return NOT_COUNTED;
     if (standing != IOL_STANDING_TRACED)
         return standing == IOL_STANDING_UNTRACED ? 0 : NOT_COUNTED;
     now = bpf_map_lookup_elem(&control, &zero);
-    if (!now)
-        return 0;
-    task = AS(task_struct, task);
-    if (syscall_is_compat(task) || table_may_have_changed(task, place))
-        return NOT_COUNTED;
-    file = typed_file_of(task, syscall_argument1(regs, false));
-    if (!file)
+    if (!now || syscall_is_compat(AS(task_struct, task)))
         return NOT_COUNTED;
 
     found = *(volatile __u64 *)&place->recent[direction].slot;
-    if ((place->recent[direction].check ^ (__u32)found) != name_recent(file, image, now)) {
-        found = find_anew(ctx, place, direction);
+    if ((place->recent[direction].descriptor_check ^ (__u32)found) !=
+        name_descriptor(stack, image, syscall_argument1(regs, false), now)) {
+        found = look_again(ctx, place, direction);
         if (found < 0)
             return NOT_COUNTED;
     }
@@ -405,6 +420,8 @@ int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child)
     struct iol_task *known;
 
     forget_thread(child);
+    if (BPF_CORE_READ(child, files) == BPF_CORE_READ(parent, files))
+        forget_thread(parent); /* another thread can change its descriptors from here on */
     if (BPF_CORE_READ(child, tgid) != BPF_CORE_READ(child, pid))
         return 0; /* a thread: it belongs to its process */
     known = bpf_map_lookup_elem(&tasks, &parent_tgid);

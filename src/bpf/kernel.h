@@ -107,10 +107,6 @@ struct file {
     long long f_pos;
 };
 
-struct kiocb {
-    struct file *ki_filp;
-};
-
 struct timespec64 {
     long long tv_sec;
 };

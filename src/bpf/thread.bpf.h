@@ -83,6 +83,13 @@ static __always_inline bool find_thread(__u64 registers, bool many, struct threa
     return true;
 }
 
+/* What the thread's descriptors lead to may be another file from here on. */
+static __always_inline void forget_descriptors(struct iol_thread *place)
+{
+    place->recent[0].descriptor_check = 0;
+    place->recent[1].descriptor_check = 0;
+}
+
 #define STACK_PIECES 4 /* 64 KiB: with KASAN, or pages of 64 KiB */
 
 /* The task has a new stack, or something else of what is kept of it has changed. */
@@ -95,6 +102,8 @@ static __always_inline void forget_thread(struct task_struct *task)
         __u32 index = place_of(stack, settings.n_threads == IOL_THREADS_MANY);
         struct iol_thread *place = bpf_map_lookup_elem(&threads, &index);
 
+        if (place)
+            forget_descriptors(place);
         if (place && place->check == thread_check(stack, place->image, place->task, place->standing))
             place->check = 0;
     }
