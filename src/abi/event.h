@@ -268,7 +268,7 @@ struct iol_thread {
     __u64 excluded_bytes;
     struct iol_recent recent[2]; /* of reads, of writes */
     struct iol_sums total[2];    /* route rw, by epoch */
-    __u64 switches;              /* of the thread to others, when its last operation ended */
+    __u64 switches;              /* to other threads, when the last operation ended */
     __u64 reserved[5];
 };
 

@@ -78,12 +78,12 @@ static __always_inline void post_side(const struct thread *thread, const struct 
  * Has the thread left the CPU since its last operation, and does another one share its descriptors? Only then can there be a
  * note of what it used when it fell asleep.
  */
-static __always_inline bool table_may_have_changed(const struct task_struct *task, const struct iol_thread *place)
+static __always_inline bool table_may_have_changed(const struct task_struct *task, const struct iol_thread *place,
+                                                   __u64 stack)
 {
     const struct files_struct *files = LOAD(task, files);
 
-    return files && LOAD(files, count.counter) > 1 &&
-           *(volatile __u64 *)&place->switches != LOAD(task, nvcsw) + LOAD(task, nivcsw);
+    return files && LOAD(files, count.counter) > 1 && *(volatile __u64 *)&place->switches != switches_of(task, stack);
 }
 
 /* Reads, writes and the routes that move bytes from one descriptor to another, when the hot path does not have them. */
@@ -95,9 +95,9 @@ static __noinline int post_call(struct thread *thread, const struct pt_regs *reg
 
     if (!descriptors_of(regs, class, compat, &which))
         return 0;
-    if (table_may_have_changed(AS(task_struct, thread->task), thread->place)) {
+    if (table_may_have_changed(AS(task_struct, thread->task), thread->place, thread->stack)) {
         thread->slept = 1;
-        thread->place->switches = switches_of(thread->task);
+        thread->place->switches = switches_of(AS(task_struct, thread->task), thread->stack);
     }
     if (which.fd[DIRECTION_READ] >= 0)
         post_side(thread, regs, class, compat, file_of(files, which.fd[DIRECTION_READ]),
@@ -231,9 +231,10 @@ static __always_inline int find_anew(struct iol_recent *recent, __u64 name, __u6
  * Something may have changed since the thread used this descriptor, or it is another one: looks at the file. NOT_COUNTED when
  * that is not enough, because there is none, or because the table is shared and the thread has slept.
  */
-static __noinline int look_again(struct bpf_raw_tracepoint_args *ctx, struct iol_thread *place, __u32 direction)
+static __noinline int look_again(struct bpf_raw_tracepoint_args *ctx, struct iol_thread *place, __u32 direction,
+                                 __u64 image, __u64 task)
 {
-    __u64 image = place->image, address = place->task, stack = ctx->args[0] >> STACK_SHIFT, file, files, name;
+    __u64 stack = ctx->args[0] >> STACK_SHIFT, file, files, name;
     struct iol_recent *recent = &place->recent[direction & 1];
     struct iol_control *now;
     __u32 zero = 0, fd;
@@ -241,18 +242,18 @@ static __noinline int look_again(struct bpf_raw_tracepoint_args *ctx, struct iol
     int found;
 
     now = bpf_map_lookup_elem(&control, &zero);
-    if (!now || table_may_have_changed(AS(task_struct, address), place))
+    if (!now || table_may_have_changed(AS(task_struct, task), place, stack))
         return NOT_COUNTED;
     fd = syscall_argument1(AS(pt_regs, ctx->args[0]), false);
     descriptor = name_descriptor(stack, image, fd, now); /* before the file is looked at */
-    files = LOAD_ADDRESS(task_struct, address, files);
+    files = LOAD_ADDRESS(task_struct, task, files);
     file = file_of(files, fd);
     if (!file)
         return NOT_COUNTED;
     name = name_recent(AS(file, file), image, now);
     found = *(volatile __u64 *)&recent->slot;
     if ((recent->file_check ^ (__u32)found) != name)
-        found = find_anew(recent, name, image, address, file);
+        found = find_anew(recent, name, image, task, file);
     if (found >= 0 && !table_is_shared(files))
         recent->descriptor_check = descriptor ^ (__u32)found;
     return found;
@@ -303,7 +304,7 @@ static __always_inline int read_or_write(struct bpf_raw_tracepoint_args *ctx, co
     found = *(volatile __u64 *)&place->recent[direction].slot;
     if ((place->recent[direction].descriptor_check ^ (__u32)found) !=
         name_descriptor(stack, image, syscall_argument1(regs, false), now)) {
-        found = look_again(ctx, place, direction);
+        found = look_again(ctx, place, direction, image, task);
         if (found < 0)
             return NOT_COUNTED;
     }
