@@ -144,7 +144,7 @@ static int record_loop(struct recording *recording, struct iol_error *err)
             return r;
         if (recording->end_ns && iol_host_boot_ns() >= recording->end_ns)
             return 0;
-        if (iol_host_boot_ns() < recording->next_post_ns)
+        if (iol_host_boot_ns() < recording->next_post_ns && !iol_pipeline_crowded(recording->pipeline))
             continue;
         r = iol_pipeline_post(recording->pipeline, err);
         if (r < 0)
@@ -248,6 +248,7 @@ static int finish_recording(struct recording *recording, struct iol_error *err)
     finished = iol_pipeline_finish(recording->pipeline, &interrupted, &unwritten, r < 0 ? NULL : err);
     iol_pipeline_get_stats(recording->pipeline, &stats);
     iol_progress_summary(&recording->progress, &stats, recording->options->common.db);
+    iol_progress_memory(&stats, iol_pipeline_map_memory(recording->pipeline));
     return r < 0 ? r : finished;
 }
 
