@@ -20,7 +20,11 @@
 #define BATCH_ROWS 20000 /* records alone send a batch off when they have made this many rows */
 #define BATCH_BYTES (8UL << 20)
 #define MAX_IDLE_FILES 65536
-#define MAX_ENDED 16384 /* images that end in one interval: more end it early */
+
+/* Images that end in one interval: more end it early, so that neither memory nor accounts run out for want of an end. */
+#define MAX_ENDED 16384
+#define MIN_ENDED 64
+#define ACCOUNTS_PER_ENDED 16
 
 /*
  * A queue that is full takes no more intervals, and a good deal later no more records either: then exits and names are
@@ -46,6 +50,7 @@ struct iol_pipeline {
     uint64_t seq;
     uint64_t bad_records;
     uint64_t postponed;
+    size_t max_ended;    /* MIN_ENDED to MAX_ENDED */
     bool stopped;        /* detached: who runs now is no part of the recording */
     uint64_t swept_ns;   /* when the last sweep began */
     uint64_t swept_lost; /* lost_processes() then */
@@ -167,6 +172,11 @@ static int open_core(struct iol_pipeline *pipeline, const struct iol_pipeline_op
 
     kernel.slots = iol_capture_slots(pipeline->capture, &kernel.n_slots, &kernel.first_spare);
     kernel.cpus = iol_capture_cpus(pipeline->capture, &kernel.n_cpus);
+    pipeline->max_ended = kernel.n_slots / ACCOUNTS_PER_ENDED;
+    if (pipeline->max_ended < MIN_ENDED)
+        pipeline->max_ended = MIN_ENDED;
+    if (pipeline->max_ended > MAX_ENDED)
+        pipeline->max_ended = MAX_ENDED;
     pipeline->model = iol_model_new(&model);
     pipeline->batch = iol_batch_new();
     if (!pipeline->model || !pipeline->batch)
@@ -269,7 +279,7 @@ bool iol_pipeline_crowded(const struct iol_pipeline *pipeline)
     struct iol_model_stats stats;
 
     iol_model_get_stats(pipeline->model, &stats);
-    return stats.ended_in_epoch >= MAX_ENDED;
+    return stats.ended_in_epoch >= pipeline->max_ended;
 }
 
 /* Whether records stay on the ring buffer, because neither the queue nor the model can take any more. */
