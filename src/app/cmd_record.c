@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // SPDX-FileCopyrightText: The ioledger authors
 #include <errno.h>
+#include <malloc.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -21,6 +22,7 @@
 #include "store/url.h"
 
 #define NS_PER_MS 1000000
+#define BIG_BYTES (128 << 10)
 #define LOOK_IN_MS 200 /* at the ring buffer, when it does not call before */
 
 /* Set by the second Ctrl-C, when the database cannot be reached and somebody is tired of waiting. */
@@ -58,6 +60,15 @@ static int block_signals(struct iol_error *err)
     sigprocmask(SIG_BLOCK, &set, NULL);
     fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
     return fd < 0 ? iol_error_set(err, -errno, "cannot watch for signals: %m") : fd;
+}
+
+/*
+ * The memory of batches goes back to the system when they are stored. By itself glibc takes what is big from the heap after
+ * the first time, and a heap does not shrink as long as anything younger lives at its end.
+ */
+static void return_big_memory(void)
+{
+    mallopt(M_MMAP_THRESHOLD, BIG_BYTES);
 }
 
 /* From the end of the recording on a signal means: do not wait any longer. */
@@ -261,6 +272,7 @@ static int run(struct recording *recording, struct iol_error *err)
     if (r < 0)
         return r;
     recording->signals = r;
+    return_big_memory();
     recording->to_stdout = strcmp(recording->options->common.db, "jsonl:-") == 0;
     signal(SIGPIPE, SIG_IGN); /* a reader that goes away is an error of the sink */
     r = open_recording(recording, err);

@@ -65,6 +65,13 @@ static uint64_t next_random(uint64_t *random)
     return *random >> 20;
 }
 
+static void pause_shortly(uint64_t *random)
+{
+    if (longest_pause) {
+        usleep((unsigned)(next_random(random) % longest_pause));
+    }
+}
+
 static void exchange(struct file *a, struct file *b)
 {
     char path[sizeof(a->path)];
@@ -87,7 +94,7 @@ static void *exchange_names(void *arg)
         uint64_t i = next_random(&random) % (FILES / 2);
         uint64_t j = (i + 1 + next_random(&random) % (FILES / 2 - 1)) % (FILES / 2);
         exchange(&files[i], &files[j]);
-        usleep((unsigned)(next_random(&random) % longest_pause));
+        pause_shortly(&random);
     }
     return NULL;
 }
@@ -106,7 +113,7 @@ static void *make_up_names(void *arg)
         log_name(file, now());
         memcpy(file->path, path, sizeof(path));
         file->from = before;
-        usleep((unsigned)(next_random(&random) % longest_pause));
+        pause_shortly(&random);
     }
     return NULL;
 }
