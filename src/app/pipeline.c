@@ -35,6 +35,7 @@
 /* The model is compared with the processes that run: soon after records were lost, and once in a while. */
 #define SWEEP_SOON_NS (1000UL * 1000 * 1000)
 #define SWEEP_SELDOM_NS (300UL * 1000 * 1000 * 1000)
+#define SWEEP_SHARE 50 /* a sweep takes no more than this part of the time, however many processes there are */
 
 struct iol_pipeline {
     struct iol_this_host host;
@@ -54,7 +55,8 @@ struct iol_pipeline {
     bool stopped;        /* detached: who runs now is no part of the recording */
     uint64_t swept_ns;   /* when the last sweep began */
     uint64_t swept_lost; /* lost_processes() then */
-    int failed;          /* -errno of a record that could not be taken in */
+    uint64_t sweep_took_ns;
+    int failed; /* -errno of a record that could not be taken in */
 };
 
 static const char *into_batch(struct iol_batch *batch, const char *text)
@@ -316,13 +318,23 @@ static uint64_t lost_processes(const struct iol_pipeline *pipeline)
     iol_model_get_stats(pipeline->model, &stats);
     lost = stats.made_up;
     for (size_t cpu = 0; cpu < n; cpu++)
-        lost += cpus[cpu].lost[IOL_LOST_EVENTS] + cpus[cpu].lost[IOL_LOST_PROCESS_RECORDS];
+        lost += cpus[cpu].lost[IOL_LOST_EVENTS] + cpus[cpu].lost[IOL_LOST_PROCESS_RECORDS] +
+                cpus[cpu].lost[IOL_LOST_TASKS_FULL];
     return lost;
 }
 
 static bool image_lives(void *arg, uint32_t pid, uint64_t image)
 {
     return iol_capture_lives(arg, pid, image);
+}
+
+static bool sweep_is_due(const struct iol_pipeline *pipeline, uint64_t now, uint64_t lost)
+{
+    uint64_t gap = lost == pipeline->swept_lost ? SWEEP_SELDOM_NS : SWEEP_SOON_NS;
+
+    if (gap < SWEEP_SHARE * pipeline->sweep_took_ns)
+        gap = SWEEP_SHARE * pipeline->sweep_took_ns;
+    return !pipeline->stopped && now - pipeline->swept_ns >= gap;
 }
 
 /*
@@ -335,8 +347,7 @@ static int sweep(struct iol_pipeline *pipeline)
     struct iol_error err = {0};
     int r;
 
-    if (pipeline->stopped ||
-        now - pipeline->swept_ns < (lost == pipeline->swept_lost ? SWEEP_SELDOM_NS : SWEEP_SOON_NS))
+    if (!sweep_is_due(pipeline, now, lost))
         return 0;
     pipeline->swept_ns = now;
     pipeline->swept_lost = lost;
@@ -347,7 +358,9 @@ static int sweep(struct iol_pipeline *pipeline)
     r = iol_capture_running(pipeline->capture, take_record, pipeline, &err);
     /* without a look at the processes the model stays as it is: the next sweep may have more luck */
     iol_capture_poll(pipeline->capture, 0, take_record, pipeline);
-    return iol_model_sweep_end(pipeline->model, r < 0 ? NULL : image_lives, pipeline->capture, pipeline->batch);
+    r = iol_model_sweep_end(pipeline->model, r < 0 ? NULL : image_lives, pipeline->capture, pipeline->batch);
+    pipeline->sweep_took_ns = iol_host_boot_ns() - now;
+    return r;
 }
 
 /* Ends an epoch and posts it: first the records (processes and files must be known), then the counters. */

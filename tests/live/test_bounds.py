@@ -6,8 +6,10 @@
 Short by default; IOLEDGER_BOUNDS=full makes it 200,000 pairs and 2,000 processes a second for a minute, and as many processes
 as an hour of a busy build has, as fast as they can be made.
 """
+import ctypes
 import mmap
 import os
+import platform
 import re
 import signal
 import struct
@@ -91,7 +93,7 @@ def batches(url):
     return live.value(url, "select count(*) from batch")
 
 
-def let_settle(url, number=8):
+def let_settle(url, number=6):
     """So many more intervals, each of which has something in it: this very question."""
     until = batches(url) + number
     live.wait_for(lambda: batches(url) >= until, "%d more batches" % number, PATIENCE)
@@ -122,7 +124,7 @@ def check_held(tap, name, held, processes, files, accounts):
 HOLDER_ROWS = """select count(*) as pairs, min(reads) as least, max(reads) as most, sum(bytes) as bytes from
   (select i.process_id, i.file_id, sum(i.read_ops) as reads, sum(i.read_bytes) as bytes
    from io i join process p on p.id = i.process_id join file f on f.id = i.file_id
-   where p.pid in (%s) and p.origin = 'fork' and f.path like '%s/%%' and f.path not like '%%/new-%%' group by i.process_id, i.file_id) t"""
+   where p.pid in (%s) and f.path like '%s/%%' and f.path not like '%%/new-%%' group by i.process_id, i.file_id) t"""
 
 # Each child, by what it read of which file, what it wrote to the sink, and its own file.
 CHILD_ROWS = """select path, read_bytes, sink_bytes, new_files, count(*) as n from
@@ -191,12 +193,12 @@ def pairs(tap, scratch):
     if FULL:
         churn_on(tap, scratch, "200,000 pairs", 40, 5000, 262144, 120000, 2000)
     else:
-        churn_on(tap, scratch, "20,000 pairs", 20, 1000, 65536, 8000, 2000)
+        churn_on(tap, scratch, "20,000 pairs", 20, 1000, 65536, 6000, 2000)
 
 
 def hour(tap, scratch):
     """As many processes and files as hours have, in as little time as possible."""
-    churn_on(tap, scratch, "churn", 0, 100, 262144, 200000 if FULL else 30000, 0)
+    churn_on(tap, scratch, "churn", 0, 100, 262144, 200000 if FULL else 20000, 0)
 
 
 def lost_exits(tap, scratch):
@@ -205,7 +207,7 @@ def lost_exits(tap, scratch):
     url = live.new_url("sqlite", scratch)
     recorder = live.Recorder(url, "--interval", "0.25s", "--max-accounts", "262144", "--verbose")
     churn = Churn(scratch, 4, 100)
-    for times in range(3):
+    for times in range(2):
         name = "stopped %d times" % (times + 1)
         unheard = max([int(m[1]) for m in map(SWEPT.search, recorder.lines) if m], default=0)
         os.kill(recorder.pid, signal.SIGSTOP)
@@ -232,4 +234,58 @@ def lost_exits(tap, scratch):
     tap.ok("(unknown)" not in {row["comm"] for row in mine}, "who was there all the time is known: %s" % mine)
 
 
-live.main(pairs, hour, lost_exits)
+def table_of_processes(pid):
+    """A descriptor of our own for the recorder's map of processes."""
+    for name in os.listdir("/proc/%d/fdinfo" % pid):
+        with open("/proc/%d/fdinfo/%s" % (pid, name), encoding="ascii") as info:
+            text = info.read()
+        if all(re.search(r"^%s:\s+%d$" % what, text, re.M) for what in (("map_type", 1), ("key_size", 4), ("value_size", 16))):
+            return ctypes.CDLL(None, use_errno=True).syscall(438, os.pidfd_open(pid), int(name), 0)  # pidfd_getfd(2)
+    raise live.Failure("the recorder has no map of processes")
+
+
+def fill(table):
+    """Entries of processes that are none, until no more fit."""
+    bpf = {"x86_64": 321, "aarch64": 280}[platform.machine()]
+    libc = ctypes.CDLL(None, use_errno=True)
+    key, value = ctypes.c_uint32(1 << 30), (ctypes.c_uint64 * 2)()
+    update = struct.pack("=IIQQQ", table, 0, ctypes.addressof(key), ctypes.addressof(value), 0)
+    while libc.syscall(bpf, 2, update, len(update)) == 0:  # BPF_MAP_UPDATE_ELEM
+        key.value += 1
+    return key.value - (1 << 30)
+
+
+def full_table(tap, scratch):
+    """No room in the map of processes: what they do is counted under their names all the same, and the table recovers."""
+    if platform.machine() not in ("x86_64", "aarch64"):
+        raise live.Skip("the number of bpf(2) is not known here")
+    url = live.new_url("sqlite", scratch)
+    churn = Churn(scratch, 2, 100)
+    recorder = live.Recorder(url, "--interval", "0.25s", "--max-accounts", "262144", "--verbose")
+    lost = "select coalesce(sum(lost), 0) from loss where reason like 'process table full%'"
+    table = table_of_processes(recorder.pid)
+
+    def over_and_full():
+        """A sweep that finds the table full empties it: so that the churn meets it full, it is filled again and again."""
+        fill(table)
+        return churn.over()
+
+    tap.say("%d entries filled in" % fill(table))
+    churn.begin(2000)
+    live.wait_for(over_and_full, "the processes to have run", PATIENCE)
+    live.wait_for(lambda: stored(url, churn), "all of it to be stored", PATIENCE)
+    live.wait_for(lambda: live.value(url, lost) > 0, "the loss to be a row", PATIENCE)
+    live.wait_for(lambda: any(SWEPT.search(line) for line in recorder.lines), "a sweep, which empties the table", PATIENCE)
+    let_settle(url)
+    before = live.value(url, lost)
+    churn.begin(2000)
+    live.wait_for(churn.over, "more processes to have run", PATIENCE)
+    live.wait_for(lambda: stored(url, churn), "all of it to be stored", PATIENCE)
+    tap.equal(live.value(url, lost), before, "the table has room again: %d lost before" % before)
+    tap.equal(churn.stop(), 0, "the workload ends well")
+    check_held(tap, "full table", end(tap, recorder, "full table"), len(live.children()) + OTHERS, 65536 + OTHERS, OTHERS)
+    live.check_balance(tap, url, "full table")
+    check_exact(tap, url, churn, "full table")
+
+
+live.main(pairs, hour, lost_exits, full_table)
