@@ -5,7 +5,8 @@
  *
  * A storm of renames. Two threads rename FILES files in FOLDER for SECONDS: one gives two of the first half of them each
  * other's name at once (RENAME_EXCHANGE), the other gives one of the second half a name that no file had before, in
- * another directory as often as not; each pauses for up to PAUSE microseconds in between. Two threads read and write all of them by descriptors that stay open.
+ * another directory as often as not; each pauses for up to PAUSE microseconds in between, or with
+ * PAUSE 0 for a quarter of a second now and then: what went wrong in the storm shows in the calm. Two threads read and write all of them by descriptors that stay open.
  *
  * LOG, a file elsewhere, says afterwards what must be in the books; times are CLOCK_REALTIME in nanoseconds:
  *
@@ -29,7 +30,8 @@
 
 #include "workload.h"
 
-#define FILES 16 /* the first half is exchanged, the second half renamed */
+#define BURST 500 /* renames between two calms, on average */
+#define FILES 16  /* the first half is exchanged, the second half renamed */
 
 struct file {
     char path[256];
@@ -69,6 +71,8 @@ static void pause_shortly(uint64_t *random)
 {
     if (longest_pause) {
         usleep((unsigned)(next_random(random) % longest_pause));
+    } else if (next_random(random) % BURST == 0) {
+        usleep(250000);
     }
 }
 
