@@ -380,9 +380,13 @@ group by p.id, p.pid, p.start_time, p.exec_time, p.origin, p.comm, p.exe, f.path
 """
 
 
-def accounts(url, **wanted):
-    """One dict for each (process image, file, route), with its sums; `wanted` restricts columns to values."""
-    return [row for row in rows(url, ACCOUNTS) if row["route"] != "mmap" and all(row[k] == v for k, v in wanted.items())]
+def accounts(url, maps=False, **wanted):
+    """One dict for each (process image, file, route), with its sums; `wanted` restricts columns to values.
+
+    Mappings are left out unless asked for: the loader of every program makes some.
+    """
+    return [row for row in rows(url, ACCOUNTS)
+            if (maps or row["route"] != "mmap") and all(row[k] == v for k, v in wanted.items())]
 
 
 def sums(account_rows):

@@ -30,17 +30,10 @@ static struct account pipes = {.path = "(pipes)", .kind = "pipe"};
 static struct account sockets = {.path = "(sockets)", .kind = "socket"};
 static struct account no_file = {.path = "(no open file)", .kind = "other"};
 
-static char *path_of(const char *name)
-{
-    char *path;
-    must(asprintf(&path, "%s/%s", folder, name), "asprintf");
-    return path;
-}
-
 /* A file of `size` bytes for one scenario, empty in the books: it is filled by mmap. */
 static int new_file(struct account *account, const char *name, size_t size)
 {
-    *account = (struct account){.path = path_of(name), .kind = "file"};
+    *account = (struct account){.path = path_in(folder, name), .kind = "file"};
     int fd = (int)must(open(account->path, O_RDWR | O_CREAT | O_TRUNC, 0644), account->path);
     must(ftruncate(fd, (off_t)size), "ftruncate");
     if (size) {
@@ -52,20 +45,6 @@ static int new_file(struct account *account, const char *name, size_t size)
         must(munmap(data, size), "munmap");
     }
     return fd;
-}
-
-static void must_return(const char *what, ssize_t ret, ssize_t expected)
-{
-    if (ret != expected) {
-        die("%s returned %zd, not %zd", what, ret, expected);
-    }
-}
-
-static void must_fail(const char *what, ssize_t ret, int error)
-{
-    if (ret != -1 || errno != error) {
-        die("%s returned %zd, not error %d", what, ret, error);
-    }
 }
 
 /* Each call of the first route with a size of its own, so that a call that is missed shows in the bytes. */
