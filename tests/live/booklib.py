@@ -58,9 +58,11 @@ class Run:
         main = self.notes["start"][0][0]
         got = {}
         for row in live.accounts(self.url, maps=True):
-            if row["pid"] not in pids or (row["pid"] == main) != (row["origin"] == "exec") or row["path"] == RING:
-                continue
             key = (row["pid"], row["path"], row["kind"], row["route"])
+            if row["pid"] not in pids or (row["pid"] == main) != (row["origin"] == "exec"):
+                continue
+            if row["path"] == RING and key not in want:
+                continue
             inside = (row["path"] + "/").startswith(self.folder + "/")
             if inside or key in want or row["kind"] in GROUPED or row["route"] == "io_uring":
                 got[key] = add(got.get(key, NOTHING), live.sums([row]))
