@@ -119,7 +119,7 @@ def trace_lost(folder):
 
 def trace(tap, scratch):
     """What the kernel traced of the workload of forms(), and of many random requests: the sums of its books."""
-    for name, words in (("uring", ()), ("mix", (1, "io_uring"))):
+    for name, words in (("uring", ()), ("mix", (1, 5, "io_uring"))):
         with tracefs() as folder:
             run = booklib.Run(tap, scratch, "sqlite", name, *words)
             lost, traced = trace_lost(folder), trace_sums(folder)

@@ -145,13 +145,15 @@ bool uring_is_ready(const struct uring *ring)
     return head != __atomic_load_n(word(ring, ring->params.cq_off.tail), __ATOMIC_ACQUIRE);
 }
 
-static void book(const struct request *request, long res)
+static void book(const struct uring *ring, const struct request *request, long res)
 {
+    /* the kernel looks a file up when the request begins, not when it is submitted */
+    struct account *other = res == -ECANCELED ? ring->never_begun : NULL;
     if (request->in) {
-        count_read(request->in, ROUTE_IO_URING, res < 0 ? -1 : res);
+        count_read(other ? other : request->in, ROUTE_IO_URING, res < 0 ? -1 : res);
     }
     if (request->out) {
-        count_write(request->out, ROUTE_IO_URING, res < 0 ? -1 : res);
+        count_write(other ? other : request->out, ROUTE_IO_URING, res < 0 ? -1 : res);
     }
 }
 
@@ -193,7 +195,7 @@ long uring_reap(struct uring *ring)
     long res = take(ring, &user_data, &flags);
     struct request *request = (struct request *)(uintptr_t)(user_data & POINTER_MASK);
     must_be(request->what, res, request->expected);
-    book(request, res);
+    book(ring, request, res);
     if (!(flags & IORING_CQE_F_MORE)) {
         free(request);
     }

@@ -33,7 +33,8 @@ struct uring {
     int fd;
     char *rings; /* both queues: IORING_FEAT_SINGLE_MMAP */
     char *sqes;
-    unsigned queued; /* entries that are not submitted yet */
+    unsigned queued;             /* entries that are not submitted yet */
+    struct account *never_begun; /* for requests cancelled by what they were linked to; NULL: they know it themselves */
 };
 
 enum { ANY_RESULT = INT32_MIN };
