@@ -23,6 +23,8 @@ def forms(tap, scratch, kind):
     run.check()
     if "absent" in run.noted("direct"):
         tap.skip("%s: direct" % run.name, "no O_DIRECT on the file system of %s" % scratch)
+    if "absent" in run.noted("fixed_vectors"):
+        tap.skip("%s: fixed_vectors" % run.name, "this kernel has no IORING_OP_READV_FIXED (6.15)")
 
 
 def life(tap, scratch, kind):

@@ -23,6 +23,8 @@
 #define URING_SETUP_DEFER_TASKRUN (1U << 13)
 #define URING_SQE_CQE_SKIP_SUCCESS (1U << 6)
 #define URING_OP_READ_MULTISHOT 49
+#define URING_OP_READV_FIXED 60
+#define URING_OP_WRITEV_FIXED 61
 
 /* Bits of user_data above those of a pointer: what tests/live/test_uring.py counts in the kernel's own trace. */
 #define URING_TAG_READ (1ULL << 62)

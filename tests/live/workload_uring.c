@@ -85,6 +85,29 @@ static void fixed_buffers(void)
     uring_done(&ring);
 }
 
+/* READV_FIXED and WRITEV_FIXED, of 6.15: vectors into such buffers. */
+static void fixed_vectors(void)
+{
+    struct account in, out;
+    struct uring ring;
+    int r = new_hole(&in, folder, "fixed_vectors_in", SIZE), w = new_hole(&out, folder, "fixed_vectors_out", 0);
+    const struct iovec buffer = {buf, SIZE}, parts[2] = {{buf, 31}, {buf + 100, 35}};
+    const struct request requests[] = {
+        {"READV_FIXED", URING_OP_READV_FIXED, 0, r, parts, 2, 0, &in, NULL, 66},
+        {"WRITEV_FIXED", URING_OP_WRITEV_FIXED, 0, w, parts, 1, 0, NULL, &out, 31},
+    };
+    uring_init(&ring, 16, 0);
+    if (!uring_knows(&ring, URING_OP_WRITEV_FIXED)) {
+        note("fixed_vectors", "absent");
+        return;
+    }
+    uring_register(&ring, IORING_REGISTER_BUFFERS, &buffer, 1);
+    uring_run_each(&ring, requests, N(requests));
+    report("fixed_vectors", &in);
+    report("fixed_vectors", &out);
+    uring_done(&ring);
+}
+
 /* Requests name a slot of the ring's table, whose files have no descriptor any more, and change while the ring is used. */
 static void registered_files(void)
 {
@@ -288,39 +311,59 @@ struct move {
     unsigned flags;
 };
 
-/* A read of one file and a write of another. The request's descriptor is the one written to. */
+/* Runs one move of bytes from one file to another; the request's descriptor is the one written to. */
+static void run_move(struct uring *ring, const struct move *move)
+{
+    struct io_uring_sqe *sqe = uring_queue(ring, &move->request);
+    sqe->splice_fd_in = move->in;
+    sqe->splice_off_in = (uint64_t)move->in_offset;
+    sqe->splice_flags = move->flags;
+    uring_submit(ring);
+    uring_reap(ring);
+}
+
+/* A read of one file and a write of another. */
 static void splices(void)
 {
-    struct account in, out, fixed;
+    struct account in, out;
     struct uring ring;
     int r = new_hole(&in, folder, "splice_in", SIZE), w = new_hole(&out, folder, "splice_out", 0), ends[2];
-    int slot = new_hole(&fixed, folder, "splice_fixed", SIZE);
     must(pipe(ends), "pipe");
     const struct move moves[] = {
         {{"SPLICE into a pipe", IORING_OP_SPLICE, 0, ends[1], NULL, 1111, -1, &in, &pipes, 1111}, r, 5, 0},
         {{"SPLICE out of it", IORING_OP_SPLICE, 0, w, NULL, 1111, 70, &pipes, &out, 1111}, ends[0], -1, 0},
         {{"partial SPLICE", IORING_OP_SPLICE, 0, ends[1], NULL, 900, -1, &in, &pipes, 9}, r, SIZE - 9, 0},
-        {{"SPLICE of a slot", IORING_OP_SPLICE, 0, ends[1], NULL, 77, -1, &fixed, &pipes, 77},
-         0,
-         0,
-         SPLICE_F_FD_IN_FIXED},
         {{"SPLICE at the end", IORING_OP_SPLICE, 0, ends[1], NULL, 900, -1, &in, &pipes, 0}, r, SIZE, 0},
         {{"SPLICE from no file", IORING_OP_SPLICE, 0, ends[1], NULL, 9, -1, &no_file, &pipes, -EBADF}, 9999, -1, 0},
         {{"SPLICE without a pipe", IORING_OP_SPLICE, 0, w, NULL, 9, -1, &in, &out, -EINVAL}, r, 0, 0},
     };
     uring_init(&ring, 16, 0);
-    uring_register(&ring, IORING_REGISTER_FILES, &slot, 1);
     for (size_t i = 0; i < N(moves); i++) {
-        struct io_uring_sqe *sqe = uring_queue(&ring, &moves[i].request);
-        sqe->splice_fd_in = moves[i].in;
-        sqe->splice_off_in = (uint64_t)moves[i].in_offset;
-        sqe->splice_flags = moves[i].flags;
-        uring_submit(&ring);
-        uring_reap(&ring);
+        run_move(&ring, &moves[i]);
     }
     report("splices", &in);
     report("splices", &out);
-    report("splices", &fixed);
+    uring_done(&ring);
+}
+
+/* Out of a slot of the ring's table: there is no descriptor of this file any more. */
+static void splice_from_slot(void)
+{
+    struct account in, out;
+    struct uring ring;
+    int slot = new_hole(&in, folder, "splice_slot", SIZE), w = new_hole(&out, folder, "splice_slot_out", 0), ends[2];
+    must(pipe(ends), "pipe");
+    const struct move moves[] = {
+        {{"SPLICE of a slot", IORING_OP_SPLICE, 0, ends[1], NULL, 77, -1, &in, &pipes, 77}, 0, 0, SPLICE_F_FD_IN_FIXED},
+        {{"SPLICE out of the pipe", IORING_OP_SPLICE, 0, w, NULL, 77, -1, &pipes, &out, 77}, ends[0], -1, 0},
+    };
+    uring_init(&ring, 16, 0);
+    uring_register(&ring, IORING_REGISTER_FILES, &slot, 1);
+    close(slot);
+    run_move(&ring, &moves[0]);
+    run_move(&ring, &moves[1]);
+    report("splice_from_slot", &in);
+    report("splice_from_slot", &out);
     uring_done(&ring);
 }
 
@@ -368,6 +411,7 @@ int main(int argc, char **argv)
     note("start", "-");
     plain();
     fixed_buffers();
+    fixed_vectors();
     registered_files();
     links();
     workers();
@@ -375,6 +419,7 @@ int main(int argc, char **argv)
     blocking();
     errors();
     splices();
+    splice_from_slot();
     others();
     report("whole", &pipes);
     report("whole", &sockets);
