@@ -19,7 +19,8 @@ BOOKS = {
     ("out", "file", "splice"): (0, 0, 0, 1, 900, 0),
     ("in", "file", "copy_file_range"): (1, 1001, 0, 0, 0, 0),
     ("copy", "file", "copy_file_range"): (0, 0, 0, 1, 1001, 0),
-    ("mapped", "file", "mmap"): (2, 0, 0, 1, 0, 0),
+    ("mapped", "file", "mmap"): (3, 0, 0, 2, 0, 0),
+    ("aio", "file", "rw"): (2, 61 + 63, 0, 1, 62, 0),
 }
 
 

@@ -22,6 +22,7 @@ enum {
     NR_getpid = 20,  /* writev */
     NR_rmdir = 40,   /* sendfile */
     NR_pipe = 42,
+    NR_mmap = 90,
     NR_ftruncate = 93,
     NR_readv = 145,  /* sched_getscheduler */
     NR_writev = 146, /* sched_get_priority_max */
@@ -30,6 +31,9 @@ enum {
     NR_sendfile = 187, /* readahead */
     NR_mmap2 = 192,
     NR_sendfile64 = 239,
+    NR_io_setup = 245,
+    NR_io_getevents = 247,
+    NR_io_submit = 248,
     NR_get_mempolicy = 275, /* splice */
     NR_splice = 313,
     NR_timerfd_gettime = 326, /* copy_file_range */
@@ -38,6 +42,8 @@ enum {
     NR_copy_file_range = 377,
     NR_preadv2 = 378,
     NR_pwritev2 = 379,
+    NR_io_pgetevents = 385,
+    NR_io_pgetevents_time64 = 416,
 };
 
 enum {
@@ -49,7 +55,9 @@ enum {
     RDWR_PROTECTION = 3,
     SHARED = 1,
     PRIVATE = 2,
-    ANONYMOUS = 32
+    ANONYMOUS = 32,
+    PREAD = 0, /* IOCB_CMD_PREAD */
+    PWRITE = 1,
 };
 
 struct part {
@@ -155,6 +163,49 @@ static void mappings(void)
     must_be(failed(call6(NR_mmap2, 0, 4096, RDWR_PROTECTION, SHARED, fd, 0)), 0);
     must_be(failed(call6(NR_mmap2, 0, 4096, RDWR_PROTECTION, PRIVATE, fd, 1)), 0);
     must_be(failed(call6(NR_mmap2, 0, 4096, RDWR_PROTECTION, PRIVATE | ANONYMOUS, fd, 0)), 0);
+    /* the oldest form: its arguments are in memory */
+    const uint32_t arguments[6] = {0, 4096, RDWR_PROTECTION, SHARED, (uint32_t)fd, 0};
+    must_be(failed(call(NR_mmap, address(arguments), 0, 0, 0, 0)), 0);
+}
+
+/* struct iocb and struct io_event of include/uapi/linux/aio_abi.h: the same in 32 bits and in 64. */
+struct iocb {
+    uint64_t data;
+    uint32_t key, rw_flags;
+    uint16_t opcode;
+    int16_t priority;
+    uint32_t fd;
+    uint64_t buf, size;
+    int64_t offset;
+    uint64_t reserved;
+    uint32_t flags, event_fd;
+};
+
+struct io_event {
+    uint64_t data, iocb;
+    int64_t res, res2;
+};
+
+/* One request, fetched by one of the calls that do it. */
+static void aio_one(uint32_t context, long fd, int opcode, uint32_t size, long getevents)
+{
+    static struct iocb iocb;
+    static struct io_event event;
+    const uint32_t list = (uint32_t)address(&iocb);
+    iocb = (struct iocb){.opcode = (uint16_t)opcode, .fd = (uint32_t)fd, .buf = (uint32_t)address(buf), .size = size};
+    must_be(call(NR_io_submit, (long)context, 1, address(&list), 0, 0), 1);
+    must_be(call6(getevents, (long)context, 1, 1, address(&event), 0, 0), 1);
+    must_be((long)event.res, (long)size);
+}
+
+static void aio(void)
+{
+    static uint32_t context;
+    long fd = new_file("aio");
+    must_be(call(NR_io_setup, 8, address(&context), 0, 0, 0), 0);
+    aio_one(context, fd, PREAD, 61, NR_io_getevents);
+    aio_one(context, fd, PWRITE, 62, NR_io_pgetevents);
+    aio_one(context, fd, PREAD, 63, NR_io_pgetevents_time64);
 }
 
 /* On a file that must stay out of the books: calls whose numbers are those of 64-bit reads and writes. */
@@ -178,6 +229,7 @@ void _start(void)
     reads_and_writes();
     transfers();
     mappings();
+    aio();
     namesakes();
     for (;;) {
         leave(0);
