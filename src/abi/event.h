@@ -19,10 +19,17 @@
 #define IOL_COMM_MAX 16        /* TASK_COMM_LEN */
 #define IOL_EXE_FILTER_MAX 256 /* bytes of a path given with --exe, NUL padded */
 #define IOL_SYSCALLS_MAX 512
-#define IOL_RULES_MAX 64         /* rules of --ignore, --every and --sample */
-#define IOL_RULE_PATH_MAX 254    /* bytes of the path of a rule */
-#define IOL_RULE_SUFFIX_MAX 64   /* bytes of what follows the * of a rule */
-#define IOL_CGROUP_FILTER_MAX 64 /* cgroups given with --cgroup and --container */
+#define IOL_AIO_BATCH 1024        /* AIO requests and events looked at in one call */
+#define IOL_RULES_MAX 64          /* rules of --ignore, --every and --sample */
+#define IOL_RULE_PATH_MAX 254     /* bytes of the path of a rule */
+#define IOL_RULE_SUFFIX_MAX 64    /* bytes of what follows the * of a rule */
+#define IOL_CGROUP_FILTER_MAX 256 /* cgroups given with --cgroup and --container: on v1 one for each hierarchy */
+
+/*
+ * A cgroup in its filter: the inode number of its folder, which only tells those of one hierarchy apart, and the
+ * hierarchy's number (as /proc/PID/cgroup has it; 0 is v2) from this bit on.
+ */
+#define IOL_CGROUP_HIERARCHY_SHIFT 48
 
 /*
  * Which of the routes of a ledger an operation takes. IOL_ABI_IGNORED counts what rules leave out, IOL_ABI_EXCLUDED
@@ -65,19 +72,6 @@ enum iol_file_pseudo {
     IOL_FILE_PSEUDO_END = 64,
 };
 
-/* What a syscall does, by number: native and compat tables of struct iol_settings. */
-enum iol_syscall_class {
-    IOL_SYSCALL_NONE,
-    IOL_SYSCALL_READ,            /* (fd, …) returns bytes read */
-    IOL_SYSCALL_WRITE,           /* (fd, …) returns bytes written */
-    IOL_SYSCALL_SENDFILE,        /* (out_fd, in_fd, …) */
-    IOL_SYSCALL_SPLICE,          /* (fd_in, off_in, fd_out, …) */
-    IOL_SYSCALL_COPY_FILE_RANGE, /* (fd_in, off_in, fd_out, …) */
-    IOL_SYSCALL_EXECVE,          /* (path, …): of interest when it fails */
-    IOL_SYSCALL_EXECVEAT,        /* (dirfd, path, …) */
-    IOL_SYSCALL_RENAME,          /* may give other files another path: rename, mount, chroot */
-};
-
 /* Verdict bits of a process, kept in the map `tasks`. */
 enum iol_task_bits {
     IOL_TASK_TRACED = 1,     /* its operations are accounted */
@@ -116,7 +110,7 @@ struct iol_rules {
     __u32 event_budget;         /* events of reads and writes a second, of all processes; 0: any number */
     __u32 event_budget_process; /* of one process */
     __u64 any_path, any_suffix, any_comm, any_uid, any_exe; /* what holds when the map has no entry */
-    __u64 kinds[IOL_ABI_KIND_COUNT];
+    __u64 kinds[16];                                        /* by enum iol_abi_kind */
     struct {
         __u32 verdict; /* enum iol_verdict */
         __u32 sample;  /* N */
@@ -154,7 +148,7 @@ struct iol_rule_exe_key {
 /* Set once, before the programs are loaded (section .rodata.settings). */
 struct iol_settings {
     __u32 abi_version;
-    __u32 reserved;
+    __u32 n_threads;   /* entries of `threads`: IOL_THREADS_FEW or IOL_THREADS_MANY */
     __u32 filter;      /* enum iol_filter_bits */
     __u32 kinds;       /* bit per enum iol_abi_kind: itemised; the others have one account per process */
     __u32 n_cpus;      /* entries of `cpus` */
@@ -162,8 +156,6 @@ struct iol_settings {
     __u64 self_mnt_ns; /* inode of the recorder's mount namespace */
     __u32 events;      /* bit per enum iol_event_kind of core/row.h: changes of files that become events */
     __u32 reserved2;
-    __u8 native[IOL_SYSCALLS_MAX]; /* enum iol_syscall_class */
-    __u8 compat[IOL_SYSCALLS_MAX];
 };
 
 /* The one entry of the mmapable map `control`, written by user space but for `renames`. */
@@ -171,7 +163,11 @@ struct iol_control {
     __u64 epoch;       /* its lowest bit chooses the set of counters */
     __u64 epoch_start; /* jiffies when it began */
     __u32 self_tgid;   /* the recorder, in the initial pid namespace */
-    __u32 renames;     /* calls of class IOL_SYSCALL_RENAME that succeeded */
+    __u32 rules;       /* generation of the rules in force */
+    __u32 renames;     /* counts what may give open accounts another path or verdict: renames, mounts, new rules */
+    __u32 retired;     /* counts how often user space has taken keys out of the map `accounts` */
+    __u32 unlinks;     /* counts what may have deleted files that are open */
+    __u32 reserved;
 };
 
 /* The one variable of section .data.clock: what on_clock() read when user space last ran it. */
@@ -207,7 +203,9 @@ struct iol_account_key {
 /* Value of the map `accounts`. */
 struct iol_account_ref {
     __u32 slot;
-    __u32 renames; /* iol_control.renames when the path was last known to be right */
+    __u32 renames; /* iol_control.renames when path and verdict were last known to be right */
+    __u32 rules;   /* iol_control.rules when the verdict was found */
+    __u32 verdict; /* enum iol_verdict */
 };
 
 /* One slot of the mmapable array `slots`. Three cache lines; the open epoch touches one of them. */
@@ -216,10 +214,67 @@ struct iol_account {
     struct iol_account_key key;
     __u64 file; /* file key of the file record, or enum iol_file_pseudo */
     __u64 opened_ns;
-    __u32 route;
-    __u32 kind;
-    __u64 reserved;
+    __u8 route;
+    __u8 kind;
+    __u8 verdict; /* enum iol_verdict; not IOL_VERDICT_IGNORE */
+    __u8 reserved;
+    __u32 sample;      /* N of IOL_VERDICT_SAMPLE */
+    __u32 over_budget; /* events left out, counted up: the budget was used up */
+    __u32 ring_full;   /* … no room in the ring buffer */
 };
+
+#define IOL_SLOT_IGNORED 0xffffffffU /* in struct iol_recent: no slot, the operation is left out */
+
+/* Operations summed up, without times. */
+struct iol_sums {
+    __u64 read_ops;
+    __u64 read_bytes;
+    __u64 write_ops;
+    __u64 write_bytes;
+    __u64 read_errors;
+    __u64 write_errors;
+};
+
+/*
+ * The account that a thread used last, and two hashes, each ^ slot, so that an entry torn between two writers fits none. One
+ * is of the file, its name, and what may have changed it; the other one of the descriptor, when nobody else can change what
+ * that leads to: then the file need not be looked at.
+ */
+struct iol_recent {
+    __u64 file_check;
+    __u64 descriptor_check; /* 0: none */
+    __u64 slot;             /* as find_account() returns it: index and verdict */
+};
+
+enum iol_standing {
+    IOL_STANDING_UNTRACED, /* no filter asks for it */
+    IOL_STANDING_TRACED,
+    IOL_STANDING_EXCLUDED, /* the recorder, or its database server */
+};
+
+/*
+ * What the hot path has to know of a thread, found by the address of its kernel stack: one place in the array `threads`
+ * for many stacks, whoever was there last. `check` ties the members before it to that address. The sums belong to the place:
+ * everything that read and write of its threads have moved, counted apart from the accounts.
+ */
+struct iol_thread {
+    __u64 image;
+    __u64 task; /* struct task_struct */
+    __u64 standing;
+    __u64 check;
+    __u64 ignored_ops;
+    __u64 ignored_bytes;
+    __u64 excluded_ops;
+    __u64 excluded_bytes;
+    struct iol_recent recent[2]; /* of reads, of writes */
+    struct iol_sums total[2];    /* route rw, by epoch */
+    __u64 switches;              /* of the thread to others, when its last operation ended */
+    __u64 reserved[5];
+};
+
+#define IOL_THREADS_FEW 64    /* 16 KiB: memory that needs no TLB entry of its own */
+#define IOL_THREADS_MANY 4096 /* from IOL_THREADS_FEW_CPUS + 1 CPUs on */
+#define IOL_THREADS_FEW_CPUS 4
 
 enum iol_lost {
     IOL_LOST_ACCOUNTS_FULL, /* operations counted under (other files): no free slot */
@@ -227,14 +282,21 @@ enum iol_lost {
     IOL_LOST_SCRATCH,       /* operations counted under (other files): path buffers busy */
     IOL_LOST_PROCESS_RECORDS, /* process records that found the ring buffer full (sent again when it next opens an account) */
     IOL_LOST_EVENTS,          /* failed execs and exits that found the ring buffer full */
-    IOL_LOST_TASKS_FULL, /* processes that found no room in the map of processes */
+    IOL_LOST_TASKS_FULL,        /* processes that found no room in the map of processes */
+    IOL_LOST_OVER_BUDGET,       /* events of reads and writes: the budget was used up */
+    IOL_LOST_RING_EVENTS,       /* events of reads and writes that found the ring buffer full */
+    IOL_LOST_URING_BYTES,       /* io_uring operations without completion: bytes unknown */
+    IOL_LOST_URING_COMPLETIONS, /* io_uring completions that overflowed, and whose request is not known: not counted */
+    IOL_LOST_AIO_BYTES,      /* AIO operations whose completion the program read from the ring itself: bytes unknown */
+    IOL_LOST_AIO_OPERATIONS, /* AIO operations beyond the first IOL_AIO_BATCH of one call: not counted */
     IOL_LOST_COUNT,
+    IOL_LOST_PLACES = 16, /* array size */
 };
 
-/* One entry of the mmapable array `cpus`, one for each possible CPU: totals counted apart from the accounts. */
+/* One entry of the mmapable array `cpus`, one for each possible CPU: totals counted apart from the accounts, but for those in `threads`. */
 struct iol_cpu {
     struct iol_counters total[2][IOL_ABI_ROUTE_SLOTS];
-    __u64 lost[8]; /* enum iol_lost */
+    __u64 lost[IOL_LOST_PLACES]; /* enum iol_lost */
 };
 
 /* Value of the map `tasks` (key: tgid). */

@@ -26,14 +26,15 @@
 /* Set by the second Ctrl-C, when the database cannot be reached and somebody is tired of waiting. */
 static volatile bool interrupted;
 
-static void on_second_signal(int signal)
+static void on_second_signal(int signal, siginfo_t *info, void *context)
 {
-    (void)signal;
-    interrupted = true;
+    (void)context;
+    if (signal != SIGHUP || info->si_code == SI_KERNEL) /* see asks_for_rules() */
+        interrupted = true;
 }
 
 struct recording {
-    const struct iol_record_options *options;
+    struct iol_record_options *options; /* its rules change when the configuration file is read again */
     struct iol_pipeline *pipeline;
     struct iol_progress progress;
     struct iol_child child;
@@ -63,7 +64,7 @@ static int block_signals(struct iol_error *err)
 /* From the end of the recording on a signal means: do not wait any longer. */
 static void let_signals_interrupt(void)
 {
-    struct sigaction action = {.sa_handler = on_second_signal};
+    struct sigaction action = {.sa_sigaction = on_second_signal, .sa_flags = SA_SIGINFO};
     sigset_t set;
 
     sigaction(SIGINT, &action, NULL);
@@ -74,6 +75,45 @@ static void let_signals_interrupt(void)
     sigaddset(&set, SIGTERM);
     sigaddset(&set, SIGHUP);
     sigprocmask(SIG_UNBLOCK, &set, NULL);
+}
+
+/* SIGHUP: the rules of the configuration file as they are now. Whatever is wrong with it, the recording goes on. */
+static void read_rules_again(struct recording *recording)
+{
+    struct iol_record_options *options = recording->options;
+    struct iol_record_rules rules;
+    struct iol_rule_set set;
+    struct iol_error err = {0};
+    char changed[256];
+    int r;
+
+    iol_progress_clear(&recording->progress);
+    if (!options->config_path) {
+        iol_log_warning("SIGHUP reads the rules in the file of --config again; there is none, and nothing changes");
+        return;
+    }
+    r = iol_record_options_reload(options, &rules, changed, sizeof(changed), &err);
+    if (r == 0) {
+        set = iol_record_rules_set(&rules);
+        r = iol_pipeline_set_rules(recording->pipeline, &set, &err);
+        if (r < 0)
+            iol_rule_text_done(&rules.list);
+    }
+    if (r < 0) {
+        iol_log_warning("the old rules stay in force: %s", err.text);
+        return;
+    }
+    iol_rule_text_done(&options->rules.list);
+    options->rules = rules;
+    iol_log_info("%zu rules now in force (%s)", rules.list.n, options->config_path);
+    if (changed[0])
+        iol_log_warning("%s: these options have changed and need a restart: %s", options->config_path, changed);
+}
+
+/* From kill(), not from a terminal that has gone: that ends a recording, as it ends any program. */
+static bool asks_for_rules(const struct signalfd_siginfo *info)
+{
+    return info->ssi_signo == SIGHUP && info->ssi_code != SI_KERNEL;
 }
 
 /*
@@ -88,6 +128,10 @@ static bool take_signals(struct recording *recording)
     while (read(recording->signals, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
         if (info.ssi_signo == SIGCHLD) {
             ended |= iol_child_ended(&recording->child, &recording->command_status);
+            continue;
+        }
+        if (asks_for_rules(&info)) {
+            read_rules_again(recording);
             continue;
         }
         recording->stops++;
@@ -178,6 +222,9 @@ static int open_recording(struct recording *recording, struct iol_error *err)
                 .n_uids = options->n_uids,
                 .exes = options->exes,
                 .n_exes = options->n_exes,
+                .cgroups = options->cgroup_ids.ids,
+                .n_cgroups = options->cgroup_ids.n,
+                .rules = iol_record_rules_set(&options->rules),
             },
     };
     int r = iol_pipeline_check(options->common.verbose, err);

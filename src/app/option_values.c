@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // SPDX-FileCopyrightText: The ioledger authors
 #include <errno.h>
+#include <pwd.h>
 #include <stdbool.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "abi/event.h"
 #include "app/options.h"
 #include "base/cleanup.h"
 #include "base/error.h"
@@ -122,5 +125,35 @@ int iol_option_pid(const char *text, int64_t *ret_pid, struct iol_error *err)
         return -EINVAL;
     }
     *ret_pid = pid;
+    return 0;
+}
+
+int iol_option_user(const char *text, uint32_t *ret_uid, struct iol_error *err)
+{
+    const struct passwd *user = *text ? getpwnam(text) : NULL;
+    const char *at = text;
+    int64_t uid;
+
+    if (user)
+        uid = user->pw_uid;
+    else if (!take_digits(&at, &uid) || *at || uid > UINT32_MAX)
+        return iol_error_set(err, -EINVAL, "there is no user '%s'", text);
+    *ret_uid = (uint32_t)uid;
+    return 0;
+}
+
+int iol_option_exe(const char *text, char **ret_path, struct iol_error *err)
+{
+    _cleanup_free_ char *path = realpath(text, NULL); /* a symbolic link is not what runs */
+
+    if (!path && text[0] != '/')
+        return iol_error_set(err, -EINVAL, "there is no program '%s' (give its path)", text);
+    if (!path)
+        path = strdup(text);
+    if (!path)
+        return iol_error_set(err, -ENOMEM, "out of memory");
+    if (strlen(path) >= IOL_EXE_FILTER_MAX)
+        return iol_error_set(err, -ENAMETOOLONG, "the path is longer than %d bytes", IOL_EXE_FILTER_MAX - 1);
+    *ret_path = TAKE_PTR(path);
     return 0;
 }

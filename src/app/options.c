@@ -103,8 +103,8 @@ static int take_option(struct parse *parse, int key, char *text)
     }
 }
 
-/* The name of the option with that key, in the tables that this command uses. */
-static const char *option_name(const struct parse *parse, int key)
+/* The index-th option of all tables that this command uses; NULL: there are no more. */
+static const struct argp_option *option_at(const struct parse *parse, unsigned index)
 {
     const struct argp_option *tables[6] = {parse->usage->options};
     size_t n = 1;
@@ -114,11 +114,35 @@ static const char *option_name(const struct parse *parse, int key)
     for (size_t i = 0; i < n; i++) {
         for (const struct argp_option *option = tables[i]; option && (option->name || option->key || option->doc);
              option++) {
-            if (option->key == key && option->name)
-                return option->name;
+            if (option->name && index-- == 0)
+                return option;
         }
     }
+    return NULL;
+}
+
+static const char *nth_option(const void *from, unsigned index)
+{
+    const struct argp_option *option = option_at(from, index);
+
+    return option ? option->name : NULL;
+}
+
+static const char *option_name(const struct parse *parse, int key)
+{
+    const struct argp_option *option;
+
+    for (unsigned i = 0; (option = option_at(parse, i)); i++) {
+        if (option->key == key)
+            return option->name;
+    }
     return "?";
+}
+
+static void remember_given(struct iol_options *options, const char *name)
+{
+    if (!iol_options_given(options, name) && options->n_given < IOL_OPTIONS_MAX)
+        options->given[options->n_given++] = name;
 }
 
 static void prefix_error(struct iol_error *err, const char *option)
@@ -156,6 +180,7 @@ static error_t on_key(int key, char *text, struct argp_state *state)
         prefix_error(&parse->err, option_name(parse, key));
         return EINVAL;
     }
+    remember_given(&parse->options, option_name(parse, key));
     return 0;
 }
 
@@ -183,24 +208,6 @@ static void choose_children(struct parse *parse)
         parse->children[n++] = (struct argp_child){&argp_quiet, 0, NULL, 3};
     parse->children[n++] = (struct argp_child){&argp_always, 0, NULL, 4};
     parse->children[n] = (struct argp_child){0};
-}
-
-static const char *nth_option(const void *from, unsigned index)
-{
-    const struct parse *parse = from;
-    const struct argp_option *tables[6] = {parse->usage->options};
-    size_t n = 1;
-
-    for (const struct argp_child *child = parse->children; child->argp; child++)
-        tables[n++] = child->argp->options;
-    for (size_t i = 0; i < n; i++) {
-        for (const struct argp_option *option = tables[i]; option && (option->name || option->key || option->doc);
-             option++) {
-            if (option->name && index-- == 0)
-                return option->name;
-        }
-    }
-    return NULL;
 }
 
 /*
@@ -264,6 +271,73 @@ static int check_args(struct parse *parse)
     return 0;
 }
 
+static const struct argp_option *find_option(const struct parse *parse, const char *name, struct iol_error *err)
+{
+    const struct argp_option *option;
+    const char *suggestion;
+
+    for (unsigned i = 0; (option = option_at(parse, i)); i++) {
+        if (strcmp(option->name, name) == 0)
+            return option;
+    }
+    suggestion = iol_command_suggest(name, nth_option, parse);
+    if (suggestion)
+        iol_error_set(err, -ENOENT, "there is no option '%s': did you mean '%s'?", name, suggestion);
+    else
+        iol_error_set(err, -ENOENT, "there is no option '%s'", name);
+    return NULL;
+}
+
+bool iol_options_known(const struct iol_usage *usage, const char *name, struct iol_error *err)
+{
+    struct parse parse = {.usage = usage};
+
+    choose_children(&parse);
+    return find_option(&parse, name, err) != NULL;
+}
+
+int iol_options_take(const struct iol_usage *usage, const char *name, const char *text, struct iol_options *common,
+                     void *input, struct iol_error *err)
+{
+    struct parse parse = {.usage = usage, .input = input, .options = *common};
+    const struct argp_option *option;
+    int r;
+
+    choose_children(&parse);
+    option = find_option(&parse, name, err);
+    if (!option)
+        return -ENOENT;
+    if (!option->arg && strcmp(text, "no") == 0)
+        return 0;
+    if (!option->arg && strcmp(text, "yes") != 0)
+        return iol_error_set(err, -EINVAL, "'%s' is neither yes nor no", text);
+    /* the text is only read: argp's own type has no const */
+    r = take_option(&parse, option->key, option->arg ? (char *)(uintptr_t)text : NULL);
+    if (r < 0) {
+        if (err)
+            *err = parse.err;
+        return r;
+    }
+    *common = parse.options;
+    return 0;
+}
+
+bool iol_options_given(const struct iol_options *common, const char *name)
+{
+    for (size_t i = 0; i < common->n_given; i++) {
+        if (strcmp(common->given[i], name) == 0)
+            return true;
+    }
+    return false;
+}
+
+static int complete(struct parse *parse)
+{
+    const struct iol_usage *usage = parse->usage;
+
+    return usage->complete ? usage->complete(&parse->options, parse->input, &parse->err) : 0;
+}
+
 static int choose_db(struct parse *parse)
 {
     const char *from_environment = getenv("IOLEDGER_DB");
@@ -322,7 +396,7 @@ bool iol_options_parse(const struct iol_usage *usage, int argc, char **argv, voi
     }
     if (r != 0 && !parse.err.text[0])
         explain_getopt(&parse, name, said);
-    if (r != 0 || check_args(&parse) < 0 || choose_db(&parse) < 0) {
+    if (r != 0 || check_args(&parse) < 0 || complete(&parse) < 0 || choose_db(&parse) < 0) {
         *ret_status = iol_options_fail(command, &parse.err);
         return false;
     }

@@ -23,12 +23,16 @@ enum iol_common_option {
     IOL_COMMON_COMMAND = 1 << 3, /* the first argument that is no option ends the options: [--] CMD ARG... */
 };
 
+#define IOL_OPTIONS_MAX 64 /* different ones that a command may have */
+
 struct iol_options {
     const char *db;         /* --db, else $IOLEDGER_DB, else the default; its scheme is a known one */
     enum iol_format format; /* IOL_FORMAT_TABLE by default */
     bool verbose, quiet;
     char **args; /* what is not an option, as typed; belongs to argv */
     size_t n_args;
+    const char *given[IOL_OPTIONS_MAX]; /* names of the options on the command line, each once */
+    size_t n_given;
 };
 
 struct iol_usage {
@@ -45,6 +49,12 @@ struct iol_usage {
      * option's name. `text` is its argument, NULL when it has none. A hint in *err replaces the usual one.
      */
     int (*option)(int key, const char *text, void *input, struct iol_error *err);
+
+    /*
+     * May be NULL. Called when the command line has been taken and nothing has its default yet, to take more options from
+     * elsewhere with iol_options_take(). 0, or -errno with *err.
+     */
+    int (*complete)(struct iol_options *common, void *input, struct iol_error *err);
 };
 
 /*
@@ -53,6 +63,19 @@ struct iol_usage {
  */
 bool iol_options_parse(const struct iol_usage *usage, int argc, char **argv, void *input,
                        struct iol_options *ret_options, int *ret_status);
+
+/*
+ * Takes an option of the command by its long name, as if it had been typed; of those without an argument `text` is yes or
+ * no. The text must live as long as the options. 0; -ENOENT there is no such option; or -errno: with *err, always.
+ */
+int iol_options_take(const struct iol_usage *usage, const char *name, const char *text, struct iol_options *common,
+                     void *input, struct iol_error *err);
+
+/* Whether the command has the option; *err says if not. */
+bool iol_options_known(const struct iol_usage *usage, const char *name, struct iol_error *err);
+
+/* Whether the option was on the command line. */
+bool iol_options_given(const struct iol_options *common, const char *name);
 
 /* For usage errors that only show after parsing. Prints the error and a hint; returns IOL_EXIT_USAGE. */
 int iol_options_fail(const char *command, const struct iol_error *err);
@@ -65,3 +88,9 @@ int iol_option_count(const char *text, int64_t *ret_count, struct iol_error *err
 
 /* A process id: 1 or more. -EINVAL with *err. */
 int iol_option_pid(const char *text, int64_t *ret_pid, struct iol_error *err);
+
+/* A user, by name or number. -EINVAL with *err. */
+int iol_option_user(const char *text, uint32_t *ret_uid, struct iol_error *err);
+
+/* A program: its malloc'ed path without symbolic links, as the kernel tells it; one that is not there stays as it is given. */
+int iol_option_exe(const char *text, char **ret_path, struct iol_error *err);

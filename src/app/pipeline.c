@@ -126,7 +126,8 @@ static void forget_file(void *arg, uint64_t key)
 
 static bool has_filter(const struct iol_capture_options *options)
 {
-    return options->n_pids || options->n_comms || options->n_uids || options->n_exes || options->command;
+    return options->n_pids || options->n_comms || options->n_uids || options->n_exes || options->n_cgroups ||
+           options->command;
 }
 
 static int open_core(struct iol_pipeline *pipeline, const struct iol_pipeline_options *options)
@@ -146,6 +147,8 @@ static int open_core(struct iol_pipeline *pipeline, const struct iol_pipeline_op
 
     kernel.slots = iol_capture_slots(pipeline->capture, &kernel.n_slots, &kernel.first_spare);
     kernel.cpus = iol_capture_cpus(pipeline->capture, &kernel.n_cpus);
+    kernel.threads = iol_capture_threads(pipeline->capture, &kernel.n_threads);
+    kernel.mmap_events = options->capture.events >> IOL_EVENT_MMAP & 1;
     pipeline->model = iol_model_new(&model);
     pipeline->batch = iol_batch_new();
     if (!pipeline->model || !pipeline->batch)
@@ -293,6 +296,11 @@ int iol_pipeline_post(struct iol_pipeline *pipeline, struct iol_error *err)
     return check(pipeline, r, err);
 }
 
+int iol_pipeline_set_rules(struct iol_pipeline *pipeline, const struct iol_rule_set *rules, struct iol_error *err)
+{
+    return iol_capture_set_rules(pipeline->capture, rules, err);
+}
+
 int iol_pipeline_stop(struct iol_pipeline *pipeline, struct iol_error *err)
 {
     struct iol_account_stats stats;
@@ -307,8 +315,8 @@ int iol_pipeline_stop(struct iol_pipeline *pipeline, struct iol_error *err)
         return check(pipeline, r, err);
     iol_accounts_get_stats(pipeline->accounts, &stats);
     pipeline->recording.ended = iol_host_wall_ns();
-    pipeline->recording.excluded_ops = (int64_t)stats.excluded_ops;
-    pipeline->recording.excluded_bytes = (int64_t)stats.excluded_bytes;
+    pipeline->recording.excluded_ops = (int64_t)(stats.excluded_ops + stats.ignored_ops);
+    pipeline->recording.excluded_bytes = (int64_t)(stats.excluded_bytes + stats.ignored_bytes);
     r = add_recording(pipeline);
     if (r == 0)
         r = send_batch(pipeline);

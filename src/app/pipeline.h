@@ -49,6 +49,9 @@ int iol_pipeline_start(struct iol_pipeline *pipeline, struct iol_error *err);
 int iol_pipeline_fd(const struct iol_pipeline *pipeline); /* readable: call step */
 int iol_pipeline_step(struct iol_pipeline *pipeline, struct iol_error *err);
 int iol_pipeline_post(struct iol_pipeline *pipeline, struct iol_error *err);
+
+/* Puts these rules in the place of those in force, at any time while it records. On failure the old ones stay. */
+int iol_pipeline_set_rules(struct iol_pipeline *pipeline, const struct iol_rule_set *rules, struct iol_error *err);
 int iol_pipeline_stop(struct iol_pipeline *pipeline, struct iol_error *err);
 
 /* 0: everything is stored. Else *err says why not, and *ret_unwritten how many rows are missing. */

@@ -4,18 +4,14 @@
 #include "app/record_options.h"
 
 #include <errno.h>
-#include <limits.h>
-#include <pwd.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "app/command.h"
-#include "base/arena.h"
+#include "app/record_config.h"
 #include "base/cleanup.h"
 #include "base/error.h"
-#include "base/text.h"
 
 #define DEFAULT_ACCOUNTS 65536
 #define NS_PER_MS 1000000LL
@@ -29,10 +25,17 @@ enum {
     KEY_COMM,
     KEY_UID,
     KEY_EXE,
+    KEY_CGROUP,
+    KEY_CONTAINER,
     KEY_KINDS,
     KEY_PROBES,
     KEY_MAX_ACCOUNTS,
     KEY_SYSTEM,
+    KEY_IGNORE,
+    KEY_EVERY,
+    KEY_SAMPLE,
+    KEY_EVENT_BUDGET,
+    KEY_CONFIG,
 };
 
 static const struct argp_option own_options[] = {
@@ -41,17 +44,35 @@ static const struct argp_option own_options[] = {
     {"comm", KEY_COMM, "NAME", 0, "Only processes of this name (repeatable)", 1},
     {"uid", KEY_UID, "USER", 0, "Only processes of this user, by name or number (repeatable)", 1},
     {"exe", KEY_EXE, "PATH", 0, "Only processes that run this program (repeatable)", 1},
+    {"cgroup", KEY_CGROUP, "PATH", 0,
+     "Only processes in this cgroup or below it, as long as they are: its folder in /sys/fs/cgroup, or its path as in "
+     "/proc/PID/cgroup (repeatable)",
+     1},
+    {"container", KEY_CONTAINER, "ID", 0,
+     "Only processes in this container, which must be running: the first 12 digits of its id or more, or the name of a "
+     "machine of systemd (repeatable)",
+     1},
     {"kinds", KEY_KINDS, "LIST", 0,
      "Kinds of files that get an account each, of file,dir,dev,pipe,socket,anon (default: all but pipe and socket); "
      "the others get one account for each process",
      1},
     {"system", KEY_SYSTEM, NULL, 0, "With CMD: the whole machine, for as long as CMD runs", 1},
-    {NULL, 0, NULL, 0, "How to record:", 2},
-    {"interval", KEY_INTERVAL, "TIME", 0, "Post the accounts this often (default: 1s; at least 10ms)", 2},
-    {"duration", KEY_DURATION, "TIME", 0, "Stop after this time (default: Ctrl-C, or CMD's end)", 2},
+    {NULL, 0, NULL, 0, "Rules, of which the first that matches wins:", 2},
+    {"ignore", KEY_IGNORE, "PATTERN", 0, "Leave out the operations on these files (repeatable)", 2},
+    {"every", KEY_EVERY, "PATTERN", 0, "Each operation on these files is an event too (repeatable)", 2},
+    {"sample", KEY_SAMPLE, "N:PATTERN", 0, "One in N operations on these files is an event too (repeatable)", 2},
+    {"event-budget", KEY_EVENT_BUDGET, "N/s[,M/s]", 0,
+     "At most so many events of reads and writes, of all processes and of one (default: 20000/s); or none", 2},
+    {NULL, 0, NULL, 0, "How to record:", 3},
+    {"interval", KEY_INTERVAL, "TIME", 0, "Post the accounts this often (default: 1s; at least 10ms)", 3},
+    {"duration", KEY_DURATION, "TIME", 0, "Stop after this time (default: Ctrl-C, or CMD's end)", 3},
     {"max-accounts", KEY_MAX_ACCOUNTS, "N", 0,
-     "Accounts open at a time (default: 65536); what finds no room is counted as (other files)", 2},
-    {"probes", KEY_PROBES, "SET", 0, "Probe set: auto or tracepoint (default: auto)", 2},
+     "Accounts open at a time (default: 65536); what finds no room is counted as (other files)", 3},
+    {"probes", KEY_PROBES, "SET", 0, "Probe set: auto or tracepoint (default: auto)", 3},
+    {"config", KEY_CONFIG, "FILE", 0,
+     "More options, one a line, as in 'interval = 5s'; SIGHUP reads the rules in it again. The command line goes "
+     "before it",
+     3},
     {0},
 };
 
@@ -109,20 +130,11 @@ static int take_comm(struct iol_record_options *options, const char *text, struc
 
 static int take_uid(struct iol_record_options *options, const char *text, struct iol_error *err)
 {
-    const struct passwd *user;
-    char *end;
-    unsigned long uid;
-
     if (not_empty(text, err) < 0 || take_room(options->n_uids, err) < 0)
         return -EINVAL;
-    user = getpwnam(text);
-    errno = 0;
-    uid = strtoul(text, &end, 10);
-    if (user)
-        uid = user->pw_uid;
-    else if (*end || errno || uid > UINT32_MAX || text[0] == '-')
-        return iol_error_set(err, -EINVAL, "there is no user '%s'", text);
-    options->uids[options->n_uids++] = (uint32_t)uid;
+    if (iol_option_user(text, &options->uids[options->n_uids], err) < 0)
+        return -EINVAL;
+    options->n_uids++;
     return 0;
 }
 
@@ -132,18 +144,28 @@ static int take_exe(struct iol_record_options *options, const char *text, struct
 
     if (not_empty(text, err) < 0 || take_room(options->n_exes, err) < 0)
         return -EINVAL;
-    path = realpath(text, NULL); /* a symbolic link is not what runs */
-    if (!path && text[0] != '/')
-        return iol_error_set(err, -EINVAL, "there is no program '%s' (give its path)", text);
-    if (!path)
-        path = strdup(text);
-    if (!path)
-        return iol_error_set(err, -ENOMEM, "out of memory");
-    if (strlen(path) >= IOL_EXE_FILTER_MAX) {
-        free(path);
-        return iol_error_set(err, -ENAMETOOLONG, "the path is longer than %d bytes", IOL_EXE_FILTER_MAX - 1);
-    }
+    if (iol_option_exe(text, &path, err) < 0)
+        return -EINVAL;
     options->exes[options->n_exes++] = path;
+    return 0;
+}
+
+/* Both are looked for when all options are known. */
+static int take_cgroup(struct iol_record_options *options, const char *text, struct iol_error *err)
+{
+    if (not_empty(text, err) < 0 || take_room(options->n_cgroups, err) < 0)
+        return -EINVAL;
+    if (text[0] != '/')
+        return iol_error_set(err, -EINVAL, "'%s' is not an absolute path", text);
+    options->cgroups[options->n_cgroups++] = text;
+    return 0;
+}
+
+static int take_container(struct iol_record_options *options, const char *text, struct iol_error *err)
+{
+    if (not_empty(text, err) < 0 || take_room(options->n_containers, err) < 0)
+        return -EINVAL;
+    options->containers[options->n_containers++] = text;
     return 0;
 }
 
@@ -218,6 +240,10 @@ static int take_option(int key, const char *text, void *input, struct iol_error 
         return take_uid(options, text, err);
     case KEY_EXE:
         return take_exe(options, text, err);
+    case KEY_CGROUP:
+        return take_cgroup(options, text, err);
+    case KEY_CONTAINER:
+        return take_container(options, text, err);
     case KEY_KINDS:
         return take_kinds(options, text, err);
     case KEY_PROBES:
@@ -227,32 +253,91 @@ static int take_option(int key, const char *text, void *input, struct iol_error 
     case KEY_SYSTEM:
         options->system = true;
         return 0;
+    case KEY_IGNORE:
+        return iol_rule_text_add(&options->rules.list, IOL_VERDICT_IGNORE, text, err);
+    case KEY_EVERY:
+        return iol_rule_text_add(&options->rules.list, IOL_VERDICT_EVERY, text, err);
+    case KEY_SAMPLE:
+        return iol_rule_text_add(&options->rules.list, IOL_VERDICT_SAMPLE, text, err);
+    case KEY_EVENT_BUDGET:
+        return iol_rule_text_budget(text, &options->rules.event_budget, &options->rules.event_budget_process, err);
+    case KEY_CONFIG:
+        options->config_path = text;
+        return not_empty(text, err);
     default:
         return iol_error_set(err, -EINVAL, "unknown option");
     }
 }
+
+static int complete(struct iol_options *common, void *input, struct iol_error *err);
 
 static const struct iol_usage usage = {
     .arguments = "[[--] CMD [ARG...]]",
     .summary = "Records which processes read and write which files, until Ctrl-C, --duration, or the end of CMD. With "
                "CMD only CMD and its descendants are recorded, unless --system is given. Of several filters of one "
                "kind a process has to meet one, of each kind that is given.",
-    .details = "What filters leave out is not counted at all; ancestors of what is recorded are named all the same, "
-               "so that it can be told who started it. SIGINT and SIGTERM stop the recording; everything counted so "
-               "far is stored before it ends.\n\n"
-               "Examples:\n"
-               "  sudo ioledger record --duration 10s\n"
-               "  sudo ioledger record -- make -j4\n"
-               "  sudo ioledger record --pid 4711 --interval 5s\n"
-               "  sudo ioledger record --uid www-data --db postgresql://ledger@db/ledger\n"
-               "  sudo ioledger record --quiet --db jsonl:- | jq .\n\n"
-               "Exit status: that of CMD (128 + N when signal N ended it; 126 it could not be run; 127 it was not "
-               "found); without CMD 0 when everything is stored; 1 a failure; 2 bad usage.",
+    .details =
+        "PATTERN is /PATH, /DIR/** (and everything below), *SUFFIX (.log files for instance), /DIR/**/*SUFFIX or "
+        "kind:KIND (kind:socket for instance), and may end in ' if COND[ and COND]...', where COND is comm=NAME, "
+        "exe=/PATH, user=NAME or kind=KIND.\n\n"
+        "What filters leave out is not counted at all; ancestors of what is recorded are named all the same, "
+        "so that it can be told who started it. SIGINT and SIGTERM stop the recording; everything counted so "
+        "far is stored before it ends.\n\n"
+        "Examples:\n"
+        "  sudo ioledger record --duration 10s\n"
+        "  sudo ioledger record -- make -j4\n"
+        "  sudo ioledger record --pid 4711 --interval 5s\n"
+        "  sudo ioledger record --uid www-data --db postgresql://ledger@db/ledger\n"
+        "  sudo ioledger record --ignore '/proc/**' --every '/etc/** if comm=sh'\n"
+        "  sudo ioledger record --quiet --db jsonl:- | jq .\n\n"
+        "Exit status: that of CMD (128 + N when signal N ended it; 126 it could not be run; 127 it was not "
+        "found); without CMD 0 when everything is stored; 1 a failure; 2 bad usage.",
     .common = IOL_COMMON_DB | IOL_COMMON_QUIET | IOL_COMMON_COMMAND,
     .max_args = SIZE_MAX,
     .options = own_options,
     .option = take_option,
+    .complete = complete,
 };
+
+static int complete(struct iol_options *common, void *input, struct iol_error *err)
+{
+    struct iol_record_options *options = input;
+
+    options->n_own_rules = options->rules.list.n;
+    return options->config_path ? iol_record_config_apply(&usage, common, options, err) : 0;
+}
+
+int iol_record_options_reload(const struct iol_record_options *options, struct iol_record_rules *ret_rules,
+                              char *changed, size_t changed_size, struct iol_error *err)
+{
+    return iol_record_config_reload(&usage, options, ret_rules, changed, changed_size, err);
+}
+
+static int find_cgroups(struct iol_record_options *options, struct iol_error *err)
+{
+    int r = 0;
+
+    for (size_t i = 0; r == 0 && i < options->n_cgroups; i++)
+        r = iol_cgroup_add_path(&options->cgroup_ids, options->cgroups[i], err);
+    for (size_t i = 0; r == 0 && i < options->n_containers; i++)
+        r = iol_cgroup_add_container(&options->cgroup_ids, options->containers[i], err);
+    return r;
+}
+
+static int check_options(struct iol_record_options *options, bool ends_in_dashes, struct iol_error *err)
+{
+    if (!options->command && ends_in_dashes)
+        return iol_error_set(err, -EINVAL, "there is no CMD after '--'");
+    if (options->system && !options->command)
+        return iol_error_set(err, -EINVAL,
+                             "--system goes with a CMD; without one the whole machine is recorded anyway");
+    if (options->system && (options->n_pids || options->n_comms || options->n_uids || options->n_exes ||
+                            options->n_cgroups || options->n_containers))
+        return iol_error_set(err, -EINVAL, "--system and a filter contradict each other");
+    if (options->command && !options->command[0][0])
+        return iol_error_set(err, -EINVAL, "CMD is empty");
+    return find_cgroups(options, err);
+}
 
 bool iol_record_options_parse(int argc, char **argv, struct iol_record_options *ret_options, int *ret_status)
 {
@@ -260,6 +345,7 @@ bool iol_record_options_parse(int argc, char **argv, struct iol_record_options *
         .interval_ns = NS_PER_S,
         .max_accounts = DEFAULT_ACCOUNTS,
         .kinds = ~(KIND_BIT(IOL_ABI_KIND_PIPE) | KIND_BIT(IOL_ABI_KIND_SOCKET)),
+        .rules = {.event_budget = IOL_RECORD_EVENT_BUDGET, .event_budget_process = IOL_RECORD_EVENT_BUDGET},
     };
     struct iol_error err = {0};
 
@@ -269,64 +355,20 @@ bool iol_record_options_parse(int argc, char **argv, struct iol_record_options *
     }
     if (options.common.n_args > 0)
         options.command = options.common.args;
-    if (!options.command && argc > 1 && strcmp(argv[argc - 1], "--") == 0) {
-        iol_error_set(&err, -EINVAL, "there is no CMD after '--'");
+    if (check_options(&options, argc > 1 && strcmp(argv[argc - 1], "--") == 0, &err) < 0) {
         *ret_status = iol_options_fail("record", &err);
-    } else if (options.system && !options.command) {
-        iol_error_set(&err, -EINVAL, "--system goes with a CMD; without one the whole machine is recorded anyway");
-        *ret_status = iol_options_fail("record", &err);
-    } else if (options.system && (options.n_pids || options.n_comms || options.n_uids || options.n_exes)) {
-        iol_error_set(&err, -EINVAL, "--system and a filter contradict each other");
-        *ret_status = iol_options_fail("record", &err);
-    } else if (options.command && !options.command[0][0]) {
-        iol_error_set(&err, -EINVAL, "CMD is empty");
-        *ret_status = iol_options_fail("record", &err);
-    } else {
-        *ret_options = options;
-        return true;
+        iol_record_options_done(&options);
+        return false;
     }
-    iol_record_options_done(&options);
-    return false;
+    *ret_options = options;
+    return true;
 }
 
 void iol_record_options_done(struct iol_record_options *options)
 {
     while (options->n_exes > 0)
         free((void *)(uintptr_t)options->exes[--options->n_exes]);
-}
-
-char *iol_record_options_scope(const struct iol_record_options *options)
-{
-    struct iol_arena *arena = iol_arena_new();
-    _cleanup_free_ char *raw = NULL;
-    char *scope = NULL;
-    size_t size;
-    FILE *out = open_memstream(&raw, &size);
-
-    if (!out || !arena) {
-        iol_arena_free(arena);
-        return NULL;
-    }
-    for (size_t i = 0; i < options->n_pids; i++)
-        fprintf(out, "--pid %d ", options->pids[i]);
-    for (size_t i = 0; i < options->n_comms; i++)
-        fprintf(out, "--comm %s ", options->comms[i]);
-    for (size_t i = 0; i < options->n_uids; i++)
-        fprintf(out, "--uid %u ", options->uids[i]);
-    for (size_t i = 0; i < options->n_exes; i++)
-        fprintf(out, "--exe %s ", options->exes[i]);
-    if (options->system)
-        fputs("--system ", out);
-    if (options->command)
-        fputs("--", out);
-    for (size_t i = 0; options->command && options->command[i]; i++)
-        fprintf(out, " %s", options->command[i]);
-    fclose(out);
-    if (raw) {
-        const char *text = iol_text_store(arena, raw, size, NULL);
-
-        scope = text ? strdup(text) : NULL;
-    }
-    iol_arena_free(arena);
-    return scope;
+    iol_rule_text_done(&options->rules.list);
+    iol_config_free(options->config);
+    options->config = NULL;
 }

@@ -5,12 +5,23 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "app/cgroup.h"
+#include "app/config.h"
 #include "app/options.h"
+#include "app/rule_text.h"
 #include "capture/capture.h"
 
 #define IOL_RECORD_FILTERS_MAX 64
+#define IOL_RECORD_EVENT_BUDGET 20000 /* a second, unless --event-budget says otherwise */
 
-/* The command line of `record`. */
+/* What SIGHUP may change while it records. */
+struct iol_record_rules {
+    struct iol_rule_list list; /* of the command line first, then those of the file */
+    uint32_t event_budget;     /* as in struct iol_rule_set */
+    uint32_t event_budget_process;
+};
+
+/* The command line of `record`, and its configuration file. */
 struct iol_record_options {
     struct iol_options common;
     char **command; /* CMD ARG... NULL-terminated, or NULL */
@@ -28,12 +39,30 @@ struct iol_record_options {
     size_t n_uids;
     const char *exes[IOL_RECORD_FILTERS_MAX];
     size_t n_exes;
+    const char *cgroups[IOL_RECORD_FILTERS_MAX]; /* as given */
+    size_t n_cgroups;
+    const char *containers[IOL_RECORD_FILTERS_MAX];
+    size_t n_containers;
+    struct iol_cgroup_ids cgroup_ids; /* those of both */
+    struct iol_record_rules rules;
+    size_t n_own_rules; /* those of the command line */
+    const char *config_path;
+    struct iol_config *config; /* texts of options are in it; NULL: no --config */
 };
 
 /* True: go on. False: the command ends with *ret_status; bad usage has been told. */
 bool iol_record_options_parse(int argc, char **argv, struct iol_record_options *ret_options, int *ret_status);
 
 void iol_record_options_done(struct iol_record_options *options);
+
+struct iol_rule_set iol_record_rules_set(const struct iol_record_rules *rules); /* points into the rules */
+
+/*
+ * Reads the configuration file again. 0: *ret_rules are the rules that are to be in force now, and `changed` names the
+ * options, ", " between them, that differ from those it was started with and need a restart. Else *err, and nothing changes.
+ */
+int iol_record_options_reload(const struct iol_record_options *options, struct iol_record_rules *ret_rules,
+                              char *changed, size_t changed_size, struct iol_error *err);
 
 /* How the recording was asked for, in one line, for the row in `recording`; malloc'ed UTF-8, or NULL. */
 char *iol_record_options_scope(const struct iol_record_options *options);

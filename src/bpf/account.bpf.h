@@ -2,110 +2,211 @@
 /* SPDX-FileCopyrightText: The ioledger authors */
 #pragma once
 
-/* Posting an operation to its account: one hash lookup when the account is open, everything else when it is not. */
-#include "bpf/process.bpf.h"
+/*
+ * Accounts: one slot for each process image, file and route. The hot path knows the one that its thread used last; here is
+ * everything else: one hash lookup when the account is open, and what it takes to open it when it is not.
+ */
+#include "bpf/rules.bpf.h"
 
 enum direction { DIRECTION_READ, DIRECTION_WRITE };
 
-/* One operation, as the probe saw it. */
-struct operation {
-    struct task_struct *task;
-    __u64 image;
-    __u64 epoch;
-    __u64 epoch_start;
-    long result; /* bytes, or -errno */
-    __u32 route;
-    __u32 renames; /* iol_control.renames before anything was looked at */
-};
+/* What find_account() returns: the slot and what is done with it; negative when neither could be had. */
+#define FOUND(slot, verdict) ((int)((slot) | (__u32)(verdict) << 28))
+#define FOUND_SLOT(found) ((__u32)(found)&0xffffff)
+#define FOUND_VERDICT(found) ((__u32)(found) >> 28)
+#define FOUND_NOTHING (-1)
+#define FOUND_UNANNOUNCED (-2)
 
-static __always_inline void counters_add(struct iol_counters *counters, enum direction direction, long result)
+/* The six counters that struct iol_counters and struct iol_sums begin with. `direction` is 0 or 1. */
+static __always_inline void counters_add(__u64 *counters, __u32 direction, __s64 result)
 {
+    direction &= 1;
     if (result < 0) {
-        __sync_fetch_and_add(direction == DIRECTION_READ ? &counters->read_errors : &counters->write_errors, 1);
-    } else if (direction == DIRECTION_READ) {
-        __sync_fetch_and_add(&counters->read_ops, 1);
-        __sync_fetch_and_add(&counters->read_bytes, result);
+        __sync_fetch_and_add(&counters[4 + direction], 1);
     } else {
-        __sync_fetch_and_add(&counters->write_ops, 1);
-        __sync_fetch_and_add(&counters->write_bytes, result);
+        __sync_fetch_and_add(&counters[2 * direction], 1);
+        __sync_fetch_and_add(&counters[2 * direction + 1], result);
     }
 }
 
+#define ASSERT_COUNTERS(type)                                                                                          \
+    _Static_assert(                                                                                                    \
+        __builtin_offsetof(struct type, read_ops) == 0 && __builtin_offsetof(struct type, read_bytes) == 8 &&          \
+            __builtin_offsetof(struct type, write_ops) == 16 && __builtin_offsetof(struct type, write_bytes) == 24 &&  \
+            __builtin_offsetof(struct type, read_errors) == 32 && __builtin_offsetof(struct type, write_errors) == 40, \
+        "counters_add() counts on it")
+
+ASSERT_COUNTERS(iol_counters);
+ASSERT_COUNTERS(iol_sums);
+
 /* first and last are hints of a tick's precision: a race between two threads costs a tick at most. */
-static __always_inline void slot_add(struct iol_account *slot, const struct operation *op, enum direction direction)
+static __always_inline void slot_add(struct iol_account *slot, __u64 epoch, __u64 epoch_start, enum direction direction,
+                                     __s64 result)
 {
-    struct iol_counters *counters = &slot->epoch[op->epoch & 1];
+    struct iol_counters *counters = &slot->epoch[epoch & 1];
     __u64 now = bpf_jiffies64();
 
     if (counters->last != now) {
-        if (counters->last < op->epoch_start)
+        if (counters->last < epoch_start)
             counters->first = now;
         counters->last = now;
     }
-    counters_add(counters, direction, op->result);
+    counters_add(&counters->read_ops, direction, result);
 }
 
-/* The kernel's own total: counted before and apart from any account. */
-static __always_inline void total_add(__u64 epoch, __u32 route, enum direction direction, long result)
+/* The kernel's own total, apart from any account. The hot path has its own, in struct iol_thread. */
+static __always_inline void total_add(__u64 epoch, __u32 route, enum direction direction, __s64 result)
 {
     struct iol_cpu *cpu = this_cpu();
 
-    if (cpu)
-        counters_add(&cpu->total[epoch & 1][masked(route, IOL_ABI_ROUTE_SLOTS - 1)], direction, result);
+    if (cpu) {
+        struct iol_counters *total = &cpu->total[epoch & 1][masked(route, IOL_ABI_ROUTE_SLOTS - 1)];
+
+        counters_add(&total->read_ops, direction, result);
+    }
+}
+
+/* By mode alone: pipes and sockets, which come and go too fast to be looked at one by one unless asked for. */
+static __always_inline __u32 grouped_kind(__u16 mode)
+{
+    switch (mode & S_IFMT) {
+    case S_IFIFO:
+        return settings.kinds & 1 << IOL_ABI_KIND_PIPE ? 0 : IOL_FILE_GROUP + IOL_ABI_KIND_PIPE;
+    case S_IFSOCK:
+        return settings.kinds & 1 << IOL_ABI_KIND_SOCKET ? 0 : IOL_FILE_GROUP + IOL_ABI_KIND_SOCKET;
+    default:
+        return 0;
+    }
+}
+
+/* The address of the file behind a descriptor, or 0. */
+static __always_inline __u64 file_of(__u64 files, __u32 fd)
+{
+    __u64 table;
+
+    if (!files)
+        return 0;
+    table = LOAD_ADDRESS(files_struct, files, fdt);
+    if (fd >= LOAD(AS(fdtable, table), max_fds))
+        return 0;
+    return load_word(LOAD_ADDRESS(fdtable, table, fd) + 8 * (__u64)fd);
+}
+
+/* The part of the key that tells the file, its name and its mount: loads of four cache lines, most of them warm. */
+static __always_inline void name_file(struct iol_account_key *key, __u64 file, __u32 route)
+{
+    __u64 inode = LOAD_ADDRESS(file, file, f_inode);
+    __u64 dentry = LOAD_ADDRESS(file, file, f_path.dentry);
+    const struct dentry *name = AS(dentry, dentry);
+
+    key->inode = inode;
+    key->number = LOAD(AS(inode, inode), i_ino);
+    key->mix = (dentry ^ (__u64)LOAD(AS(inode, inode), i_generation) << 32) * MIX_A ^
+               (LOAD(name, d_name.hash_len) ^ (LOAD(name, d_hash.pprev) == NULL)) * MIX_B ^
+               (LOAD_ADDRESS(file, file, f_path.mnt) ^ route) * MIX_C;
+}
+
+/* A file, or 0: no open file. */
+static __always_inline void name_account(struct iol_account_key *key, __u64 image, __u64 file, __u32 route)
+{
+    __u32 pseudo = IOL_FILE_NOT_OPEN;
+
+    key->image = image;
+    if (file)
+        pseudo = grouped_kind(LOAD(AS(inode, LOAD_ADDRESS(file, file, f_inode)), i_mode));
+    if (pseudo) {
+        key->inode = 0;
+        key->number = pseudo;
+        key->mix = route;
+    } else {
+        name_file(key, file, route);
+    }
+}
+
+/* Renames, rules and retired slots so far: what has been found before another one of these has to be found anew. */
+static __always_inline __u64 version_of(const struct iol_control *now)
+{
+    return *(const volatile __u64 *)&now->renames;
+}
+
+_Static_assert(__builtin_offsetof(struct iol_control, retired) == __builtin_offsetof(struct iol_control, renames) + 4 &&
+                   __builtin_offsetof(struct iol_control, renames) % 8 == 0,
+               "version_of() reads both");
+
+/* Sixty-four bits that stand for key and version. */
+static __always_inline __u64 name_of_account(const struct iol_account_key *key, __u64 version)
+{
+    __u64 h = key->mix ^ key->mix >> 32;
+
+    h = (h ^ key->inode) * MIX_A;
+    h = (h ^ h >> 29 ^ key->number) * MIX_B;
+    return h ^ h >> 32 ^ key->image ^ version * MIX_C;
 }
 
 /*
- * Makes `index` the slot of `key`. Another thread may have been first: then its slot is the one, and
+ * Makes ref->slot the slot of `key`. Another thread may have been first: then its slot is the one, and
  * ours goes back unused. Returns the slot's index, or -1 when the map of accounts takes no more.
  */
-static __always_inline int slot_publish(const struct iol_account_key *key, __u32 index, __u32 renames, void *free_list)
+static __always_inline int slot_publish(const struct iol_account_key *key, const struct iol_account_ref *ref)
 {
-    struct iol_account_ref ref = {.slot = index, .renames = renames};
     struct iol_account_ref *winner;
-    long error = bpf_map_update_elem(&accounts, key, &ref, BPF_NOEXIST);
+    __u32 index = ref->slot;
 
-    if (!error)
+    if (!bpf_map_update_elem(&accounts, key, ref, BPF_NOEXIST))
         return index;
-    bpf_map_push_elem(free_list, &index, BPF_ANY);
+    bpf_map_push_elem(&free_slots, &index, BPF_ANY);
     winner = bpf_map_lookup_elem(&accounts, key);
     return winner ? winner->slot : -1;
 }
 
 static __always_inline void slot_describe(struct iol_account *slot, const struct iol_account_key *key, __u64 file,
-                                          __u32 kind, __u32 route)
+                                          __u32 kind, __u32 route, __u32 verdict, __u32 sample)
 {
     slot->key = *key;
     slot->file = file;
     slot->kind = kind;
     slot->route = route;
+    slot->verdict = verdict;
+    slot->sample = sample;
     slot->opened_ns = bpf_ktime_get_boot_ns();
 }
 
-/* The account of a pseudo file: the process's, and when there is no slot for it, the host's. */
-static __noinline struct iol_account *open_pseudo(const struct operation *op, __u32 pseudo)
+/* What is asked of the slow path. */
+struct question {
+    __u64 image;
+    __u64 task; /* address */
+    __u64 file; /* address; 0: none */
+    __u32 route;
+    __u32 renames; /* iol_control.renames and rules before anything was looked at */
+    __u32 rules;
+    __u32 reserved;
+};
+
+/* Opens the account of a pseudo file: the process's, and when there is no slot for it, the host's. */
+static __noinline int open_pseudo(const struct question *what, __u32 pseudo, __u32 verdict, __u32 sample)
 {
-    struct iol_account_key key = {.image = op->image, .number = pseudo, .mix = op->route};
+    struct iol_account_key key = {.image = what->image, .number = pseudo, .mix = what->route};
+    struct iol_account_ref ref = {.renames = what->renames, .rules = what->rules, .verdict = verdict};
     struct iol_account_ref *known = bpf_map_lookup_elem(&accounts, &key);
     struct iol_account *slot;
-    __u32 index = op->route;
     int published;
 
-    if (known) {
-        index = known->slot;
-        return bpf_map_lookup_elem(&slots, &index);
-    }
-    if (bpf_map_pop_elem(&free_slots, &index) && bpf_map_pop_elem(&spare_slots, &index)) {
-        index = op->route;
-        return bpf_map_lookup_elem(&slots, &index);
-    }
-    slot = bpf_map_lookup_elem(&slots, &index);
+    if (known)
+        return FOUND(known->slot, known->verdict);
+    if (bpf_map_pop_elem(&free_slots, &ref.slot) && bpf_map_pop_elem(&spare_slots, &ref.slot))
+        return FOUND(what->route, IOL_VERDICT_AGGREGATE);
+    slot = bpf_map_lookup_elem(&slots, &ref.slot);
     if (!slot)
-        return NULL;
-    slot_describe(slot, &key, pseudo, pseudo >= IOL_FILE_GROUP ? pseudo - IOL_FILE_GROUP : IOL_ABI_KIND_OTHER,
-                  op->route);
-    published = slot_publish(&key, index, op->renames, &free_slots);
-    index = published < 0 ? op->route : (__u32)published;
-    return bpf_map_lookup_elem(&slots, &index);
+        return FOUND_NOTHING;
+    slot_describe(slot, &key, pseudo, pseudo >= IOL_FILE_GROUP ? pseudo - IOL_FILE_GROUP : (__u32)IOL_ABI_KIND_OTHER,
+                  what->route, verdict, sample);
+    published = slot_publish(&key, &ref);
+    return published < 0 ? FOUND(what->route, IOL_VERDICT_AGGREGATE) : FOUND(published, verdict);
+}
+
+static __always_inline int open_other(const struct question *what)
+{
+    return open_pseudo(what, IOL_FILE_OTHER, IOL_VERDICT_AGGREGATE, 1);
 }
 
 /*
@@ -179,201 +280,219 @@ __noinline int send_file(__u32 index)
     return size > sizeof(scratch->record) || ring_send(scratch->record, size);
 }
 
-/*
- * Makes the file known to user space unless it is, and tells its key; 0, or 1 + the reason (enum
- * iol_lost) why it could not be.
- */
-static __always_inline int know_file(struct task_struct *task, struct file *file, __u64 *ret_key)
+/* Verdict and known file of scratch->file, by path and kind; the path is walked for it once for each set of rules. */
+static __always_inline void judge_file(struct scratch *scratch, __u32 index, struct known_file *known)
 {
-    struct scratch *scratch;
-    __u32 one = 1;
-    __u32 index;
-    int error = 0;
+    struct iol_rules *now = rules_of(scratch->rules);
+    struct task_struct *task = scratch->task;
+    struct file *file = scratch->file;
+    struct fs_struct *fs = BPF_CORE_READ(task, fs);
+
+    if (!now)
+        return;
+    if (known->rules != scratch->rules) {
+        set_walk(scratch, __builtin_preserve_access_index(&file->f_path), __builtin_preserve_access_index(&fs->root));
+        walk_path(index);
+        known->matches = file_matches(
+            scratch, now, file_kind(BPF_CORE_READ(file, f_inode), BPF_CORE_READ(file, f_path.dentry)), true);
+        known->rules = scratch->rules;
+    }
+    decide(scratch, now, scope_matches(scratch, index, now, known->matches));
+}
+
+/*
+ * Everything that opening an account has to know of scratch->file: its key and the verdict of the rules, into scratch. Makes
+ * the file known to user space unless it is, or is ignored. 0, or 1 + the reason (enum iol_lost) why it could not be.
+ */
+__noinline int consider_file(__u32 index)
+{
+    struct scratch *scratch = bpf_map_lookup_elem(&scratches, &index);
+    struct known_file *known, entry = {};
     __u64 key;
 
-    scratch = scratch_take(&index);
     if (!scratch)
         return 1 + IOL_LOST_SCRATCH;
-    scratch->task = task;
-    scratch->file = file;
     make_file_key(index);
     key = scratch->file_key;
-    *ret_key = key;
-    if (!bpf_map_lookup_elem(&files, &key)) {
-        error = send_file(index);
-        if (!error)
-            bpf_map_update_elem(&files, &key, &one, BPF_ANY);
-    }
-    scratch_give(scratch);
-    return error ? 1 + IOL_LOST_FILE_RECORDS : 0;
-}
-
-/*
- * Something has been renamed since the account's path was last known to be right: is it still? True
- * too when there is no scratch to find it out; then the next operation asks again.
- */
-static __always_inline bool path_holds(struct task_struct *task, struct file *file, const struct iol_account *slot,
-                                       struct iol_account_ref *ref, __u32 renames)
-{
-    struct scratch *scratch;
-    __u32 index;
-    bool same;
-
-    scratch = scratch_take(&index);
-    if (!scratch)
-        return true;
-    scratch->task = task;
-    scratch->file = file;
-    make_file_key(index);
-    same = scratch->file_key == slot->file;
-    scratch_give(scratch);
-    if (same)
-        ref->renames = renames;
-    return same;
-}
-
-/* Opens the account of a file: slot, names, key. Falls back to (other files), counting why. */
-static __always_inline struct iol_account *open_account(const struct operation *op, struct file *file,
-                                                        const struct iol_account_key *key)
-{
-    struct iol_account *slot;
-    __u64 file_key = 0;
-    __u32 kind, index;
-    int lost;
-
-    kind = file_kind(BPF_CORE_READ(file, f_inode), BPF_CORE_READ(file, f_path.dentry));
-    if (!(settings.kinds >> (kind & 31) & 1))
-        return open_pseudo(op, IOL_FILE_GROUP + kind);
-    if (bpf_map_pop_elem(&free_slots, &index)) {
-        count_lost(IOL_LOST_ACCOUNTS_FULL, 1);
-        return open_pseudo(op, IOL_FILE_OTHER);
-    }
-    slot = bpf_map_lookup_elem(&slots, &index);
-    if (!slot)
-        return NULL;
-    lost = know_file(op->task, file, &file_key);
-    if (lost) {
-        bpf_map_push_elem(&free_slots, &index, BPF_ANY);
-        count_lost(lost - 1, 1);
-        return open_pseudo(op, IOL_FILE_OTHER);
-    }
-    slot_describe(slot, key, file_key, kind, op->route);
-    lost = slot_publish(key, index, op->renames, &free_slots);
-    if (lost < 0) {
-        count_lost(IOL_LOST_ACCOUNTS_FULL, 1);
-        return open_pseudo(op, IOL_FILE_OTHER);
-    }
-    index = lost;
-    return bpf_map_lookup_elem(&slots, &index);
-}
-
-/* By mode alone: pipes and sockets, which come and go too fast to be looked at one by one unless asked for. */
-static __always_inline __u32 grouped_kind(__u16 mode)
-{
-    switch (mode & S_IFMT) {
-    case S_IFIFO:
-        return settings.kinds & 1 << IOL_ABI_KIND_PIPE ? 0 : IOL_FILE_GROUP + IOL_ABI_KIND_PIPE;
-    case S_IFSOCK:
-        return settings.kinds & 1 << IOL_ABI_KIND_SOCKET ? 0 : IOL_FILE_GROUP + IOL_ABI_KIND_SOCKET;
-    default:
+    known = bpf_map_lookup_elem(&files, &key);
+    if (known)
+        entry = *known;
+    scratch->verdict = IOL_VERDICT_AGGREGATE;
+    scratch->sample = 1;
+    if (scratch->rules)
+        judge_file(scratch, index, &entry);
+    if (scratch->verdict == IOL_VERDICT_IGNORE || (known && known->sent && known->rules == entry.rules))
         return 0;
-    }
-}
-
-static __always_inline struct file *file_of(struct task_struct *task, __u32 fd)
-{
-    struct files_struct *open_files = LOAD(task, files);
-    struct fdtable *table;
-
-    if (!open_files)
-        return NULL;
-    table = LOAD(open_files, fdt);
-    if (fd >= LOAD(table, max_fds))
-        return NULL;
-    return load_file_slot(LOAD(table, fd) + fd);
-}
-
-/* The part of the key that tells the file, its name and its mount: loads of four cache lines, most of them warm. */
-static __always_inline void name_file(struct iol_account_key *key, struct file *file, struct inode *inode, __u32 route)
-{
-    struct dentry *dentry = LOAD(file, f_path.dentry);
-
-    key->inode = (__u64)inode;
-    key->number = LOAD(inode, i_ino);
-    key->mix = (pointer_distance(dentry, inode) ^ (__u64)LOAD(inode, i_generation) << 32) * MIX_A ^
-               (LOAD(dentry, d_name.hash_len) ^ (LOAD(dentry, d_hash.pprev) == NULL)) * MIX_B ^
-               (pointer_distance(LOAD(file, f_path.mnt), inode) ^ route) * MIX_C;
-}
-
-/* What account() does, in its argument `how`. */
-#define HOW(route, direction) ((route) << 1 | (direction))
-#define HOW_ANNOUNCED 0x100
-
-/*
- * Posts one side of an operation: to the total, and to the account of (process image, file, route).
- * Both in the same epoch, which is read once. A global function: the verifier looks at it once.
- * Not 0: nothing was posted, for the account is to be opened and its image is not announced yet. It is
- * not announced from here: see "Stack" in compat.bpf.h.
- */
-__noinline int account(__u64 image, __u32 fd, __u32 how, __s64 result)
-{
-    enum direction direction = how & 1;
-    struct operation op = {.image = image, .result = result, .route = how >> 1 & (IOL_ABI_ROUTE_SLOTS - 1)};
-    struct iol_account_key key = {.image = image};
-    struct task_struct *task = current_task();
-    struct iol_account *slot = NULL;
-    struct iol_account_ref *known;
-    struct iol_control *now;
-    struct inode *inode = NULL;
-    struct file *file;
-    __u32 pseudo = IOL_FILE_NOT_OPEN;
-    __u32 zero = 0;
-
-    now = bpf_map_lookup_elem(&control, &zero);
-    if (!now)
-        return 0;
-    op.epoch = *(volatile __u64 *)&now->epoch;
-    op.epoch_start = now->epoch_start;
-    op.renames = *(volatile __u32 *)&now->renames;
-    op.task = task;
-
-    file = file_of(task, fd);
-    if (file) {
-        inode = LOAD(file, f_inode);
-        pseudo = grouped_kind(LOAD(inode, i_mode));
-    }
-    if (pseudo) {
-        key.number = pseudo;
-        key.mix = op.route;
-    } else {
-        name_file(&key, file, inode, op.route);
-    }
-    known = bpf_map_lookup_elem(&accounts, &key);
-    if (known) {
-        __u32 index = known->slot;
-
-        slot = bpf_map_lookup_elem(&slots, &index);
-        if (slot && file && !pseudo && known->renames != op.renames &&
-            !path_holds(task, file, slot, known, op.renames)) {
-            bpf_map_delete_elem(&accounts, &key); /* the slot lives on under its old path, until its process ends */
-            slot = NULL;
-        }
-    }
-    if (!slot) {
-        if (!(how & HOW_ANNOUNCED) && !is_announced(LOAD(task, tgid), image))
-            return 1;
-        slot = pseudo ? open_pseudo(&op, pseudo) : open_account(&op, file, &key);
-    }
-    total_add(op.epoch, op.route, direction, result);
-    if (slot)
-        slot_add(slot, &op, direction);
+    if (!entry.sent && send_file(index))
+        return 1 + IOL_LOST_FILE_RECORDS;
+    entry.sent = 1;
+    bpf_map_update_elem(&files, &key, &entry, BPF_ANY);
     return 0;
 }
 
-static __always_inline void post(__u64 image, __u32 fd, __u32 how, __s64 result)
+/* Opens the account of a pseudo file under the verdict of the rules. */
+static __always_inline int open_group(const struct question *what, __u32 pseudo)
 {
-    if (account(image, fd, how, result)) {
-        announce_current(image);
-        account(image, fd, how | HOW_ANNOUNCED, result);
+    __u32 verdict = IOL_VERDICT_AGGREGATE, sample = 1;
+    struct scratch *scratch;
+    __u32 index;
+
+    if (what->rules && pseudo >= IOL_FILE_GROUP) {
+        scratch = scratch_take(&index);
+        if (scratch) {
+            scratch->task = (struct task_struct *)what->task;
+            scratch->rules = what->rules;
+            judge_pseudo(index, pseudo - IOL_FILE_GROUP);
+            verdict = scratch->verdict;
+            sample = scratch->sample;
+            scratch_give(scratch);
+        }
     }
+    if (verdict == IOL_VERDICT_IGNORE)
+        return FOUND(0, IOL_VERDICT_IGNORE);
+    return open_pseudo(what, pseudo, verdict, sample);
+}
+
+/* Opens the account of a file, which consider_file() has looked at. */
+static __always_inline int open_slot(const struct question *what, const struct iol_account_key *key,
+                                     const struct scratch *scratch, __u32 kind)
+{
+    struct iol_account_ref ref = {.renames = what->renames, .rules = what->rules, .verdict = scratch->verdict};
+    struct iol_account *slot;
+    int published;
+
+    if (bpf_map_pop_elem(&free_slots, &ref.slot)) {
+        count_lost(IOL_LOST_ACCOUNTS_FULL, 1);
+        return open_other(what);
+    }
+    slot = bpf_map_lookup_elem(&slots, &ref.slot);
+    if (!slot)
+        return FOUND_NOTHING;
+    slot_describe(slot, key, scratch->file_key, kind, what->route, scratch->verdict, scratch->sample);
+    published = slot_publish(key, &ref);
+    if (published < 0) {
+        count_lost(IOL_LOST_ACCOUNTS_FULL, 1);
+        return open_other(what);
+    }
+    return FOUND(published, ref.verdict);
+}
+
+/* Whether the account is still the right one for what consider_file() found; or when that could not be told. */
+static __always_inline bool account_holds(const struct question *what, struct iol_account_ref *known,
+                                          const struct scratch *scratch, int lost)
+{
+    __u32 index = known->slot;
+    const struct iol_account *slot = bpf_map_lookup_elem(&slots, &index);
+
+    if (!slot || lost)
+        return slot != NULL;
+    if (slot->file != scratch->file_key || known->verdict != scratch->verdict || slot->sample != scratch->sample)
+        return false;
+    known->rules = what->rules;
+    known->renames = what->renames;
+    return true;
+}
+
+/*
+ * The account is not open, or something has happened since its path and verdict were last known to be right: `known` is
+ * its entry then. When there is no scratch to find out what holds now, the next operation asks again.
+ */
+static __always_inline int open_account(const struct question *what, const struct iol_account_key *key,
+                                        struct iol_account_ref *known)
+{
+    struct file *file = (struct file *)what->file;
+    __u32 kind = file_kind(BPF_CORE_READ(file, f_inode), BPF_CORE_READ(file, f_path.dentry));
+    struct scratch *scratch;
+    __u32 index;
+    int lost, found;
+
+    if (!(settings.kinds >> (kind & 31) & 1))
+        return open_group(what, IOL_FILE_GROUP + kind);
+    scratch = scratch_take(&index);
+    if (!scratch) {
+        if (known)
+            return FOUND(known->slot, known->verdict);
+        count_lost(IOL_LOST_SCRATCH, 1);
+        return open_other(what);
+    }
+    scratch->task = (struct task_struct *)what->task;
+    scratch->file = file;
+    scratch->rules = what->rules;
+    lost = consider_file(index);
+    if (known && account_holds(what, known, scratch, lost)) {
+        found = FOUND(known->slot, known->verdict);
+    } else {
+        if (known)
+            bpf_map_delete_elem(&accounts, key); /* the slot lives on under its old path, until its process ends */
+        if (lost) {
+            count_lost(lost - 1, 1);
+            found = open_other(what);
+        } else if (scratch->verdict == IOL_VERDICT_IGNORE) {
+            found = FOUND(0, IOL_VERDICT_IGNORE);
+        } else {
+            found = open_slot(what, key, scratch, kind);
+        }
+    }
+    scratch_give(scratch);
+    return found;
+}
+
+/* Ignored accounts have no slot: they are remembered by name. */
+static __always_inline bool is_ignored(__u64 name)
+{
+    return bpf_map_lookup_elem(&ignored, &name) != NULL;
+}
+
+/* As open_account(), for an account that belongs to no single file: only rules can have changed. */
+static __always_inline int reopen_group(const struct question *what, const struct iol_account_key *key,
+                                        struct iol_account_ref *known)
+{
+    if (known && known->rules == what->rules) {
+        known->renames = what->renames;
+        return FOUND(known->slot, known->verdict);
+    }
+    if (known)
+        bpf_map_delete_elem(&accounts, key);
+    return open_group(what, key->number);
+}
+
+#define HOW_ANNOUNCED 0x100
+
+/*
+ * Finds the account of image, file (an address; 0: no open file) and route, and opens it if need be. `how` is the route
+ * and, once the image has been announced, HOW_ANNOUNCED: otherwise FOUND_UNANNOUNCED asks for it. It is not announced from here:
+ * see "Stack" in compat.bpf.h. A global function: the verifier looks at it once.
+ */
+__noinline int find_account(__u64 image, __u64 task, __u64 file, __u32 how)
+{
+    struct question what = {.image = image, .task = task, .file = file, .route = how & (IOL_ABI_ROUTE_SLOTS - 1)};
+    struct iol_account_key key = {};
+    struct iol_account_ref *known;
+    struct iol_control *now;
+    __u8 one = 1;
+    __u32 zero = 0;
+    __u64 version, name = 0;
+    int found;
+
+    now = bpf_map_lookup_elem(&control, &zero);
+    if (!now)
+        return FOUND_NOTHING;
+    version = version_of(now);
+    what.renames = version;
+    what.rules = now->rules;
+    name_account(&key, image, file, what.route);
+    known = bpf_map_lookup_elem(&accounts, &key);
+    if (known && known->renames == what.renames)
+        return FOUND(known->slot, known->verdict);
+    if (what.rules) {
+        name = name_of_account(&key, version);
+        if (is_ignored(name))
+            return FOUND(0, IOL_VERDICT_IGNORE);
+    }
+    if (!(how & HOW_ANNOUNCED) && !is_announced(BPF_CORE_READ((struct task_struct *)task, tgid), image))
+        return FOUND_UNANNOUNCED;
+    found = key.inode ? open_account(&what, &key, known) : reopen_group(&what, &key, known);
+    if (found >= 0 && FOUND_VERDICT(found) == IOL_VERDICT_IGNORE)
+        bpf_map_update_elem(&ignored, &name, &one, BPF_ANY);
+    return found;
 }

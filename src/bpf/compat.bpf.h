@@ -32,23 +32,21 @@ static __always_inline __u64 masked(__u64 value, __u64 mask)
 /* a35b9af4ec2c "bpf: Add a kfunc for generic type cast", 6.2: a plain move after verification. */
 extern void *bpf_rdonly_cast(const void *obj, __u32 btf_id) __ksym;
 
-/* 3ca1032ab7ab "bpf: Implement get_current_task_btf and RET_PTR_TO_BTF_ID", 5.11. */
-#define current_task() ((struct task_struct *)bpf_get_current_task_btf())
+/* An address as a pointer to what is there. Loads through it are checked by the JIT: one that faults reads 0. */
+#define AS(type, address) ((struct type *)bpf_rdonly_cast((void *)(address), bpf_core_type_id_kernel(struct type)))
 #define LOAD(pointer, member) ((pointer)->member)
-
-/* One element of an array of struct file pointers, read as the first member of a struct that starts with one. */
-static __always_inline struct file *load_file_slot(struct file **slot)
-{
-    const struct kiocb *as = bpf_rdonly_cast(slot, bpf_core_type_id_kernel(struct kiocb));
-
-    return as->ki_filp;
-}
 
 /* A typed pointer as a number: the verifier lets pointers be subtracted, and nothing else be done with them. */
 static __always_inline __u64 pointer_distance(const void *pointer, const void *base)
 {
     asm("%0 -= %1" : "+r"(pointer) : "r"(base));
     return (__u64)pointer;
+}
+
+/* Eight bytes as a number. Any kernel type that begins with a number of that size does. */
+static __always_inline __u64 load_word(__u64 address)
+{
+    return (__u64)AS(timespec64, address)->tv_sec;
 }
 
 /* 5ffa25502b5a "bpf: Add instructions for atomic_[cmp]xchg", 5.12. */
@@ -59,20 +57,21 @@ static __always_inline bool try_lock(__u32 *word)
 
 #else
 
-#define current_task() ((struct task_struct *)bpf_get_current_task())
+#define AS(type, address) ((struct type *)(address))
 #define LOAD(pointer, member) BPF_CORE_READ(pointer, member)
-
-static __always_inline struct file *load_file_slot(struct file **slot)
-{
-    struct file *file = NULL;
-
-    bpf_probe_read_kernel(&file, sizeof(file), slot);
-    return file;
-}
 
 static __always_inline __u64 pointer_distance(const void *pointer, const void *base)
 {
-    return (__u64)pointer - (__u64)base;
+    (void)base;
+    return (__u64)pointer; /* a number already */
+}
+
+static __always_inline __u64 load_word(__u64 address)
+{
+    __u64 word = 0;
+
+    bpf_probe_read_kernel(&word, sizeof(word), (void *)address);
+    return word;
 }
 
 /* Without atomics that return a value; up to 6.12 tracepoints run their programs with preemption off. */
@@ -85,6 +84,9 @@ static __always_inline bool try_lock(__u32 *word)
 }
 
 #endif
+
+/* A member that is a pointer, as an address. */
+#define LOAD_ADDRESS(type, address, member) load_word((address) + bpf_core_field_offset(struct type, member))
 
 struct kernfs_node___6_15 {
     struct kernfs_node *__parent;
@@ -124,6 +126,12 @@ static __always_inline bool syscall_is_compat(const struct task_struct *task)
     return LOAD(task, thread_info.status) & TS_COMPAT;
 }
 
+/* Within the call, and not on the way out of it: entry code puts -ENOSYS where the result will be. */
+static __always_inline bool syscall_goes_on(const struct pt_regs *regs)
+{
+    return (__s64)LOAD(regs, ax) == -ENOSYS;
+}
+
 #define SYSCALL_ARGUMENT(n, native, thirtytwo)                                                                         \
     static __always_inline __u64 syscall_argument##n(const struct pt_regs *regs, bool compat)                          \
     {                                                                                                                  \
@@ -133,6 +141,8 @@ static __always_inline bool syscall_is_compat(const struct task_struct *task)
 SYSCALL_ARGUMENT(1, di, bx)
 SYSCALL_ARGUMENT(2, si, cx)
 SYSCALL_ARGUMENT(3, dx, dx)
+SYSCALL_ARGUMENT(4, r10, si)
+SYSCALL_ARGUMENT(5, r8, di)
 
 #elif defined(__TARGET_ARCH_arm64)
 
@@ -148,20 +158,27 @@ static __always_inline bool syscall_is_compat(const struct task_struct *task)
     return LOAD(task, thread_info.flags) & (1UL << TIF_32BIT);
 }
 
+/* The result takes the place of the first argument. One that equals it counts as the end of the call: nothing is noted then. */
+static __always_inline bool syscall_goes_on(const struct pt_regs *regs)
+{
+    return LOAD(regs, regs[0]) == LOAD(regs, orig_x0);
+}
+
 /* The return value has overwritten regs[0] by the time of sys_exit; orig_x0 keeps the first argument. */
 static __always_inline __u64 syscall_argument1(const struct pt_regs *regs, bool compat)
 {
     return compat ? (__u32)LOAD(regs, orig_x0) : LOAD(regs, orig_x0);
 }
 
-static __always_inline __u64 syscall_argument2(const struct pt_regs *regs, bool compat)
-{
-    return compat ? (__u32)LOAD(regs, regs[1]) : LOAD(regs, regs[1]);
-}
+#define SYSCALL_ARGUMENT(n)                                                                                            \
+    static __always_inline __u64 syscall_argument##n(const struct pt_regs *regs, bool compat)                          \
+    {                                                                                                                  \
+        return compat ? (__u32)LOAD(regs, regs[n - 1]) : LOAD(regs, regs[n - 1]);                                      \
+    }
 
-static __always_inline __u64 syscall_argument3(const struct pt_regs *regs, bool compat)
-{
-    return compat ? (__u32)LOAD(regs, regs[2]) : LOAD(regs, regs[2]);
-}
+SYSCALL_ARGUMENT(2)
+SYSCALL_ARGUMENT(3)
+SYSCALL_ARGUMENT(4)
+SYSCALL_ARGUMENT(5)
 
 #endif

@@ -2,15 +2,17 @@
 // SPDX-FileCopyrightText: The ioledger authors
 
 /* The hooks of the `tracepoint` probe set. What they do stands in the headers they include. */
-#include "bpf/account.bpf.h"
+#include "bpf/aio.bpf.h"
+#include "bpf/cgroup.bpf.h"
+#include "bpf/uring.bpf.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
-static __always_inline void exec_failed(struct task_struct *task, const struct pt_regs *regs, __u32 class, bool compat,
-                                        long result)
+static __always_inline void exec_failed(const struct thread *thread, const struct pt_regs *regs, __u32 class,
+                                        bool compat, __s64 result)
 {
     const void *name =
-        (const void *)(class == IOL_SYSCALL_EXECVE ? syscall_argument1(regs, compat) : syscall_argument2(regs, compat));
+        (const void *)(class == CLASS_EXECVE ? syscall_argument1(regs, compat) : syscall_argument2(regs, compat));
     struct iol_record_exec_failed *record;
     struct scratch *scratch;
     __u32 index, size;
@@ -25,9 +27,9 @@ static __always_inline void exec_failed(struct task_struct *task, const struct p
     __builtin_memset(record, 0, sizeof(*record));
     record->head.type = IOL_RECORD_EXEC_FAILED;
     record->head.ts = bpf_ktime_get_boot_ns();
-    record->image = image_of(task);
-    record->pid = LOAD(task, tgid);
-    record->tid = LOAD(task, pid);
+    record->image = thread->image;
+    record->pid = bpf_get_current_pid_tgid() >> 32;
+    record->tid = bpf_get_current_pid_tgid();
     record->error = (__s32)result;
     len = bpf_probe_read_user_str(record->data, IOL_PATH_MAX, name);
     record->path_len = len > 1 ? (__u32)len - 1 : 0;
@@ -38,105 +40,375 @@ static __always_inline void exec_failed(struct task_struct *task, const struct p
     scratch_give(scratch);
 }
 
-/* Counts what the recorder leaves out: its own operations, and those of the database server it writes to. */
-static __always_inline void exclude(const struct iol_control *now, enum direction direction, long result)
+static __always_inline void leave_out(__u64 *ops, __u64 *bytes, __s64 result)
 {
-    total_add(now->epoch, IOL_ABI_EXCLUDED, direction, result);
+    if (result < 0)
+        return;
+    __sync_fetch_and_add(ops, 1);
+    __sync_fetch_and_add(bytes, result);
 }
 
-/* The recorder itself, and processes that no filter asks for, end here; true when the operation is to be accounted. */
-static __always_inline bool admit(struct task_struct *task, enum direction direction, long result)
+/* Where the operation began: the argument of calls that have one, else the file's position less what was moved. */
+static __always_inline __s64 offset_of(const struct pt_regs *regs, bool compat, __u32 class, __u64 file, __s64 result)
 {
-    __u32 tgid = LOAD(task, tgid);
-    struct iol_control *now;
-    struct iol_task *known;
-    __u32 zero = 0;
-
-    now = bpf_map_lookup_elem(&control, &zero);
-    if (!now)
-        return false;
-    if (tgid == now->self_tgid) {
-        exclude(now, direction, result);
-        return false;
+    if (class == CLASS_READ_AT || class == CLASS_WRITE_AT) {
+        if (compat)
+            return syscall_argument4(regs, compat) | syscall_argument5(regs, compat) << 32;
+        return syscall_argument4(regs, compat);
     }
-    if (!settings.filter)
-        return true;
-    known = bpf_map_lookup_elem(&tasks, &tgid);
-    if (!known)
-        return settings.filter == IOL_FILTER_ANY;
-    if (known->bits & IOL_TASK_EXCLUDED)
-        exclude(now, direction, result);
-    return known->bits & IOL_TASK_TRACED;
+    if (!file || result < 0)
+        return -1;
+    return LOAD(AS(file, file), f_pos) - result;
 }
 
-/* Accounts look at their paths again: one of the names above them may be another now. */
-static __always_inline void count_rename(void)
+/* One side of a call, on the file that its descriptor leads to, or led to when the thread fell asleep. */
+static __always_inline void post_side(const struct thread *thread, const struct pt_regs *regs, __u32 class, bool compat,
+                                      __u64 file, __u32 how, __s64 result)
 {
-    __u32 zero = 0;
-    struct iol_control *now = bpf_map_lookup_elem(&control, &zero);
+    int found = FOUND_NOTHING;
 
-    if (now)
-        __sync_fetch_and_add(&now->renames, 1);
+    if (thread->slept)
+        found = recall(thread->stack, thread->image, file, how);
+    if (found < 0)
+        found = find_or_open(thread->image, thread->task, file, how >> 1);
+    post_found(found, thread, how, offset_of(regs, compat, class, file, result), result);
 }
 
-static __always_inline __u32 route_of(__u32 class)
+/*
+ * Has the thread left the CPU since its last operation, and does another one share its descriptors? Only then can there be a
+ * note of what it used when it fell asleep.
+ */
+static __always_inline bool table_may_have_changed(const struct task_struct *task, const struct iol_thread *place)
 {
-    switch (class) {
-    case IOL_SYSCALL_SENDFILE:
-        return IOL_ABI_ROUTE_SENDFILE;
-    case IOL_SYSCALL_SPLICE:
-        return IOL_ABI_ROUTE_SPLICE;
-    case IOL_SYSCALL_COPY_FILE_RANGE:
-        return IOL_ABI_ROUTE_COPY_FILE_RANGE;
-    default:
-        return IOL_ABI_ROUTE_RW;
+    const struct files_struct *files = LOAD(task, files);
+
+    return files && LOAD(files, count.counter) > 1 &&
+           *(volatile __u64 *)&place->switches != LOAD(task, nvcsw) + LOAD(task, nivcsw);
+}
+
+/* Reads, writes and the routes that move bytes from one descriptor to another, when the hot path does not have them. */
+static __noinline int post_call(struct thread *thread, const struct pt_regs *regs, __u32 class, bool compat,
+                                __s64 result)
+{
+    struct descriptors which;
+    __u64 files = LOAD_ADDRESS(task_struct, thread->task, files);
+
+    if (!descriptors_of(regs, class, compat, &which))
+        return 0;
+    if (table_may_have_changed(AS(task_struct, thread->task), thread->place)) {
+        thread->slept = 1;
+        thread->place->switches = switches_of(thread->task);
     }
+    if (which.fd[DIRECTION_READ] >= 0)
+        post_side(thread, regs, class, compat, file_of(files, which.fd[DIRECTION_READ]),
+                  HOW(which.route, DIRECTION_READ), result);
+    if (which.fd[DIRECTION_WRITE] >= 0)
+        post_side(thread, regs, class, compat, file_of(files, which.fd[DIRECTION_WRITE]),
+                  HOW(which.route, DIRECTION_WRITE), result);
+    if (thread->slept)
+        bpf_map_delete_elem(&asleep, &thread->stack);
+    return 0;
 }
 
-SEC("tp_btf/sys_exit")
-int BPF_PROG(on_sys_exit, struct pt_regs *regs, long ret)
+#define PROT_WRITE 2
+#define MAP_TYPE 0x0f
+#define MAP_PRIVATE 2
+#define MAP_ANONYMOUS 0x20
+
+/* A mapping of a file: what is read and written through it is not known. Shared and writable ones count as writes too. */
+static __always_inline void post_mmap(const struct thread *thread, const struct pt_regs *regs, bool compat, bool old,
+                                      __s64 result)
 {
-    __u32 nr = syscall_number(regs);
-    struct task_struct *task;
-    __u32 class, route, first;
-    __u64 image;
+    __u32 prot = syscall_argument3(regs, compat), flags = syscall_argument4(regs, compat);
+    __u32 fd = syscall_argument5(regs, compat);
+    __u64 file;
+
+    if (old) {
+        __u32 arguments[6] = {};
+
+        if (bpf_probe_read_user(arguments, sizeof(arguments), (void *)syscall_argument1(regs, compat)))
+            return;
+        prot = arguments[2];
+        flags = arguments[3];
+        fd = arguments[4];
+    }
+    if (flags & MAP_ANONYMOUS)
+        return;
+    /* an address is a success; as a number it may be negative for a 32-bit program only */
+    result = result < 0 && result >= -4095 ? result : 0;
+    file = file_of(LOAD_ADDRESS(task_struct, thread->task, files), fd);
+    post(thread, file, HOW(IOL_ABI_ROUTE_MMAP, DIRECTION_READ), -1, result);
+    if (result == 0 && (flags & MAP_TYPE) != MAP_PRIVATE && prot & PROT_WRITE)
+        post(thread, file, HOW(IOL_ABI_ROUTE_MMAP, DIRECTION_WRITE), -1, result);
+}
+
+/* What may give files another name, or take it away. */
+static __always_inline void count_change(__u32 class)
+{
+    if (class == CLASS_RENAME || class == CLASS_RENAMEAT || class == CLASS_MOUNT)
+        count_rename();
+    else if (class == CLASS_UNLINK || class == CLASS_UNLINKAT || class == CLASS_RMDIR)
+        count_unlink();
+}
+
+/* Everything but the hot path. */
+static __noinline int other_call(struct bpf_raw_tracepoint_args *ctx)
+{
+    const struct pt_regs *regs = AS(pt_regs, ctx->args[0]);
+    __s64 result = ctx->args[1];
+    struct thread thread;
+    __u32 class, nr;
     bool compat;
 
-    if (nr >= IOL_SYSCALLS_MAX || !(settings.native[nr] | settings.compat[nr]))
+    if (!find_thread(ctx->args[0], settings.n_threads == IOL_THREADS_MANY, &thread))
         return 0;
-    task = current_task();
-    compat = syscall_is_compat(task);
-    class = compat ? settings.compat[nr] : settings.native[nr];
-    if (!class)
+    nr = masked(syscall_number(regs), IOL_SYSCALLS_MAX - 1);
+    compat = syscall_is_compat(AS(task_struct, thread.task));
+    class = compat ? compat_classes[nr] : native_classes[nr];
+    if (class == CLASS_CLOSE)
+        forget_descriptors(thread.place);
+    if (result >= 0)
+        count_change(class);
+    if (thread.standing == IOL_STANDING_EXCLUDED && class != CLASS_NONE && class < CLASS_MMAP)
+        leave_out(&thread.place->excluded_ops, &thread.place->excluded_bytes, result);
+    if (thread.standing != IOL_STANDING_TRACED)
         return 0;
-    if (class == IOL_SYSCALL_EXECVE || class == IOL_SYSCALL_EXECVEAT) {
-        if (ret < 0)
-            exec_failed(task, regs, class, compat, ret);
-        return 0;
+    if (class == CLASS_EXECVE || class == CLASS_EXECVEAT) {
+        if (result < 0)
+            exec_failed(&thread, regs, class, compat, result);
+    } else if (class == CLASS_MMAP || class == CLASS_MMAP_OLD) {
+        post_mmap(&thread, regs, compat, class == CLASS_MMAP_OLD, result);
+    } else if (class == CLASS_IO_SUBMIT) {
+        io_submit(&thread, regs, compat, result);
+    } else if (class == CLASS_IO_GETEVENTS) {
+        io_getevents(&thread, regs, compat, result);
+    } else if (class < CLASS_MMAP) {
+        post_call(&thread, regs, class, compat, result);
     }
-    if (class == IOL_SYSCALL_RENAME) {
-        if (ret >= 0)
-            count_rename();
-        return 0;
-    }
-    if (!admit(task, class == IOL_SYSCALL_WRITE ? DIRECTION_WRITE : DIRECTION_READ, ret))
-        return 0;
+    return 0;
+}
 
-    image = image_of(task);
-    first = syscall_argument1(regs, compat);
-    if (class == IOL_SYSCALL_READ || class == IOL_SYSCALL_WRITE) {
-        post(image, first, HOW(IOL_ABI_ROUTE_RW, class == IOL_SYSCALL_READ ? DIRECTION_READ : DIRECTION_WRITE), ret);
+/*
+ * Sixty-four bits that stand for a thread's descriptor and for everything that may have changed what it leads to, but for
+ * what the thread itself does: that clears the entry (forget_descriptors()).
+ */
+static __always_inline __u64 name_descriptor(__u64 stack, __u64 image, __u32 fd, const struct iol_control *now)
+{
+    __u64 h = stack ^ image ^ (fd + 1ULL) * MIX_A ^ version_of(now) * MIX_C;
+
+    return h ^ h >> 32 ^ (*(const volatile __u32 *)&now->unlinks + 1ULL) * MIX_B;
+}
+
+/* The same for the file, its name and its mount: addresses as distances from `now`. */
+static __always_inline __u64 name_recent(const struct file *file, __u64 image, const struct iol_control *now)
+{
+    const struct inode *inode = LOAD(file, f_inode);
+    const struct dentry *dentry = LOAD(file, f_path.dentry);
+    __u64 h = (pointer_distance(dentry, now) ^ LOAD(dentry, d_name.hash_len)) * MIX_A ^
+              (LOAD(inode, i_ino) ^ (LOAD(dentry, d_hash.pprev) == NULL)) * MIX_B ^
+              (pointer_distance(LOAD(file, f_path.mnt), now) ^ (__u64)LOAD(inode, i_generation) << 32) * MIX_C;
+
+    h = (h ^ h >> 32 ^ pointer_distance(inode, now)) * MIX_A;
+    return h ^ h >> 29 ^ image ^ version_of(now) * MIX_C;
+}
+
+#define NOT_COUNTED (-1)
+
+/* The account is not the one that was used last, or something has happened since: finds it, and remembers it. */
+static __always_inline int find_anew(struct iol_recent *recent, __u64 name, __u64 image, __u64 task, __u64 file)
+{
+    int found = find_or_open(image, task, file, IOL_ABI_ROUTE_RW);
+
+    if (found >= 0) {
+        recent->descriptor_check = 0;
+        recent->slot = (__u32)found;
+        recent->file_check = name ^ (__u32)found;
+    }
+    return found;
+}
+
+/*
+ * Something may have changed since the thread used this descriptor, or it is another one: looks at the file. NOT_COUNTED when
+ * that is not enough, because there is none, or because the table is shared and the thread has slept.
+ */
+static __noinline int look_again(struct bpf_raw_tracepoint_args *ctx, struct iol_thread *place, __u32 direction)
+{
+    __u64 image = place->image, address = place->task, stack = ctx->args[0] >> STACK_SHIFT, file, files, name;
+    struct iol_recent *recent = &place->recent[direction & 1];
+    struct iol_control *now;
+    __u32 zero = 0, fd;
+    __u64 descriptor;
+    int found;
+
+    now = bpf_map_lookup_elem(&control, &zero);
+    if (!now || table_may_have_changed(AS(task_struct, address), place))
+        return NOT_COUNTED;
+    fd = syscall_argument1(AS(pt_regs, ctx->args[0]), false);
+    descriptor = name_descriptor(stack, image, fd, now); /* before the file is looked at */
+    files = LOAD_ADDRESS(task_struct, address, files);
+    file = file_of(files, fd);
+    if (!file)
+        return NOT_COUNTED;
+    name = name_recent(AS(file, file), image, now);
+    found = *(volatile __u64 *)&recent->slot;
+    if ((recent->file_check ^ (__u32)found) != name)
+        found = find_anew(recent, name, image, address, file);
+    if (found >= 0 && !table_is_shared(files))
+        recent->descriptor_check = descriptor ^ (__u32)found;
+    return found;
+}
+
+static __noinline int send_call_event(struct bpf_raw_tracepoint_args *ctx, __u64 image, __u32 index, __u32 direction)
+{
+    const struct pt_regs *regs = AS(pt_regs, ctx->args[0]);
+    __u32 class = native_classes[masked(syscall_number(regs), IOL_SYSCALLS_MAX - 1)];
+    __u64 files = LOAD_ADDRESS(task_struct, bpf_get_current_task(), files);
+    __s64 result = ctx->args[1];
+
+    return send_event(index, image, direction,
+                      offset_of(regs, false, class, file_of(files, syscall_argument1(regs, false)), result), result);
+}
+
+/*
+ * The hot path: a read or write of a 64-bit program. The kernel may flush the TLB at each system call: what counts is how
+ * many pages are touched, of code and stack too, and whether one has to be read to find the next. A thread that no filter
+ * asks for ends at its entry in `threads`; one that uses the descriptor it used last needs that entry, the control page and
+ * its slot. Everything else is in functions of their own. NOT_COUNTED: something is special, other_call() looks at it.
+ */
+static __always_inline int read_or_write(struct bpf_raw_tracepoint_args *ctx, const struct pt_regs *regs,
+                                         __u32 direction, bool many)
+{
+    __u64 image, task, standing, epoch, stack = ctx->args[0] >> STACK_SHIFT;
+    struct iol_thread *place;
+    struct iol_control *now;
+    struct iol_account *slot;
+    __u32 index, zero = 0;
+    int found;
+
+    index = place_of(stack, many);
+    place = bpf_map_lookup_elem(&threads, &index);
+    if (!place)
+        return 0;
+    image = *(volatile __u64 *)&place->image; /* read once: they must be what is checked */
+    task = *(volatile __u64 *)&place->task;
+    standing = *(volatile __u64 *)&place->standing;
+    if (place->check != thread_check(stack, image, task, standing))
+        return NOT_COUNTED;
+    if (standing != IOL_STANDING_TRACED)
+        return standing == IOL_STANDING_UNTRACED ? 0 : NOT_COUNTED;
+    now = bpf_map_lookup_elem(&control, &zero);
+    if (!now || syscall_is_compat(AS(task_struct, task)))
+        return NOT_COUNTED;
+
+    found = *(volatile __u64 *)&place->recent[direction].slot;
+    if ((place->recent[direction].descriptor_check ^ (__u32)found) !=
+        name_descriptor(stack, image, syscall_argument1(regs, false), now)) {
+        found = look_again(ctx, place, direction);
+        if (found < 0)
+            return NOT_COUNTED;
+    }
+    if (FOUND_VERDICT(found) == IOL_VERDICT_IGNORE) {
+        leave_out(&place->ignored_ops, &place->ignored_bytes, ctx->args[1]);
         return 0;
     }
-    /* the routes that move bytes from one descriptor to another have two sides */
-    route = route_of(class);
-    if (class == IOL_SYSCALL_SENDFILE) {
-        post(image, syscall_argument2(regs, compat), HOW(route, DIRECTION_READ), ret);
-        post(image, first, HOW(route, DIRECTION_WRITE), ret);
-    } else {
-        post(image, first, HOW(route, DIRECTION_READ), ret);
-        post(image, syscall_argument3(regs, compat), HOW(route, DIRECTION_WRITE), ret);
-    }
+    index = FOUND_SLOT(found);
+    slot = bpf_map_lookup_elem(&slots, &index);
+    if (!slot)
+        return 0;
+    epoch = *(volatile __u64 *)&now->epoch; /* once, for both */
+    counters_add(&place->total[epoch & 1].read_ops, direction, ctx->args[1]);
+    slot_add(slot, epoch, now->epoch_start, direction, ctx->args[1]);
+    if (FOUND_VERDICT(found) != IOL_VERDICT_AGGREGATE)
+        send_call_event(ctx, image, index, direction);
+    return 0;
+}
+
+static __always_inline int sys_exit(struct bpf_raw_tracepoint_args *ctx, bool many)
+{
+    const struct pt_regs *regs = AS(pt_regs, ctx->args[0]);
+    __u32 nr = syscall_number(regs);
+    bool is_read;
+
+    if (!syscall_is_of_interest(nr))
+        return 0;
+    if (syscall_is_native_rw(nr, &is_read) && read_or_write(ctx, regs, is_read ? 0 : 1, many) != NOT_COUNTED)
+        return 0;
+    return other_call(ctx);
+}
+
+/* One of the two is loaded: see struct iol_thread. */
+SEC("raw_tp/sys_exit")
+int on_sys_exit(struct bpf_raw_tracepoint_args *ctx)
+{
+    return sys_exit(ctx, false);
+}
+
+SEC("raw_tp/sys_exit")
+int on_sys_exit_many(struct bpf_raw_tracepoint_args *ctx)
+{
+    return sys_exit(ctx, true);
+}
+
+/* Sleeping inside a call: see descriptor.bpf.h. Not loaded where bpf_task_pt_regs() (5.15) is missing. */
+SEC("tp_btf/sched_switch")
+int BPF_PROG(on_switch, bool preempt, struct task_struct *prev)
+{
+    const struct pt_regs *regs;
+    __u64 registers;
+
+    (void)preempt;
+    if (!prev->mm || !prev->files || prev->files->count.counter < 2)
+        return 0;
+    regs = (const struct pt_regs *)bpf_task_pt_regs(prev);
+    if (!regs)
+        return 0;
+    bpf_probe_read_kernel(&registers, sizeof(registers), &regs); /* the pointer as a number */
+    fall_asleep(registers, settings.n_threads == IOL_THREADS_MANY);
+    return 0;
+}
+
+/* The arguments of these tracepoints differ from kernel to kernel: capture/attach.c looks and chooses. */
+SEC("raw_tp/io_uring_complete")
+int on_uring_complete(struct bpf_raw_tracepoint_args *ctx)
+{
+    const struct io_uring_cqe *cqe = AS(io_uring_cqe, ctx->args[2]);
+    const struct completion what = {ctx->args[1], ctx->args[0], LOAD(cqe, user_data), LOAD(cqe, res)};
+
+    complete_request(&what, false);
+    return 0;
+}
+
+/* (ring, request, user_data, result, …): up to 6.12 */
+SEC("raw_tp/io_uring_complete")
+int on_uring_complete_6_12(struct bpf_raw_tracepoint_args *ctx)
+{
+    const struct completion what = {ctx->args[1], ctx->args[0], ctx->args[2], (__s32)ctx->args[3]};
+
+    complete_request(&what, false);
+    return 0;
+}
+
+SEC("raw_tp/io_uring_cqe_overflow")
+int on_uring_overflow(struct bpf_raw_tracepoint_args *ctx)
+{
+    const struct completion what = {0, ctx->args[0], ctx->args[1], (__s32)ctx->args[2]};
+
+    complete_request(&what, true);
+    return 0;
+}
+
+SEC("raw_tp/io_uring_submit_req")
+int on_uring_submit(struct bpf_raw_tracepoint_args *ctx)
+{
+    submit_request(ctx->args[0]);
+    return 0;
+}
+
+/* (ring, request, …): up to 6.3 */
+SEC("raw_tp/io_uring_submit_sqe")
+int on_uring_submit_6_3(struct bpf_raw_tracepoint_args *ctx)
+{
+    submit_request(ctx->args[1]);
     return 0;
 }
 
@@ -147,6 +419,9 @@ int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child)
     struct announcement what = {.task = child, .origin = 0};
     struct iol_task *known;
 
+    forget_thread(child);
+    if (BPF_CORE_READ(child, files) == BPF_CORE_READ(parent, files))
+        forget_thread(parent); /* another thread can change its descriptors from here on */
     if (BPF_CORE_READ(child, tgid) != BPF_CORE_READ(child, pid))
         return 0; /* a thread: it belongs to its process */
     known = bpf_map_lookup_elem(&tasks, &parent_tgid);
@@ -172,6 +447,7 @@ int BPF_PROG(on_exec, struct task_struct *task)
     what.parent_image = image_of_other(task, 1);
     what.ppid = BPF_CORE_READ(task, real_parent, tgid);
     announce(&what);
+    forget_thread(task);
     return 0;
 }
 

@@ -25,7 +25,7 @@ typedef _Bool bool;
 struct pt_regs {
     unsigned long di, si, dx, r10, r8, r9;
     unsigned long bx, cx, bp;
-    unsigned long orig_ax;
+    unsigned long orig_ax, ax;
 };
 
 struct thread_info {
@@ -104,10 +104,11 @@ struct path {
 struct file {
     struct inode *f_inode;
     struct path f_path;
+    long long f_pos;
 };
 
-struct kiocb {
-    struct file *ki_filp;
+struct timespec64 {
+    long long tv_sec;
 };
 
 struct fdtable {
@@ -115,7 +116,12 @@ struct fdtable {
     struct file **fd;
 };
 
+typedef struct {
+    int counter;
+} atomic_t;
+
 struct files_struct {
+    atomic_t count;
     struct fdtable *fdt;
 };
 
@@ -128,10 +134,6 @@ struct mm_struct {
     unsigned long arg_start, arg_end;
     struct file *exe_file;
 };
-
-typedef struct {
-    int counter;
-} atomic_t;
 
 struct signal_struct {
     atomic_t live;
@@ -170,9 +172,14 @@ struct kernfs_node {
     __u64 id;
 };
 
+struct cgroup_root {
+    int hierarchy_id;
+};
+
 struct cgroup {
     int level;
     struct kernfs_node *kn;
+    struct cgroup_root *root;
 };
 
 struct cgroup_subsys_state {
@@ -185,18 +192,31 @@ enum cgroup_subsys_id {
     cpu_cgrp_id = 3,
 };
 
+struct list_head {
+    struct list_head *next, *prev;
+};
+
 struct css_set {
     struct cgroup_subsys_state *subsys[16];
     struct cgroup *dfl_cgrp;
+    struct list_head cgrp_links;
+};
+
+/* kernel/cgroup/cgroup-internal.h: one for each hierarchy, of v1 and of v2, in the list css_set.cgrp_links */
+struct cgrp_cset_link {
+    struct cgroup *cgrp;
+    struct list_head cgrp_link;
 };
 
 struct task_struct {
     struct thread_info thread_info;
     unsigned int flags;
+    void *stack;
     struct mm_struct *mm;
     int exit_code;
     int pid;
     int tgid;
+    unsigned long nvcsw, nivcsw;
     struct task_struct *real_parent;
     struct task_struct *group_leader;
     __u64 start_boottime;
@@ -210,6 +230,40 @@ struct task_struct {
     unsigned int sessionid;
     __u64 self_exec_id;
     struct css_set *cgroups;
+};
+
+struct io_uring_task {
+    struct task_struct *task;
+};
+
+struct io_cqe {
+    __u64 user_data;
+    int fd;
+};
+
+struct io_ring_ctx;
+
+struct io_kiocb {
+    struct file *file;
+    __u8 opcode;
+    __u64 flags; /* 32 bits before 6.9: read as what it is */
+    struct io_cqe cqe;
+    struct io_ring_ctx *ctx;
+    struct io_uring_task *tctx;
+};
+
+struct io_kiocb___6_12 {
+    struct task_struct *task;
+};
+
+struct io_uring_cqe {
+    __u64 user_data;
+    __s32 res;
+};
+
+struct io_splice {
+    int splice_fd_in;
+    unsigned int flags;
 };
 
 struct seq_file;
@@ -246,3 +300,4 @@ struct bpf_iter__task {
 
 #define EEXIST 17
 #define ENOENT 2
+#define ENOSYS 38

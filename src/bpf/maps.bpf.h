@@ -56,13 +56,36 @@ struct {
     __type(value, __u32);
 } spare_slots SEC(".maps");
 
-/* Files whose record has been sent. Losing an entry only means sending the record again. */
+/* Not mmapable, and so, when small, in memory that the kernel maps with large pages. */
+struct {
+    __uint(type, BPF_MAP_TYPE_ARRAY);
+    __uint(max_entries, 1);
+    __type(key, __u32);
+    __type(value, struct iol_thread);
+} threads SEC(".maps");
+
+/* A file whose record has been sent, and which rules its path and kind meet. */
+struct known_file {
+    __u64 matches;
+    __u32 rules; /* generation that these belong to */
+    __u32 sent;  /* the record of the file */
+};
+
+/* Losing an entry only means sending the record again. */
 struct {
     __uint(type, BPF_MAP_TYPE_LRU_HASH);
     __uint(max_entries, 1);
     __type(key, __u64);
-    __type(value, __u32);
+    __type(value, struct known_file);
 } files SEC(".maps");
+
+/* Accounts that a rule ignores, by their names as in struct iol_recent: they have no slot. */
+struct {
+    __uint(type, BPF_MAP_TYPE_LRU_HASH);
+    __uint(max_entries, 16384);
+    __type(key, __u64);
+    __type(value, __u8);
+} ignored SEC(".maps");
 
 struct {
     __uint(type, BPF_MAP_TYPE_HASH);
@@ -92,6 +115,94 @@ struct {
     __uint(value_size, 1);
 } exe_filter SEC(".maps");
 
+/* Cgroups given with --cgroup and --container: inode and hierarchy, see IOL_CGROUP_HIERARCHY_SHIFT. */
+struct {
+    __uint(type, BPF_MAP_TYPE_HASH);
+    __uint(max_entries, IOL_CGROUP_FILTER_MAX);
+    __type(key, __u64);
+    __type(value, __u8);
+} cgroup_filter SEC(".maps");
+
+/* What the two descriptors of a call led to when its thread went to sleep in it, by the address of the thread's stack. */
+struct asleep {
+    __u32 side[2]; /* 1: key[i] holds an account */
+    struct iol_account_key key[2];
+};
+
+struct {
+    __uint(type, BPF_MAP_TYPE_LRU_HASH);
+    __uint(max_entries, 8192);
+    __type(key, __u64);
+    __type(value, struct asleep);
+} asleep SEC(".maps");
+
+/* Events of reads and writes within one second: of all processes (image 0), or of one. */
+struct budget {
+    __u64 second;
+    __u64 used;
+};
+
+struct {
+    __uint(type, BPF_MAP_TYPE_LRU_HASH);
+    __uint(max_entries, 1024);
+    __type(key, __u64);
+    __type(value, struct budget);
+} budgets SEC(".maps");
+
+struct {
+    __uint(type, BPF_MAP_TYPE_ARRAY);
+    __uint(max_entries, 1);
+    __type(key, __u32);
+    __type(value, struct budget);
+} whole_budget SEC(".maps");
+
+/* The rules in force, at their generation's lowest bit, and what leads to them: see struct iol_rules. */
+struct {
+    __uint(type, BPF_MAP_TYPE_ARRAY);
+    __uint(max_entries, 2);
+    __type(key, __u32);
+    __type(value, struct iol_rules);
+} rules SEC(".maps");
+
+#define RULE_ENTRIES (4 * IOL_RULES_MAX) /* of two generations; a tree has two */
+
+struct {
+    __uint(type, BPF_MAP_TYPE_LPM_TRIE);
+    __uint(map_flags, BPF_F_NO_PREALLOC);
+    __uint(max_entries, RULE_ENTRIES);
+    __type(key, struct iol_rule_path_key);
+    __type(value, __u64);
+} rule_paths SEC(".maps");
+
+struct {
+    __uint(type, BPF_MAP_TYPE_LPM_TRIE);
+    __uint(map_flags, BPF_F_NO_PREALLOC);
+    __uint(max_entries, RULE_ENTRIES);
+    __type(key, struct iol_rule_suffix_key);
+    __type(value, __u64);
+} rule_suffixes SEC(".maps");
+
+struct {
+    __uint(type, BPF_MAP_TYPE_HASH);
+    __uint(max_entries, RULE_ENTRIES);
+    __type(key, struct iol_rule_comm_key);
+    __type(value, __u64);
+} rule_comms SEC(".maps");
+
+struct {
+    __uint(type, BPF_MAP_TYPE_HASH);
+    __uint(max_entries, RULE_ENTRIES);
+    __type(key, struct iol_rule_uid_key);
+    __type(value, __u64);
+} rule_uids SEC(".maps");
+
+struct {
+    __uint(type, BPF_MAP_TYPE_HASH);
+    __uint(max_entries, RULE_ENTRIES);
+    __type(key, struct iol_rule_exe_key);
+    __type(value, __u64);
+} rule_exes SEC(".maps");
+
 struct {
     __uint(type, BPF_MAP_TYPE_RINGBUF);
     __uint(max_entries, 4096);
@@ -109,7 +220,7 @@ static __always_inline void count_lost(enum iol_lost reason, __u64 n)
     struct iol_cpu *cpu = this_cpu();
 
     if (cpu)
-        __sync_fetch_and_add(&cpu->lost[reason], n);
+        __sync_fetch_and_add(&cpu->lost[masked(reason, IOL_LOST_PLACES - 1)], n);
 }
 
 /* Wakes the reader on a fill level only; otherwise it looks in on its own timer. */

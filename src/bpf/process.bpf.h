@@ -16,7 +16,7 @@ static __always_inline __u64 image_key(__u64 start_boottime, __u32 tgid, __u64 e
  * The image that runs in a task: the thread group leader's start (kept by a thread that takes over
  * the group in exec), the pid, and self_exec_id, which begin_new_exec() counts up and fork copies.
  */
-static __always_inline __u64 image_of(struct task_struct *task)
+static __always_inline __u64 image_of(const struct task_struct *task)
 {
     const struct task_struct *leader = LOAD(task, group_leader);
 
@@ -28,6 +28,49 @@ static __always_inline __u64 image_of_other(struct task_struct *task, __u64 exec
 {
     return image_key(BPF_CORE_READ(task, group_leader, start_boottime), BPF_CORE_READ(task, tgid),
                      BPF_CORE_READ(task, self_exec_id) - execs_back);
+}
+
+#define CGROUP_LEVELS 24
+
+/* Hierarchies that a machine may have: v2, a v1 one for each of its 14 controllers at most, and some named ones. */
+#define CGROUP_HIERARCHIES 24
+
+/* Is the cgroup with this node one of the filter's, or below one? A global function: the verifier looks at it once. */
+__noinline int below_chosen_cgroup(__u64 node, __u32 hierarchy)
+{
+    struct kernfs_node *at = (struct kernfs_node *)node;
+    int i;
+
+    for (i = 0; i < CGROUP_LEVELS && at; i++) {
+        __u64 key = BPF_CORE_READ(at, id) | (__u64)hierarchy << IOL_CGROUP_HIERARCHY_SHIFT;
+
+        if (bpf_map_lookup_elem(&cgroup_filter, &key))
+            return 1;
+        at = kernfs_parent(at);
+    }
+    return 0;
+}
+
+/*
+ * Is a process with this css_set in a cgroup of the filter, in whichever hierarchy? Nobody holds css_set_lock for us: when
+ * the process is moved meanwhile the answer may be wrong, and on_cgroup_attach asks again afterwards.
+ */
+__noinline int in_chosen_cgroup(__u64 css_set)
+{
+    struct css_set *set = (struct css_set *)css_set;
+    struct list_head *head = __builtin_preserve_access_index(&set->cgrp_links);
+    struct list_head *at = BPF_CORE_READ(set, cgrp_links.next);
+    int i;
+
+    for (i = 0; i < CGROUP_HIERARCHIES && at && at != head; i++) {
+        struct cgrp_cset_link *link = (void *)at - bpf_core_field_offset(struct cgrp_cset_link, cgrp_link);
+        struct cgroup *cgroup = BPF_CORE_READ(link, cgrp);
+
+        if (below_chosen_cgroup((__u64)BPF_CORE_READ(cgroup, kn), BPF_CORE_READ(cgroup, root, hierarchy_id)))
+            return 1;
+        at = BPF_CORE_READ(at, next);
+    }
+    return 0;
 }
 
 /* Which of the filters the process meets; `bits` brings what is inherited (DESCENDANT, EXE, EXCLUDED). */
@@ -55,6 +98,8 @@ static __always_inline __u32 judge(struct task_struct *task, __u32 bits)
         if (!bpf_map_lookup_elem(&uid_filter, &uid))
             return bits;
     }
+    if (filter & IOL_FILTER_CGROUP && !in_chosen_cgroup((__u64)BPF_CORE_READ(task, group_leader, cgroups)))
+        return bits;
     return bits | IOL_TASK_TRACED;
 }
 
@@ -95,8 +140,6 @@ static __always_inline struct kernfs_node *cgroup_node_of(struct task_struct *ta
 #undef TRY_SUBSYS
     return BPF_CORE_READ(cgroup, kn);
 }
-
-#define CGROUP_LEVELS 24
 
 /* The path of the cgroup scratch->node within its hierarchy, into scratch->path. */
 __noinline int walk_cgroup(__u32 index)
@@ -309,11 +352,11 @@ static __always_inline bool is_announced(__u32 tgid, __u64 image)
     return known && known->image == image && known->bits & IOL_TASK_ANNOUNCED;
 }
 
-/* If not (its record was lost), then now. */
-__noinline int announce_current(__u64 image)
+/* If not (its record was lost), then now. `task` is an address; its memory can be read when it is the current process. */
+__noinline int announce_task(__u64 image, __u64 address)
 {
-    struct task_struct *task = (struct task_struct *)bpf_get_current_task();
-    struct announcement what = {.task = task, .origin = 2, .own_memory = 1};
+    struct task_struct *task = (struct task_struct *)address;
+    struct announcement what = {.task = task, .origin = 2};
     __u32 tgid = BPF_CORE_READ(task, tgid);
     struct iol_task *known = bpf_map_lookup_elem(&tasks, &tgid);
     struct task_struct *parent;
@@ -322,6 +365,7 @@ __noinline int announce_current(__u64 image)
         return 0;
     if (known)
         what.task_bits = known->bits;
+    what.own_memory = bpf_get_current_pid_tgid() >> 32 == tgid;
     parent = BPF_CORE_READ(task, real_parent);
     what.ppid = BPF_CORE_READ(parent, tgid);
     what.parent_image = image_of_other(parent, 0);

@@ -39,9 +39,17 @@ struct scratch {
     __u32 origin;     /* 0 fork, 1 exec, 2 running */
     __u32 own_memory; /* task is the current one: its argv can be read */
     __u32 task_bits;  /* enum iol_task_bits: inherited ones in, verdict out */
+    __u32 rules;      /* generation of the rules that are looked up; 0: none */
+    __u32 verdict;    /* enum iol_verdict that they come to */
+    __u32 sample;
 
     char path[IOL_PATH_MAX + NAME_SLACK];
-    char exe_key[IOL_EXE_FILTER_MAX];
+    union {
+        char exe_key[IOL_EXE_FILTER_MAX];
+        struct iol_rule_path_key rule_path;
+        struct iol_rule_suffix_key rule_suffix;
+        struct iol_rule_exe_key rule_exe;
+    };
     char record[RECORD_OFFSET_MASK + 1 + IOL_ARGV_MAX];
 };
 

@@ -3,7 +3,10 @@
 
 /* Hooks on and off. */
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
+
+#include <bpf/btf.h>
 
 #include "base/cleanup.h"
 #include "base/error.h"
@@ -13,7 +16,11 @@
 static int attach_program(struct iol_capture *capture, const char *name, struct iol_error *err)
 {
     struct bpf_program *program = bpf_object__find_program_by_name(capture->object, name);
-    struct bpf_link *link = program ? bpf_program__attach(program) : NULL;
+    struct bpf_link *link;
+
+    if (program && !bpf_program__autoload(program))
+        return 0; /* not on this kernel */
+    link = program ? bpf_program__attach(program) : NULL;
 
     if (!link)
         return iol_error_set(err, -errno, "cannot attach %s to the kernel: %m", name);
@@ -21,9 +28,58 @@ static int attach_program(struct iol_capture *capture, const char *name, struct 
     return 0;
 }
 
+/* The parameters of a tracepoint as BPF programs get them; -1: this kernel does not have it. */
+static int tracepoint_parameters(const struct btf *btf, const char *name)
+{
+    char type_name[128];
+    const struct btf_type *type;
+    int id;
+
+    snprintf(type_name, sizeof(type_name), "btf_trace_%s", name);
+    id = btf__find_by_name_kind(btf, type_name, BTF_KIND_TYPEDEF);
+    type = id > 0 ? btf__type_by_id(btf, (uint32_t)id) : NULL;
+    while (type && !btf_is_func_proto(type))
+        type = btf__type_by_id(btf, type->type);
+    return type ? (int)btf_vlen(type) - 1 : -1; /* the first one is the program's own */
+}
+
+static void drop(struct iol_capture *capture, const char *name)
+{
+    bpf_program__set_autoload(bpf_object__find_program_by_name(capture->object, name), false);
+}
+
+void iol_capture_choose_programs(struct iol_capture *capture)
+{
+    struct btf *btf = btf__load_vmlinux_btf();
+    int complete = btf ? tracepoint_parameters(btf, "io_uring_complete") : -1;
+    bool uring = complete == 3 || complete == 7;
+
+    drop(capture, capture->settings.n_threads == IOL_THREADS_FEW ? "on_sys_exit_many" : "on_sys_exit");
+    /* three since 6.13 or so, seven since 5.19; before that the tracepoint does not tell the request */
+    if (complete != 3)
+        drop(capture, "on_uring_complete");
+    if (complete != 7)
+        drop(capture, "on_uring_complete_6_12");
+    if (!uring)
+        drop(capture, "on_uring_overflow");
+    if (!uring || tracepoint_parameters(btf, "io_uring_submit_req") < 0)
+        drop(capture, "on_uring_submit");
+    if (!uring || tracepoint_parameters(btf, "io_uring_submit_sqe") < 0)
+        drop(capture, "on_uring_submit_6_3");
+    if (libbpf_probe_bpf_helper(BPF_PROG_TYPE_TRACING, BPF_FUNC_task_pt_regs, NULL) == 0)
+        drop(capture, "on_switch");
+    /* a kernel without CONFIG_CGROUPS has none to filter by */
+    if (!(capture->settings.filter & IOL_FILTER_CGROUP) || tracepoint_parameters(btf, "cgroup_attach_task") < 0)
+        drop(capture, "on_cgroup_attach");
+    btf__free(btf);
+}
+
 int iol_capture_attach(struct iol_capture *capture, iol_capture_record_fn *record, void *arg, struct iol_error *err)
 {
-    static const char *const process_hooks[] = {"on_exit", "on_exec", "on_fork"};
+    static const char *const process_hooks[] = {"on_exit", "on_exec", "on_fork", "on_cgroup_attach"};
+    static const char *const counting_hooks[] = {"on_switch",         "on_uring_submit",   "on_uring_submit_6_3",
+                                                 "on_uring_complete", "on_uring_overflow", "on_uring_complete_6_12",
+                                                 "on_sys_exit",       "on_sys_exit_many"};
     int r = iol_capture_start_clock(capture);
 
     if (r < 0)
@@ -34,9 +90,9 @@ int iol_capture_attach(struct iol_capture *capture, iol_capture_record_fn *recor
             return r;
     }
     r = iol_capture_backfill(capture, record, arg, err);
-    if (r < 0)
-        return r;
-    return attach_program(capture, "on_sys_exit", err);
+    for (size_t i = 0; r == 0 && i < IOL_ARRAY_SIZE(counting_hooks); i++)
+        r = attach_program(capture, counting_hooks[i], err);
+    return r;
 }
 
 void iol_capture_detach(struct iol_capture *capture)

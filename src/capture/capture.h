@@ -58,7 +58,7 @@ struct iol_capture_options {
     size_t n_uids;
     const char *const *exes; /* absolute paths of less than IOL_EXE_FILTER_MAX bytes */
     size_t n_exes;
-    const uint64_t *cgroups; /* ids of cgroups (inode numbers of their folders), with those below them */
+    const uint64_t *cgroups; /* hierarchy << IOL_CGROUP_HIERARCHY_SHIFT | inode of the folder; with those below them */
     size_t n_cgroups;        /* at most IOL_CGROUP_FILTER_MAX */
     struct iol_rule_set rules;
     uint32_t events; /* bit per enum iol_event_kind of core/row.h: changes of files that become events */
@@ -121,6 +121,9 @@ int iol_capture_flip(struct iol_capture *capture, unsigned int *ret_closed, stru
  */
 const struct iol_account *iol_capture_slots(const struct iol_capture *capture, size_t *ret_n, size_t *ret_first_spare);
 const struct iol_cpu *iol_capture_cpus(const struct iol_capture *capture, size_t *ret_n);
+
+/* What the hot path has counted by threads: a copy, made when the last epoch was closed. */
+const struct iol_thread *iol_capture_threads(const struct iol_capture *capture, size_t *ret_n);
 
 /* Takes the key of the account in `slot` away: after the next flip but one nobody counts there any more. 0, or -ENOENT. */
 int iol_capture_remove_account(struct iol_capture *capture, const struct iol_account_key *key, uint32_t slot);

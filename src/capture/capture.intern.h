@@ -6,7 +6,7 @@
 
 #include "capture/capture.h"
 
-#define IOL_CAPTURE_LINKS 8
+#define IOL_CAPTURE_LINKS 16
 
 struct iol_capture {
     struct bpf_object *object;
@@ -19,6 +19,7 @@ struct iol_capture {
     struct iol_control *control;
     const struct iol_account *slots;
     const struct iol_cpu *cpus;
+    struct iol_thread *threads; /* as they were when the last epoch was closed */
     size_t n_slots;
     size_t n_cpus;
 
@@ -27,6 +28,7 @@ struct iol_capture {
     int spare_fd;
     int files_fd;
     int tasks_fd;
+    int threads_fd;
     int clock_program_fd;
     int clock_fd;
 
@@ -35,6 +37,7 @@ struct iol_capture {
     int outer_fd;
 
     uint32_t n_spare;
+    uint32_t rules; /* the last generation of rules that there was */
     struct iol_clock_pair epoch_start;
     struct iol_settings settings;
     pid_t *pids; /* roots whose descendants are marked while attaching */
@@ -47,6 +50,9 @@ struct iol_capture {
 int iol_capture_settings(struct iol_capture *capture, const struct iol_capture_options *options, struct iol_error *err);
 int iol_capture_fill_filters(struct iol_capture *capture, const struct iol_capture_options *options,
                              struct iol_error *err);
+
+/* attach.c: the programs that this kernel has hooks for are loaded, the others not. */
+void iol_capture_choose_programs(struct iol_capture *capture);
 
 /* running.c: hands over the processes that run already, and marks those below the roots. */
 int iol_capture_backfill(struct iol_capture *capture, iol_capture_record_fn *record, void *arg, struct iol_error *err);

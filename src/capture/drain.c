@@ -4,6 +4,7 @@
 /* Records, epochs and slots while a recording runs. */
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -45,6 +46,22 @@ void iol_capture_grace_period(struct iol_capture *capture)
         bpf_map_update_elem(capture->outer_fd, &zero, &capture->inner_fd, BPF_ANY);
 }
 
+/* Nobody adds to the closed epoch any more, and what is copied of the open one is not looked at. */
+static int read_threads(struct iol_capture *capture)
+{
+    LIBBPF_OPTS(bpf_map_batch_opts, options);
+    uint32_t n = capture->settings.n_threads, next = 0;
+    uint32_t *keys = calloc(n, sizeof(*keys));
+    int r;
+
+    if (!keys)
+        return -ENOMEM;
+    r = bpf_map_lookup_batch(capture->threads_fd, NULL, &next, keys, capture->threads, &n, &options);
+    free(keys);
+    /* -ENOENT says that there are no more */
+    return r == 0 || r == -ENOENT ? 0 : r;
+}
+
 int iol_capture_flip(struct iol_capture *capture, unsigned int *ret_closed, struct iol_clock_pair *ret_from,
                      struct iol_clock_pair *ret_to)
 {
@@ -57,6 +74,9 @@ int iol_capture_flip(struct iol_capture *capture, unsigned int *ret_closed, stru
     __atomic_store_n(&capture->control->epoch_start, clock.jiffies, __ATOMIC_RELEASE);
     __atomic_store_n(&capture->control->epoch, epoch + 1, __ATOMIC_RELEASE);
     iol_capture_grace_period(capture);
+    r = read_threads(capture);
+    if (r < 0)
+        return r;
     *ret_closed = epoch & 1;
     *ret_from = capture->epoch_start;
     *ret_to = (struct iol_clock_pair){clock.jiffies, clock.boot_ns};
@@ -96,13 +116,23 @@ const struct iol_cpu *iol_capture_cpus(const struct iol_capture *capture, size_t
     return capture->cpus;
 }
 
+const struct iol_thread *iol_capture_threads(const struct iol_capture *capture, size_t *ret_n)
+{
+    *ret_n = capture->settings.n_threads;
+    return capture->threads;
+}
+
 int iol_capture_remove_account(struct iol_capture *capture, const struct iol_account_key *key, uint32_t slot)
 {
     struct iol_account_ref ref;
 
-    if (bpf_map_lookup_elem(capture->accounts_fd, key, &ref) < 0 || ref.slot != slot)
-        return -ENOENT; /* the key leads to a younger slot, with another path */
-    return bpf_map_delete_elem(capture->accounts_fd, key) < 0 ? -errno : 0;
+    int r = -ENOENT; /* the key leads to a younger slot, with another path */
+
+    if (bpf_map_lookup_elem(capture->accounts_fd, key, &ref) == 0 && ref.slot == slot)
+        r = bpf_map_delete_elem(capture->accounts_fd, key) < 0 ? -errno : 0;
+    /* what threads remember of the slot is void from here on */
+    __atomic_add_fetch(&capture->control->retired, 1, __ATOMIC_RELEASE);
+    return r;
 }
 
 int iol_capture_free_slot(struct iol_capture *capture, uint32_t index)

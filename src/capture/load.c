@@ -85,6 +85,7 @@ static void set_sizes(struct iol_capture *capture)
     set_size(capture, "spare_slots", capture->n_spare);
     set_size(capture, "files", slots < MAX_FILES ? MAX_FILES : slots);
     set_size(capture, "tasks", MAX_TASKS);
+    set_size(capture, "threads", capture->settings.n_threads);
     set_size(capture, "cpus", (uint32_t)capture->n_cpus);
     set_size(capture, "scratches", (uint32_t)capture->n_cpus * SCRATCH_PER_CPU);
     set_size(capture, "ring", RING_BYTES);
@@ -125,6 +126,7 @@ static int map_everything(struct iol_capture *capture)
     capture->free_fd = bpf_object__find_map_fd_by_name(object, "free_slots");
     capture->spare_fd = bpf_object__find_map_fd_by_name(object, "spare_slots");
     capture->files_fd = bpf_object__find_map_fd_by_name(object, "files");
+    capture->threads_fd = bpf_object__find_map_fd_by_name(object, "threads");
     capture->tasks_fd = bpf_object__find_map_fd_by_name(object, "tasks");
     capture->clock_fd = bpf_object__find_map_fd_by_name(object, ".data.clock");
     capture->clock_program_fd = bpf_program__fd(bpf_object__find_program_by_name(object, "on_clock"));
@@ -171,6 +173,7 @@ static int load_object(struct iol_capture *capture, struct iol_error *err)
     int r;
 
     set_sizes(capture);
+    iol_capture_choose_programs(capture);
     r = bpf_map__set_initial_value(settings, &capture->settings, sizeof(capture->settings));
     if (r < 0)
         return iol_error_set(err, r, "the embedded BPF programs do not fit this binary: build it anew");
@@ -211,6 +214,9 @@ static int open_capture(struct iol_capture *capture, const struct iol_capture_op
     if (r < 0)
         return r;
     r = map_everything(capture);
+    capture->threads = calloc(capture->settings.n_threads, sizeof(*capture->threads));
+    if (!capture->threads)
+        return iol_error_set(err, -ENOMEM, "out of memory");
     if (r < 0)
         return iol_error_set(err, r, "cannot map the accounts: %s", strerror(-r));
     r = fill_free_slots(capture);
@@ -220,6 +226,9 @@ static int open_capture(struct iol_capture *capture, const struct iol_capture_op
     if (r < 0)
         return iol_error_set(err, r, "cannot create a map of maps: %s", strerror(-r));
     r = iol_capture_fill_filters(capture, options, err);
+    if (r < 0)
+        return r;
+    r = iol_capture_set_rules(capture, &options->rules, err);
     if (r < 0)
         return r;
     capture->ring =
@@ -263,6 +272,7 @@ void iol_capture_close(struct iol_capture *capture)
     if (capture->outer_fd >= 0)
         close(capture->outer_fd);
     bpf_object__close(capture->object);
+    free(capture->threads);
     free(capture->pids);
     free(capture);
 }

@@ -19,6 +19,14 @@ struct counts {
     uint64_t read_ops, read_bytes, write_ops, write_bytes, read_errors, write_errors;
 };
 
+/* Events of reads and writes that a process lost in one epoch. */
+struct event_loss {
+    const struct iol_model_process *process;
+    uint64_t over_budget, ring_full;
+};
+
+#define EVENT_LOSSES_MAX 64 /* processes told apart in one epoch; the last entry is of all others */
+
 enum slot_state { SLOT_FREE, SLOT_USED, SLOT_REMOVED };
 
 /* What user space knows of a slot. `posted` outlives its use: the kernel's counters go on from there. */
@@ -27,6 +35,7 @@ struct slot {
     struct iol_model_process *process;
     struct iol_model_file *file;
     uint64_t last_epoch; /* with operations */
+    uint32_t over_budget, ring_full;
     enum slot_state state;
 };
 
@@ -35,6 +44,9 @@ struct iol_accounts {
     int64_t host_id;
     struct slot *slots;
     struct counts totals[2][IOL_ABI_ROUTE_SLOTS];
+    struct iol_thread left_out; /* sums of what threads have left out, posted so far */
+    struct event_loss event_losses[EVENT_LOSSES_MAX];
+    size_t n_event_losses;
     struct iol_account_stats stats;
 };
 
@@ -45,6 +57,12 @@ static const char *const lost_reasons[] = {
     [IOL_LOST_PROCESS_RECORDS] = "ring buffer full: process records sent late",
     [IOL_LOST_EVENTS] = "ring buffer full: exits and failed execs missing",
     [IOL_LOST_TASKS_FULL] = "process table full: processes not filtered",
+    [IOL_LOST_OVER_BUDGET] = "event budget used up: events of reads and writes left out",
+    [IOL_LOST_RING_EVENTS] = "ring buffer full: events of reads and writes left out",
+    [IOL_LOST_URING_BYTES] = "io_uring requests without completion: bytes unknown",
+    [IOL_LOST_URING_COMPLETIONS] = "io_uring completion queue full: requests not recognised, operations not counted",
+    [IOL_LOST_AIO_BYTES] = "AIO completions read by the program itself: bytes unknown",
+    [IOL_LOST_AIO_OPERATIONS] = "AIO requests beyond the first 1024 of a call: operations not counted",
 };
 
 static_assert(IOL_ARRAY_SIZE(lost_reasons) == IOL_LOST_COUNT, "a text for each reason");
@@ -181,7 +199,28 @@ static int adopt_slot(struct iol_accounts *accounts, size_t index, struct iol_mo
         return -ENOMEM;
     slot->state = SLOT_USED;
     accounts->stats.in_use++;
+    if (accounts->kernel.mmap_events && !host_own && account->route == IOL_ABI_ROUTE_MMAP)
+        return iol_model_add_mapping(model, slot->process, slot->file, account->opened_ns, batch);
     return 0;
+}
+
+static void note_event_losses(struct iol_accounts *accounts, size_t index)
+{
+    const struct iol_account *account = &accounts->kernel.slots[index];
+    struct slot *slot = &accounts->slots[index];
+    uint32_t over_budget = account->over_budget - slot->over_budget, ring_full = account->ring_full - slot->ring_full;
+    size_t i;
+
+    if (!(over_budget | ring_full))
+        return;
+    for (i = 0; i < accounts->n_event_losses && accounts->event_losses[i].process != slot->process; i++)
+        ;
+    if (i == accounts->n_event_losses && i < EVENT_LOSSES_MAX - 1)
+        accounts->event_losses[accounts->n_event_losses++].process = slot->process;
+    accounts->event_losses[i].over_budget += over_budget;
+    accounts->event_losses[i].ring_full += ring_full;
+    slot->over_budget = account->over_budget;
+    slot->ring_full = account->ring_full;
 }
 
 static int post_slot(struct iol_accounts *accounts, const struct iol_epoch *epoch, struct iol_model *model,
@@ -197,6 +236,7 @@ static int post_slot(struct iol_accounts *accounts, const struct iol_epoch *epoc
         return -ENOMEM;
     slot->posted[epoch->closed] = now;
     slot->last_epoch = epoch->number;
+    note_event_losses(accounts, index);
     return add_io(accounts, epoch, model, index, &delta, batch);
 }
 
@@ -271,28 +311,58 @@ static int post_slots(struct iol_accounts *accounts, const struct iol_epoch *epo
     return 0;
 }
 
-static struct counts sum_cpus(const struct iol_accounts *accounts, unsigned int closed, size_t route)
+static void add_counts(struct counts *sum, const struct counts *one)
 {
-    struct counts sum = {0};
+    sum->read_ops += one->read_ops;
+    sum->read_bytes += one->read_bytes;
+    sum->write_ops += one->write_ops;
+    sum->write_bytes += one->write_bytes;
+    sum->read_errors += one->read_errors;
+    sum->write_errors += one->write_errors;
+}
+
+static_assert(sizeof(struct counts) == sizeof(struct iol_sums), "the same six counters");
+
+/* What the kernel has counted on a route, by CPUs and, on the hot path, by threads. */
+static struct counts sum_kernel(const struct iol_accounts *accounts, unsigned int closed, size_t route)
+{
+    struct counts sum = {0}, one;
 
     for (size_t cpu = 0; cpu < accounts->kernel.n_cpus; cpu++) {
-        const struct counts one = read_counts(&accounts->kernel.cpus[cpu].total[closed][route]);
-
-        sum.read_ops += one.read_ops;
-        sum.read_bytes += one.read_bytes;
-        sum.write_ops += one.write_ops;
-        sum.write_bytes += one.write_bytes;
-        sum.read_errors += one.read_errors;
-        sum.write_errors += one.write_errors;
+        one = read_counts(&accounts->kernel.cpus[cpu].total[closed][route]);
+        add_counts(&sum, &one);
+    }
+    for (size_t i = 0; route == IOL_ABI_ROUTE_RW && i < accounts->kernel.n_threads; i++) {
+        memcpy(&one, &accounts->kernel.threads[i].total[closed], sizeof(one));
+        add_counts(&sum, &one);
     }
     return sum;
+}
+
+/* These are not kept by epoch: they belong to no row. */
+static void post_left_out(struct iol_accounts *accounts)
+{
+    struct iol_account_stats *stats = &accounts->stats;
+    struct iol_thread now = {0}, *before = &accounts->left_out;
+
+    for (size_t i = 0; i < accounts->kernel.n_threads; i++) {
+        now.ignored_ops += accounts->kernel.threads[i].ignored_ops;
+        now.ignored_bytes += accounts->kernel.threads[i].ignored_bytes;
+        now.excluded_ops += accounts->kernel.threads[i].excluded_ops;
+        now.excluded_bytes += accounts->kernel.threads[i].excluded_bytes;
+    }
+    stats->ignored_ops += now.ignored_ops - before->ignored_ops;
+    stats->ignored_bytes += now.ignored_bytes - before->ignored_bytes;
+    stats->excluded_ops += now.excluded_ops - before->excluded_ops;
+    stats->excluded_bytes += now.excluded_bytes - before->excluded_bytes;
+    *before = now;
 }
 
 static int post_totals(struct iol_accounts *accounts, const struct iol_epoch *epoch, const struct iol_model *model,
                        struct iol_batch *batch)
 {
     for (size_t route = 0; route < IOL_ABI_ROUTE_SLOTS; route++) {
-        struct counts now = sum_cpus(accounts, epoch->closed, route);
+        struct counts now = sum_kernel(accounts, epoch->closed, route);
         struct counts delta = difference(&now, &accounts->totals[epoch->closed][route]);
         struct iol_total *row;
 
@@ -302,6 +372,11 @@ static int post_totals(struct iol_accounts *accounts, const struct iol_epoch *ep
         if (route == IOL_ABI_EXCLUDED) {
             accounts->stats.excluded_ops += delta.read_ops + delta.write_ops;
             accounts->stats.excluded_bytes += delta.read_bytes + delta.write_bytes;
+            continue;
+        }
+        if (route == IOL_ABI_IGNORED) {
+            accounts->stats.ignored_ops += delta.read_ops + delta.write_ops;
+            accounts->stats.ignored_bytes += delta.read_bytes + delta.write_bytes;
             continue;
         }
         row = iol_batch_add(batch, IOL_TABLE_TOTAL);
@@ -323,30 +398,61 @@ static int post_totals(struct iol_accounts *accounts, const struct iol_epoch *ep
     return 0;
 }
 
+static int add_loss(const struct iol_accounts *accounts, const struct iol_epoch *epoch, const struct iol_model *model,
+                    const char *reason, uint64_t lost, struct iol_batch *batch)
+{
+    struct iol_loss *row = lost ? iol_batch_add(batch, IOL_TABLE_LOSS) : NULL;
+
+    if (!row)
+        return lost ? -ENOMEM : 0;
+    *row = (struct iol_loss){
+        .ts_from = iol_model_time(model, epoch->from_ns),
+        .ts_to = iol_model_time(model, epoch->to_ns),
+        .host_id = accounts->host_id,
+        .reason = reason,
+        .lost = (int64_t)lost,
+    };
+    return reason ? 0 : -ENOMEM;
+}
+
+/* Events that were left out are told process by process. */
+static int post_event_losses(struct iol_accounts *accounts, const struct iol_epoch *epoch,
+                             const struct iol_model *model, struct iol_batch *batch)
+{
+    int r = 0;
+
+    for (size_t i = 0; r == 0 && i < EVENT_LOSSES_MAX; i++) {
+        const struct event_loss *one = &accounts->event_losses[i];
+
+        if (one->over_budget)
+            r = add_loss(accounts, epoch, model,
+                         iol_model_loss_of(one->process, lost_reasons[IOL_LOST_OVER_BUDGET], batch), one->over_budget,
+                         batch);
+        if (r == 0 && one->ring_full)
+            r = add_loss(accounts, epoch, model,
+                         iol_model_loss_of(one->process, lost_reasons[IOL_LOST_RING_EVENTS], batch), one->ring_full,
+                         batch);
+    }
+    memset(accounts->event_losses, 0, sizeof(accounts->event_losses));
+    accounts->n_event_losses = 0;
+    return r;
+}
+
 static int post_losses(struct iol_accounts *accounts, const struct iol_epoch *epoch, const struct iol_model *model,
                        struct iol_batch *batch)
 {
     for (size_t reason = 0; reason < IOL_LOST_COUNT; reason++) {
-        struct iol_loss *row;
-        uint64_t sum = 0;
+        uint64_t sum = 0, before = accounts->stats.lost[reason];
 
         for (size_t cpu = 0; cpu < accounts->kernel.n_cpus; cpu++)
             sum += accounts->kernel.cpus[cpu].lost[reason];
-        if (sum == accounts->stats.lost[reason])
-            continue;
-        row = iol_batch_add(batch, IOL_TABLE_LOSS);
-        if (!row)
-            return -ENOMEM;
-        *row = (struct iol_loss){
-            .ts_from = iol_model_time(model, epoch->from_ns),
-            .ts_to = iol_model_time(model, epoch->to_ns),
-            .host_id = accounts->host_id,
-            .reason = lost_reasons[reason],
-            .lost = (int64_t)(sum - accounts->stats.lost[reason]),
-        };
         accounts->stats.lost[reason] = sum;
+        if (reason == IOL_LOST_OVER_BUDGET || reason == IOL_LOST_RING_EVENTS)
+            continue;
+        if (add_loss(accounts, epoch, model, lost_reasons[reason], sum - before, batch) < 0)
+            return -ENOMEM;
     }
-    return 0;
+    return post_event_losses(accounts, epoch, model, batch);
 }
 
 int iol_accounts_post(struct iol_accounts *accounts, const struct iol_epoch *epoch, struct iol_model *model,
@@ -355,6 +461,7 @@ int iol_accounts_post(struct iol_accounts *accounts, const struct iol_epoch *epo
     if (post_slots(accounts, epoch, model, batch) < 0 || post_totals(accounts, epoch, model, batch) < 0 ||
         post_losses(accounts, epoch, model, batch) < 0)
         return -ENOMEM;
+    post_left_out(accounts);
     return 0;
 }
 

@@ -27,6 +27,9 @@ struct iol_account_kernel {
     size_t first_spare; /* index of the first slot kept for pseudo files */
     const struct iol_cpu *cpus;
     size_t n_cpus;
+    const struct iol_thread *threads;
+    size_t n_threads;
+    bool mmap_events; /* the first mapping of a file by a process becomes an event too */
     void *arg;
     int (*remove_account)(void *arg, const struct iol_account_key *key, uint32_t slot);
     int (*free_slot)(void *arg, uint32_t index);
@@ -46,8 +49,10 @@ struct iol_account_stats {
     uint64_t ops; /* accounted since the start */
     uint64_t read_bytes;
     uint64_t write_bytes;
-    uint64_t excluded_ops;
+    uint64_t excluded_ops; /* the recorder's own, and its database server's */
     uint64_t excluded_bytes;
+    uint64_t ignored_ops; /* by rules */
+    uint64_t ignored_bytes;
     uint64_t io_rows;
     uint64_t lost[IOL_LOST_COUNT];
 };

@@ -283,12 +283,7 @@ static void set_texts(struct iol_model_process *process, const struct iol_decode
     if (record->cwd.size > 0)
         process->row.cwd =
             dup_or_null(iol_model_path_text(batch, &cwd_info, &record->cwd, cwd_flags, sizeof(cwd_flags)));
-    if (record->cgroup.size > 0) {
-        const char *text = iol_text_store(batch->arena, record->cgroup.data, record->cgroup.size, &cgroup_escaped);
-
-        process->row.cgroup = dup_or_null(text);
-        process->row.container_id = dup_or_null(iol_model_container_id(batch, text));
-    }
+    iol_model_set_cgroup(process, &record->cgroup, batch, &cgroup_escaped);
     if (record->fixed.bits & IOL_PROCESS_NO_ARGV && !(record->fixed.bits & IOL_PROCESS_KERNEL)) {
         cmdline = iol_model_read_cmdline(record->fixed.pid, &argv.size);
         argv.data = cmdline;
@@ -367,6 +362,9 @@ static int post_process_record(struct iol_model *model, const struct iol_decoded
         process = describe_process(model, record, batch);
     if (!process)
         return -ENOMEM;
+    /* told again because it has moved into a cgroup that is recorded */
+    if (seen && traced && !process->posted)
+        iol_model_set_cgroup(process, &record->cgroup, batch, NULL);
     if (traced && !process->traced)
         model->stats.processes++;
     process->traced |= traced;

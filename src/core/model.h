@@ -47,6 +47,13 @@ void iol_model_put_file(struct iol_model *model, struct iol_model_file *file);
 int64_t iol_model_process_id(const struct iol_model_process *process);
 int64_t iol_model_file_id(const struct iol_model_file *file);
 
+/* The event of a file's first mapping by a process: bytes unknown. 0, or -ENOMEM. */
+int iol_model_add_mapping(struct iol_model *model, const struct iol_model_process *process,
+                          const struct iol_model_file *file, uint64_t boot_ns, struct iol_batch *batch);
+
+/* The text of a loss that one process had; NULL as process: several others. From the batch's arena, or NULL. */
+const char *iol_model_loss_of(const struct iol_model_process *process, const char *reason, struct iol_batch *batch);
+
 /* The image has ended, by exit or by exec. */
 bool iol_model_process_ended(const struct iol_model_process *process);
 

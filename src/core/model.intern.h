@@ -81,8 +81,9 @@ char *iol_model_path_text(struct iol_batch *batch, const struct iol_file_info *i
 void iol_model_add_flag(char *flags, size_t size, const char *word);
 char *iol_model_argv_text(struct iol_batch *batch, const struct iol_bytes *argv, bool *ret_escaped);
 
-/* The 64-digit id of docker, containerd, cri-o and podman in a cgroup path, or NULL; from the batch's arena. */
-char *iol_model_container_id(struct iol_batch *batch, const char *cgroup);
+/* Its cgroup, and the container that this is (core/container.h), in place of those it had; an empty one changes nothing. */
+void iol_model_set_cgroup(struct iol_model_process *process, const struct iol_bytes *cgroup, struct iol_batch *batch,
+                          bool *ret_escaped);
 
 /* argv of a process that runs already, from /proc; returns malloc'ed bytes, or NULL. */
 char *iol_model_read_cmdline(int64_t pid, size_t *ret_size);

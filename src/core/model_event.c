@@ -3,7 +3,10 @@
 
 /* Events: single things that happened, beside the counters. */
 #include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
 
+#include "base/arena.h"
 #include "core/batch.h"
 #include "core/model.intern.h"
 
@@ -49,4 +52,29 @@ int iol_model_post_event(struct iol_model *model, const struct iol_record_event 
     iol_model_put_file(model, file);
     iol_model_put_process(model, process);
     return event ? 0 : -ENOMEM;
+}
+
+int iol_model_add_mapping(struct iol_model *model, const struct iol_model_process *process,
+                          const struct iol_model_file *file, uint64_t boot_ns, struct iol_batch *batch)
+{
+    struct iol_event *event = iol_model_add_event(model, IOL_EVENT_MMAP, boot_ns, process, batch);
+
+    if (!event)
+        return -ENOMEM;
+    event->file_id = file->id;
+    return 0;
+}
+
+const char *iol_model_loss_of(const struct iol_model_process *process, const char *reason, struct iol_batch *batch)
+{
+    char text[256];
+    int length;
+
+    if (process)
+        length = snprintf(text, sizeof(text), "%s (%s, pid %" PRId64 ")", reason, process->row.comm, process->row.pid);
+    else
+        length = snprintf(text, sizeof(text), "%s (other processes)", reason);
+    if (length >= (int)sizeof(text))
+        length = sizeof(text) - 1;
+    return iol_arena_dup(batch->arena, text, (size_t)length);
 }

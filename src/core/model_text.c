@@ -2,16 +2,15 @@
 // SPDX-FileCopyrightText: The ioledger authors
 
 /* From the kernel's bytes to the texts of rows. */
-#include <ctype.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/arena.h"
 #include "base/cleanup.h"
 #include "base/text.h"
 #include "core/batch.h"
+#include "core/container.h"
 #include "core/model.intern.h"
 
 void iol_model_add_flag(char *flags, size_t size, const char *word)
@@ -101,17 +100,19 @@ char *iol_model_argv_text(struct iol_batch *batch, const struct iol_bytes *argv,
     return iol_text_store(batch->arena, joined, size, ret_escaped);
 }
 
-char *iol_model_container_id(struct iol_batch *batch, const char *cgroup)
+void iol_model_set_cgroup(struct iol_model_process *process, const struct iol_bytes *cgroup, struct iol_batch *batch,
+                          bool *ret_escaped)
 {
-    enum { ID_LENGTH = 64 };
-    size_t run = 0;
+    char id[IOL_CONTAINER_ID_MAX];
+    const char *text;
 
-    for (const char *at = cgroup; at && *at; at++) {
-        run = isxdigit((unsigned char)*at) && !isupper((unsigned char)*at) ? run + 1 : 0;
-        if (run == ID_LENGTH && !isxdigit((unsigned char)at[1]))
-            return iol_arena_dup(batch->arena, at + 1 - ID_LENGTH, ID_LENGTH);
-    }
-    return NULL;
+    if (cgroup->size == 0)
+        return;
+    text = iol_text_store(batch->arena, cgroup->data, cgroup->size, ret_escaped);
+    free((void *)(uintptr_t)process->row.cgroup);
+    free((void *)(uintptr_t)process->row.container_id);
+    process->row.cgroup = text ? strdup(text) : NULL;
+    process->row.container_id = text && iol_container_of_path(text, id) ? strdup(id) : NULL;
 }
 
 char *iol_model_read_cmdline(int64_t pid, size_t *ret_size)

@@ -98,7 +98,7 @@ struct iol_recording {
     const char *version;  /* of ioledger */
     const char *probes;   /* tracepoint or fexit */
     const char *scope;    /* the filters and rules, as given on the command line */
-    int64_t excluded_ops; /* operations of the recorder itself and of its database server, left out */
+    int64_t excluded_ops; /* left out: of the recorder itself, of its database server, and by --ignore */
     int64_t excluded_bytes;
 };
 

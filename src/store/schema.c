@@ -109,8 +109,8 @@ static const struct iol_column recording_columns[] = {
     TEXT(iol_recording, version, "version of ioledger"),
     TEXT(iol_recording, probes, "tracepoint or fexit"),
     TEXT(iol_recording, scope, "filters and rules as given"),
-    INT(iol_recording, excluded_ops, "operations of the recorder and its database server, left out"),
-    INT(iol_recording, excluded_bytes, "bytes of the recorder and its database server, left out"),
+    INT(iol_recording, excluded_ops, "operations left out: of the recorder, of its database server, by --ignore"),
+    INT(iol_recording, excluded_bytes, "bytes left out: of the recorder, of its database server, by --ignore"),
 };
 
 static const struct iol_column login_columns[] = {

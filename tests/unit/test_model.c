@@ -803,6 +803,22 @@ static void containers_are_known_by_their_cgroup(void **state)
 #undef ID
 }
 
+/* One that no filter asked for is told again when it moves into a cgroup that is recorded: its row has that cgroup. */
+static void who_moves_into_a_container_is_known_by_it(void **state)
+{
+    struct fixture *f = *state;
+    struct process_spec spec = untraced(running(SHELL, INIT, 50, 1));
+
+    spec.cgroup = (struct iol_bytes)BYTES("/user.slice");
+    post_process(f, spec);
+    assert_int_equal(iol_batch_count(f->batch), 0);
+    spec = running(SHELL, INIT, 50, 1);
+    spec.cgroup = (struct iol_bytes)BYTES("/machine.slice/machine-box.scope");
+    post_process(f, spec);
+    assert_string_equal(process_row(f, 0)->cgroup, "/machine.slice/machine-box.scope");
+    assert_string_equal(process_row(f, 0)->container_id, "box");
+}
+
 static void what_is_not_utf8_is_escaped_and_says_so(void **state)
 {
     struct fixture *f = *state;
@@ -1138,6 +1154,7 @@ int main(void)
         ALL(long_lines_of_ancestors_are_not_held),
         FILTERED(untraced_ancestors_are_held_for_their_children),
         ALL(containers_are_known_by_their_cgroup),
+        FILTERED(who_moves_into_a_container_is_known_by_it),
         ALL(what_is_not_utf8_is_escaped_and_says_so),
         ALL(every_flag_at_once_fits),
         ALL(a_file_has_its_row),

@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// SPDX-FileCopyrightText: The ioledger authors
+#pragma once
+
+/* The options of `record` that stand in its configuration file. They are taken by the functions of the command line. */
+#include "app/record_options.h"
+
+/* Takes those of options->config_path: after the command line, whose options that can be given once go before them. */
+int iol_record_config_apply(const struct iol_usage *usage, struct iol_options *common,
+                            struct iol_record_options *options, struct iol_error *err);
+
+/* See iol_record_options_reload(). */
+int iol_record_config_reload(const struct iol_usage *usage, const struct iol_record_options *options,
+                             struct iol_record_rules *ret_rules, char *changed, size_t changed_size,
+                             struct iol_error *err);

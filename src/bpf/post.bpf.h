@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* SPDX-FileCopyrightText: The ioledger authors */
+#pragma once
+
+/* Posting an operation: to the kernel's totals, to its account, and to the ring buffer when a rule asks for events. */
+#include "bpf/account.bpf.h"
+
+#define NS_PER_S 1000000000ULL
+
+/* Kinds of events, as in core/row.h (asserted in core/decode.c). */
+#define EVENT_READ 4
+#define EVENT_WRITE 5
+
+static __always_inline bool within_budget(struct budget *budget, __u64 second, __u32 limit)
+{
+    if (!limit)
+        return true;
+    if (budget->second != second) {
+        budget->second = second;
+        budget->used = 0;
+    }
+    if (budget->used >= limit)
+        return false;
+    __sync_fetch_and_add(&budget->used, 1);
+    return true;
+}
+
+/* Of the process first, so that one that asks for too much leaves the others theirs. */
+static __always_inline bool may_send_event(__u64 image, __u64 second)
+{
+    struct budget *budget, fresh = {};
+    struct iol_control *now;
+    struct iol_rules *rule;
+    __u32 zero = 0;
+
+    now = bpf_map_lookup_elem(&control, &zero);
+    rule = now ? rules_of(now->rules) : NULL;
+    if (!rule)
+        return true;
+    if (rule->event_budget_process) {
+        budget = bpf_map_lookup_elem(&budgets, &image);
+        if (!budget) {
+            bpf_map_update_elem(&budgets, &image, &fresh, BPF_NOEXIST);
+            budget = bpf_map_lookup_elem(&budgets, &image);
+        }
+        if (budget && !within_budget(budget, second, rule->event_budget_process))
+            return false;
+    }
+    budget = bpf_map_lookup_elem(&whole_budget, &zero);
+    return !budget || within_budget(budget, second, rule->event_budget);
+}
+
+/*
+ * The operation as an event, when the verdict on its account wants it: one in N is drawn, each with the same chance, so
+ * that the sum of weights is an unbiased estimate whatever the pattern of the operations is.
+ */
+__noinline int send_event(__u32 index, __u64 image, __u32 direction, __s64 offset, __s64 result)
+{
+    struct iol_account *slot = bpf_map_lookup_elem(&slots, &index);
+    struct iol_record_event record = {.head = {.type = IOL_RECORD_EVENT, .size = sizeof(record)}};
+
+    if (!slot)
+        return 0;
+    record.weight = slot->verdict == IOL_VERDICT_SAMPLE ? slot->sample : 1;
+    if (record.weight > 1 && (__u64)bpf_get_prandom_u32() * record.weight >> 32)
+        return 0;
+    record.head.ts = bpf_ktime_get_boot_ns();
+    if (!may_send_event(image, record.head.ts / NS_PER_S)) {
+        __sync_fetch_and_add(&slot->over_budget, 1);
+        count_lost(IOL_LOST_OVER_BUDGET, 1);
+        return 0;
+    }
+    record.image = image;
+    record.file = slot->file;
+    record.kind = direction == DIRECTION_READ ? EVENT_READ : EVENT_WRITE;
+    record.tid = bpf_get_current_pid_tgid();
+    record.offset = offset;
+    record.result = result;
+    if (ring_send(&record, sizeof(record))) {
+        __sync_fetch_and_add(&slot->ring_full, 1);
+        count_lost(IOL_LOST_RING_EVENTS, 1);
+    }
+    return 0;
+}
+
+#define HOW(route, direction) ((route) << 1 | (direction))
+
+/* One side of an operation on the account that find_account() has found: total and account in one epoch. */
+__noinline int tally(int found, __u32 how, __s64 result)
+{
+    __u32 route = how >> 1, direction = how & 1, index = FOUND_SLOT(found);
+    struct iol_account *slot;
+    struct iol_control *now;
+    __u64 epoch, epoch_start;
+    __u32 zero = 0;
+
+    now = bpf_map_lookup_elem(&control, &zero);
+    if (!now)
+        return 0;
+    epoch = *(volatile __u64 *)&now->epoch;
+    epoch_start = now->epoch_start;
+    if (found >= 0 && FOUND_VERDICT(found) == IOL_VERDICT_IGNORE)
+        route = IOL_ABI_IGNORED;
+    total_add(epoch, route, direction, result);
+    slot = found >= 0 && route != IOL_ABI_IGNORED ? bpf_map_lookup_elem(&slots, &index) : NULL;
+    if (slot)
+        slot_add(slot, epoch, epoch_start, direction, result);
+    return 0;
+}
+
+/* Finds the account, announcing its process first if that has not been done. */
+static __always_inline int find_or_open(__u64 image, __u64 task, __u64 file, __u32 route)
+{
+    int found = find_account(image, task, file, route);
+
+    if (found == FOUND_UNANNOUNCED) {
+        announce_task(image, task);
+        found = find_account(image, task, file, route | HOW_ANNOUNCED);
+    }
+    return found;
+}
+
+static __always_inline void post_found(int found, const struct thread *thread, __u32 how, __s64 offset, __s64 result)
+{
+    tally(found, how, result);
+    if (found >= 0 && (FOUND_VERDICT(found) == IOL_VERDICT_EVERY || FOUND_VERDICT(found) == IOL_VERDICT_SAMPLE))
+        send_event(FOUND_SLOT(found), thread->image, how & 1, offset, result);
+}
+
+/* All of it, for whatever is not on the hot path. `file` is an address, 0: no open file; offset -1: unknown. */
+static __always_inline void post(const struct thread *thread, __u64 file, __u32 how, __s64 offset, __s64 result)
+{
+    post_found(find_or_open(thread->image, thread->task, file, how >> 1), thread, how, offset, result);
+}
+
+/* Accounts look at their paths again: one of the names above them may be another now. */
+static __always_inline void count_rename(void)
+{
+    __u32 zero = 0;
+    struct iol_control *now = bpf_map_lookup_elem(&control, &zero);
+
+    if (now)
+        __sync_fetch_and_add(&now->renames, 1);
+}
+
+/* A file that is open may be deleted now. */
+static __always_inline void count_unlink(void)
+{
+    __u32 zero = 0;
+    struct iol_control *now = bpf_map_lookup_elem(&control, &zero);
+
+    if (now)
+        __sync_fetch_and_add(&now->unlinks, 1);
+}

@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* SPDX-FileCopyrightText: The ioledger authors */
+#pragma once
+
+/*
+ * Threads as the hot path finds them: by the address of their kernel stack, which a program at sys_exit has in its hand,
+ * while the current task costs a call into another part of the kernel. What is kept is right until the stack gets another
+ * thread (fork), or the thread another image or another verdict (exec, cgroup): then it is forgotten.
+ */
+#include "bpf/process.bpf.h"
+
+#define STACK_SHIFT 14 /* stacks are aligned to at least 16 KiB (THREAD_ALIGN); the registers are in its last 16 KiB */
+
+/* What is known of the current thread; `image` and `task` (an address) only when its standing is traced. */
+struct thread {
+    struct iol_thread *place;
+    __u64 stack; /* its address, shifted */
+    __u64 image;
+    __u64 task;
+    __u64 standing; /* enum iol_standing */
+    __u64 slept;    /* it may have left the CPU during the call: see descriptor.bpf.h */
+};
+
+static __always_inline __u32 place_of(__u64 stack, bool many)
+{
+    return stack * MIX_A >> (many ? 52 : 58);
+}
+
+_Static_assert(IOL_THREADS_MANY == 1 << (64 - 52) && IOL_THREADS_FEW == 1 << (64 - 58), "shifts of place_of()");
+
+static __always_inline __u64 thread_check(__u64 stack, __u64 image, __u64 task, __u64 standing)
+{
+    return stack ^ image ^ task ^ standing << 60;
+}
+
+static __always_inline __u64 standing_of(const struct task_struct *task)
+{
+    __u32 tgid = LOAD(task, tgid);
+    struct iol_control *now;
+    struct iol_task *known;
+    __u32 zero = 0;
+
+    now = bpf_map_lookup_elem(&control, &zero);
+    if (!now)
+        return IOL_STANDING_UNTRACED;
+    if (tgid == now->self_tgid)
+        return IOL_STANDING_EXCLUDED;
+    if (!settings.filter)
+        return IOL_STANDING_TRACED;
+    known = bpf_map_lookup_elem(&tasks, &tgid);
+    if (!known)
+        return settings.filter == IOL_FILTER_ANY ? IOL_STANDING_TRACED : IOL_STANDING_UNTRACED;
+    if (known->bits & IOL_TASK_EXCLUDED)
+        return IOL_STANDING_EXCLUDED;
+    return known->bits & IOL_TASK_TRACED ? IOL_STANDING_TRACED : IOL_STANDING_UNTRACED;
+}
+
+/* Who runs on this stack; false when nothing can be said. */
+static __always_inline bool find_thread(__u64 registers, bool many, struct thread *ret_thread)
+{
+    __u64 stack = registers >> STACK_SHIFT;
+    __u32 index = place_of(stack, many);
+    struct iol_thread *place = bpf_map_lookup_elem(&threads, &index);
+
+    if (!place)
+        return false;
+    ret_thread->place = place;
+    ret_thread->stack = stack;
+    ret_thread->slept = 0;
+    ret_thread->image = *(volatile __u64 *)&place->image; /* read once: they must be what is checked */
+    ret_thread->task = *(volatile __u64 *)&place->task;
+    ret_thread->standing = *(volatile __u64 *)&place->standing;
+    if (place->check == thread_check(stack, ret_thread->image, ret_thread->task, ret_thread->standing))
+        return true;
+    ret_thread->task = bpf_get_current_task();
+    ret_thread->image = image_of(AS(task_struct, ret_thread->task));
+    ret_thread->standing = standing_of(AS(task_struct, ret_thread->task));
+    place->switches = ~0ULL;
+    place->image = ret_thread->image;
+    place->task = ret_thread->task;
+    place->standing = ret_thread->standing;
+    place->check = thread_check(stack, ret_thread->image, ret_thread->task, ret_thread->standing);
+    return true;
+}
+
+/* What the thread's descriptors lead to may be another file from here on. */
+static __always_inline void forget_descriptors(struct iol_thread *place)
+{
+    place->recent[0].descriptor_check = 0;
+    place->recent[1].descriptor_check = 0;
+}
+
+#define STACK_PIECES 4 /* 64 KiB: with KASAN, or pages of 64 KiB */
+
+/* The task has a new stack, or something else of what is kept of it has changed. */
+static __always_inline void forget_thread(struct task_struct *task)
+{
+    __u64 stack = (__u64)BPF_CORE_READ(task, stack) >> STACK_SHIFT;
+    int i;
+
+    for (i = 0; i < STACK_PIECES; i++, stack++) {
+        __u32 index = place_of(stack, settings.n_threads == IOL_THREADS_MANY);
+        struct iol_thread *place = bpf_map_lookup_elem(&threads, &index);
+
+        if (place)
+            forget_descriptors(place);
+        if (place && place->check == thread_check(stack, place->image, place->task, place->standing))
+            place->check = 0;
+    }
+}
