@@ -23,7 +23,7 @@ ROUTE_OF = {
     "SENDFILE": "sendfile", "SPLICE": "splice", "COPY_FILE_RANGE": "copy_file_range", "MMAP": "mmap", "MMAP_OLD": "mmap",
 }
 # Those that move none; and so do all that stand behind CLASS_CHANGE in the enumeration of classes.
-NO_BYTES = {"NONE", "EXECVE", "EXECVEAT", "MOUNT"}
+NO_BYTES = {"NONE", "EXECVE", "EXECVEAT", "MOUNT", "CLOSE"}
 
 
 class Tree:
