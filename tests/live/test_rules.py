@@ -218,11 +218,11 @@ OPERATIONS = 6
 
 def touch(url, files, *options, kinds=()):
     """Records `touch` of all files, and a pipe; (recorder, {path: sums}, {path: number of events})."""
-    for path in files:
-        os.makedirs(os.path.dirname(path), exist_ok=True)
+    subprocess.run(["mkdir", "-p", "--", *(os.path.dirname(path) for path in files)], check=True)
     script = 'program=$1; shift; "$program" touch 3 "$@" > /dev/null; exec "$program" pipe 5 > /dev/null'
     recorder = record(url, *options, *kinds, command=["sh", "-c", script, "sh", PROGRAM, *files])
-    recorder.wait()
+    if recorder.wait() != 0:
+        raise live.Failure("the recorder ended with %s: %s" % (recorder.process.returncode, recorder.errors()))
     paths = {live.stored(path) for path in files}
     booked = {}
     for row in live.accounts(url, comm="workload_rules"):
@@ -314,10 +314,9 @@ def names(tap, scratch):
     folder = os.fsencode(scratch) + b"/names"
     # a rule for each name, by its own text with what has to be escaped
     rules = []
-    for name in hostile:
-        rules += ["--ignore", folder + b"/ignored/" + re.sub(rb"([*?\[\\])", rb"\\\1", name).replace(b" if comm=y", b" if comm=y if kind=file")]
     fits = [name for name in hostile if len(folder + b"/ignored/" + name) <= 253]
-    rules = [rule for rule in rules if len(rule) <= 260]
+    for name in fits:
+        rules += ["--ignore", folder + b"/ignored/" + re.sub(rb"([*?\[\\])", rb"\\\1", name).replace(b" if comm=y", b" if comm=y if kind=file")]
     check_patterns(tap, scratch, named("hostile names, exact"), rules, [folder + b"/ignored/" + name for name in fits],
                    [folder + b"/counted/" + name for name in hostile])
     check_patterns(tap, scratch, named("hostile names below a tree"), ["--ignore", scratch + "/names/tree/**", "--every", scratch + "/names/**"],
@@ -587,13 +586,20 @@ where e.kind in ('read', 'write', 'mmap') group by p.pid, p.origin, f.path
 """
 
 
+def clear(run):
+    shutil.rmtree(run.folder)
+    os.unlink(run.result)
+
+
 def routes(tap, scratch):
     for workload in ("routes", "uring", "aio", "mmap"):
         folder = os.path.join(scratch, "sqlite-" + workload)
         run = booklib.Run(tap, scratch, "sqlite", workload, options=[*Setting.probes, "--every", folder + "/**", "--event-budget", "none"])
         name = named("--every, " + workload)
         run.name = name
-        run.check()
+        # the workload fills its files by mappings that it does not report
+        maps = [(row["pid"], row["path"], row["kind"], "mmap") for row in live.accounts(run.url, maps=True) if row["route"] == "mmap"]
+        run.check(ignored=maps if workload == "routes" else ())
         want, got = {}, {}
         for account in run.expected:
             if account.path.startswith(folder + "/"):
@@ -607,7 +613,7 @@ def routes(tap, scratch):
                     got[key] = got.get(key, 0) + row[column]
         wrong = ["%s: did %s, events %s" % (key, want.get(key), got.get(key)) for key in sorted(set(want) | set(got)) if want.get(key) != got.get(key)]
         tap.ok(not wrong and want, "%s: each of %d operations on %d (process, file) is an event" % (name, sum(want.values()), len(want)), *wrong[:20])
-        shutil.rmtree(folder)
+        clear(run)
 
         run = booklib.Run(tap, scratch, "sqlite", workload, options=[*Setting.probes, "--ignore", folder + "/**"])
         name = named("--ignore, " + workload)
@@ -619,7 +625,7 @@ def routes(tap, scratch):
         left_out = live.value(run.url, "select excluded_ops from recording")
         tap.ok(left_out >= done, "%s: recording.excluded_ops has its %d operations" % (name, done), left_out)
         live.check_balance(tap, run.url, name)
-        shutil.rmtree(folder)
+        clear(run)
 
 
 def legacy(tap, scratch):
