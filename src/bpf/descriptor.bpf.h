@@ -75,11 +75,12 @@ __noinline int recall(__u64 stack, __u64 image, __u64 file, __u32 how)
     __u32 zero = 0;
 
     now = bpf_map_lookup_elem(&control, &zero);
-    if (!note || !now || !note->side[how & 1])
+    if (!note || !now || !note->file[how & 1])
         return FOUND_NOTHING;
     then = note->key[how & 1];
     name_account(&here, image, file, what.route);
-    if (here.inode == then.inode && here.number == then.number && here.mix == then.mix)
+    /* the same file; it may have another name by now, and that is the one that counts */
+    if (note->file[how & 1] == file && here.inode == then.inode && here.number == then.number)
         return FOUND_NOTHING;
     known = bpf_map_lookup_elem(&accounts, &then);
     if (known)
@@ -103,7 +104,7 @@ static __always_inline void note_descriptor(struct asleep *note, const struct th
     if (!file || find_or_open(thread->image, thread->task, file, route) < 0)
         return;
     name_account(&note->key[direction], thread->image, file, route);
-    note->side[direction] = 1;
+    note->file[direction] = file;
 }
 
 /* The current thread is about to leave the CPU, within the system call that `regs` describes, if any. */
@@ -130,7 +131,7 @@ static __always_inline void fall_asleep(__u64 registers, bool many)
         return;
     note_descriptor(&note, &thread, files, which.fd[DIRECTION_READ], which.route, DIRECTION_READ);
     note_descriptor(&note, &thread, files, which.fd[DIRECTION_WRITE], which.route, DIRECTION_WRITE);
-    if (note.side[DIRECTION_READ] | note.side[DIRECTION_WRITE])
+    if (note.file[DIRECTION_READ] | note.file[DIRECTION_WRITE])
         bpf_map_update_elem(&asleep, &stack, &note,
                             BPF_NOEXIST); /* of several times within a call the first one counts */
 }

@@ -125,7 +125,7 @@ struct {
 
 /* What the two descriptors of a call led to when its thread went to sleep in it, by the address of the thread's stack. */
 struct asleep {
-    __u32 side[2]; /* 1: key[i] holds an account */
+    __u64 file[2]; /* address; 0: none */
     struct iol_account_key key[2];
 };
 
