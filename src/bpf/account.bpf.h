@@ -14,6 +14,7 @@ enum direction { DIRECTION_READ, DIRECTION_WRITE };
 #define FOUND(slot, verdict) ((int)((slot) | (__u32)(verdict) << 28))
 #define FOUND_SLOT(found) ((__u32)(found)&0xffffff)
 #define FOUND_VERDICT(found) ((__u32)(found) >> 28)
+#define FOUND_FOR_NOW 0x1000000 /* something was busy or full: not to be remembered, the next operation asks again */
 #define FOUND_NOTHING (-1)
 #define FOUND_UNANNOUNCED (-2)
 
@@ -191,8 +192,15 @@ static __noinline int open_pseudo(const struct question *what, __u32 pseudo, __u
     struct iol_account *slot;
     int published;
 
-    if (known)
+    if (known && known->rules != what->rules && known->verdict == verdict) {
+        slot = bpf_map_lookup_elem(&slots, &known->slot);
+        if (slot && slot->sample == sample)
+            known->rules = what->rules;
+    }
+    if (known && known->rules == what->rules)
         return FOUND(known->slot, known->verdict);
+    if (known)
+        bpf_map_delete_elem(&accounts, &key); /* the rules say something else of it now */
     if (bpf_map_pop_elem(&free_slots, &ref.slot) && bpf_map_pop_elem(&spare_slots, &ref.slot))
         return FOUND(what->route, IOL_VERDICT_AGGREGATE);
     slot = bpf_map_lookup_elem(&slots, &ref.slot);
@@ -207,6 +215,12 @@ static __noinline int open_pseudo(const struct question *what, __u32 pseudo, __u
 static __always_inline int open_other(const struct question *what)
 {
     return open_pseudo(what, IOL_FILE_OTHER, IOL_VERDICT_AGGREGATE, 1);
+}
+
+/* Marks what was found as not to be remembered. */
+static __always_inline int for_now(int found)
+{
+    return found < 0 ? found : found | FOUND_FOR_NOW;
 }
 
 /*
@@ -293,8 +307,9 @@ static __always_inline void judge_file(struct scratch *scratch, __u32 index, str
     if (known->rules != scratch->rules) {
         set_walk(scratch, __builtin_preserve_access_index(&file->f_path), __builtin_preserve_access_index(&fs->root));
         walk_path(index);
-        known->matches = file_matches(
-            scratch, now, file_kind(BPF_CORE_READ(file, f_inode), BPF_CORE_READ(file, f_path.dentry)), true);
+        known->matches =
+            file_matches(scratch, now, file_kind(BPF_CORE_READ(file, f_inode), BPF_CORE_READ(file, f_path.dentry)),
+                         !(scratch->bits & IOL_FILE_PSEUDO_DENTRY));
         known->rules = scratch->rules;
     }
     decide(scratch, now, scope_matches(scratch, index, now, known->matches));
@@ -370,14 +385,16 @@ static __always_inline int open_group(const struct question *what, __u32 pseudo)
 
     if (what->rules && pseudo >= IOL_FILE_GROUP) {
         scratch = scratch_take(&index);
-        if (scratch) {
-            scratch->task = (struct task_struct *)what->task;
-            scratch->rules = what->rules;
-            judge_pseudo(index, pseudo - IOL_FILE_GROUP);
-            verdict = scratch->verdict;
-            sample = scratch->sample;
-            scratch_give(scratch);
+        if (!scratch) {
+            count_lost(IOL_LOST_SCRATCH, 1);
+            return for_now(open_other(what));
         }
+        scratch->task = (struct task_struct *)what->task;
+        scratch->rules = what->rules;
+        judge_pseudo(index, pseudo - IOL_FILE_GROUP);
+        verdict = scratch->verdict;
+        sample = scratch->sample;
+        scratch_give(scratch);
     }
     if (verdict == IOL_VERDICT_IGNORE)
         return FOUND(0, IOL_VERDICT_IGNORE);
@@ -442,9 +459,9 @@ static __always_inline int open_account(const struct question *what, const struc
     scratch = scratch_take(&index);
     if (!scratch) {
         if (known)
-            return FOUND(known->slot, known->verdict);
+            return for_now(FOUND(known->slot, known->verdict));
         count_lost(IOL_LOST_SCRATCH, 1);
-        return open_other(what);
+        return for_now(open_other(what));
     }
     scratch->task = (struct task_struct *)what->task;
     scratch->file = file;
@@ -452,12 +469,14 @@ static __always_inline int open_account(const struct question *what, const struc
     lost = consider_file(index);
     if (known && account_holds(what, known, scratch, lost)) {
         found = FOUND(known->slot, known->verdict);
+        if (lost)
+            found = for_now(found);
     } else {
         if (known)
             bpf_map_delete_elem(&accounts, key); /* the slot lives on under its old path, until its process ends */
         if (lost) {
             count_lost(lost - 1, 1);
-            found = open_other(what);
+            found = for_now(open_other(what));
         } else if (scratch->verdict == IOL_VERDICT_IGNORE) {
             found = FOUND(0, IOL_VERDICT_IGNORE);
         } else {

@@ -75,7 +75,7 @@ __noinline int recall(__u64 stack, __u64 image, __u64 file, __u32 how)
     __u32 zero = 0;
 
     now = bpf_map_lookup_elem(&control, &zero);
-    if (!note || !now || !note->file[how & 1])
+    if (!note || !now || !note->side[how & 1])
         return FOUND_NOTHING;
     then = note->key[how & 1];
     name_account(&here, image, file, what.route);
@@ -85,7 +85,7 @@ __noinline int recall(__u64 stack, __u64 image, __u64 file, __u32 how)
     known = bpf_map_lookup_elem(&accounts, &then);
     if (known)
         return FOUND(known->slot, known->verdict);
-    if (now->rules && is_ignored(name_of_account(&then, version_of(now))))
+    if (note->side[how & 1] == NOTED_IGNORED || (now->rules && is_ignored(name_of_account(&then, version_of(now)))))
         return FOUND(0, IOL_VERDICT_IGNORE);
     what.renames = now->renames;
     what.rules = now->rules;
@@ -97,14 +97,17 @@ static __always_inline void note_descriptor(struct asleep *note, const struct th
                                             __u32 route, enum direction direction)
 {
     __u64 file;
+    int found;
 
     if (fd < 0)
         return;
     file = file_of(files, fd);
-    if (!file || find_or_open(thread->image, thread->task, file, route) < 0)
+    found = file ? find_or_open(thread->image, thread->task, file, route) : FOUND_NOTHING;
+    if (found < 0)
         return;
     name_account(&note->key[direction], thread->image, file, route);
     note->file[direction] = file;
+    note->side[direction] = FOUND_VERDICT(found) == IOL_VERDICT_IGNORE ? NOTED_IGNORED : NOTED;
 }
 
 /* The current thread is about to leave the CPU, within the system call that `regs` describes, if any. */
@@ -131,7 +134,7 @@ static __always_inline void fall_asleep(__u64 registers, bool many)
         return;
     note_descriptor(&note, &thread, files, which.fd[DIRECTION_READ], which.route, DIRECTION_READ);
     note_descriptor(&note, &thread, files, which.fd[DIRECTION_WRITE], which.route, DIRECTION_WRITE);
-    if (note.file[DIRECTION_READ] | note.file[DIRECTION_WRITE])
+    if (note.side[DIRECTION_READ] | note.side[DIRECTION_WRITE])
         bpf_map_update_elem(&asleep, &stack, &note,
                             BPF_NOEXIST); /* of several times within a call the first one counts */
 }

@@ -10,12 +10,13 @@
 /* Kinds of events, as in core/row.h (asserted in core/decode.c). */
 #define EVENT_READ 4
 #define EVENT_WRITE 5
+#define EVENT_MMAP 6
 
 static __always_inline bool within_budget(struct budget *budget, __u64 second, __u32 limit)
 {
     if (!limit)
         return true;
-    if (budget->second != second) {
+    if (budget->second < second) { /* a program that read the clock before another one does not go back */
         budget->second = second;
         budget->used = 0;
     }
@@ -50,6 +51,14 @@ static __always_inline bool may_send_event(__u64 image, __u64 second)
     return !budget || within_budget(budget, second, rule->event_budget);
 }
 
+/* The current thread, or 0 when it is none of the process's: a request of io_uring may end in any. */
+static __always_inline __u32 tid_within(__u64 image)
+{
+    struct task_struct *task = (struct task_struct *)bpf_get_current_task();
+
+    return image_of_other(task, 0) == image ? (__u32)bpf_get_current_pid_tgid() : 0;
+}
+
 /*
  * The operation as an event, when the verdict on its account wants it: one in N is drawn, each with the same chance, so
  * that the sum of weights is an unbiased estimate whatever the pattern of the operations is.
@@ -73,10 +82,12 @@ __noinline int send_event(__u32 index, __u64 image, __u32 direction, __s64 offse
     record.image = image;
     record.file = slot->file;
     record.kind = direction == DIRECTION_READ ? EVENT_READ : EVENT_WRITE;
-    record.tid = bpf_get_current_pid_tgid();
+    if (slot->route == IOL_ABI_ROUTE_MMAP)
+        record.kind = EVENT_MMAP;
+    record.tid = tid_within(image);
     record.offset = offset;
     record.result = result;
-    if (ring_send(&record, sizeof(record))) {
+    if (ring_send_event(&record, sizeof(record))) {
         __sync_fetch_and_add(&slot->ring_full, 1);
         count_lost(IOL_LOST_RING_EVENTS, 1);
     }

@@ -200,7 +200,9 @@ static int adopt_slot(struct iol_accounts *accounts, size_t index, struct iol_mo
         return -ENOMEM;
     slot->state = SLOT_USED;
     accounts->stats.in_use++;
-    if (accounts->kernel.mmap_events && !host_own && account->route == IOL_ABI_ROUTE_MMAP)
+    /* a rule that asks for events has the kernel send them */
+    if (accounts->kernel.mmap_events && !host_own && account->route == IOL_ABI_ROUTE_MMAP &&
+        account->verdict == IOL_VERDICT_AGGREGATE)
         return iol_model_add_mapping(model, slot->process, slot->file, account->opened_ns, batch);
     return 0;
 }
