@@ -262,8 +262,8 @@ __noinline int make_file_key(__u32 index)
     return 0;
 }
 
-/* Sends the record of scratch->file, with scratch->file_key, as scratch->task sees it; not 0 when the ring buffer is full. */
-__noinline int send_file(__u32 index)
+/* Builds the record of scratch->file, with scratch->file_key, as scratch->task sees it, and returns its size. */
+__noinline int build_file(__u32 index)
 {
     struct scratch *scratch = bpf_map_lookup_elem(&scratches, &index);
     struct iol_record_file *record;
@@ -274,7 +274,7 @@ __noinline int send_file(__u32 index)
     __u32 size;
 
     if (!scratch)
-        return 1;
+        return 0;
     task = scratch->task;
     file = scratch->file;
     fs = BPF_CORE_READ(task, fs);
@@ -291,7 +291,7 @@ __noinline int send_file(__u32 index)
     record->info.path_len = path_length(scratch);
     size = copy_path(scratch, sizeof(*record));
     record->head.size = size;
-    return size > sizeof(scratch->record) || ring_send(scratch->record, size);
+    return size;
 }
 
 /* Verdict and known file of scratch->file, by path and kind; the path is walked for it once for each set of rules. */
@@ -315,18 +315,20 @@ static __always_inline void judge_file(struct scratch *scratch, __u32 index, str
     decide(scratch, now, scope_matches(scratch, index, now, known->matches));
 }
 
-/*
- * Everything that opening an account has to know of scratch->file: its key and the verdict of the rules, into scratch. Makes
- * the file known to user space unless it is, or is ignored. 0, or 1 + the reason (enum iol_lost) why it could not be.
- */
-__noinline int consider_file(__u32 index)
+/* Changes whenever the file's own name does. */
+static __always_inline __u32 name_sequence(struct file *file)
 {
-    struct scratch *scratch = bpf_map_lookup_elem(&scratches, &index);
+    return BPF_CORE_READ(file, f_path.dentry, d_seq.seqcount.sequence);
+}
+
+/* Once: see consider_file(). 1 + IOL_LOST_RENAMED: the name has changed meanwhile. */
+static __always_inline int try_to_consider(struct scratch *scratch, __u32 index)
+{
     struct known_file *known, entry = {};
+    __u32 sequence = name_sequence(scratch->file);
+    __u32 size = 0;
     __u64 key;
 
-    if (!scratch)
-        return 1 + IOL_LOST_SCRATCH;
     make_file_key(index);
     key = scratch->file_key;
     known = bpf_map_lookup_elem(&files, &key);
@@ -336,13 +338,42 @@ __noinline int consider_file(__u32 index)
     scratch->sample = 1;
     if (scratch->rules)
         judge_file(scratch, index, &entry);
-    if (scratch->verdict == IOL_VERDICT_IGNORE || (known && known->sent && known->rules == entry.rules))
+    if (known && known->rules == entry.rules && (known->sent || scratch->verdict == IOL_VERDICT_IGNORE))
         return 0;
-    if (!entry.sent && send_file(index))
-        return 1 + IOL_LOST_FILE_RECORDS;
-    entry.sent = 1;
+    if (!entry.sent && scratch->verdict != IOL_VERDICT_IGNORE)
+        size = build_file(index);
+    /* key and path have been read one after the other: of the same name? */
+    make_file_key(index);
+    if (scratch->file_key != key || name_sequence(scratch->file) != sequence)
+        return 1 + IOL_LOST_RENAMED;
+    if (size) {
+        if (size > sizeof(scratch->record) || ring_send(scratch->record, size))
+            return 1 + IOL_LOST_FILE_RECORDS;
+        entry.sent = 1;
+    }
     bpf_map_update_elem(&files, &key, &entry, BPF_ANY);
     return 0;
+}
+
+#define TRIES 4
+
+/*
+ * Everything that opening an account has to know of scratch->file: its key and the verdict of the rules, into scratch. Makes
+ * the file known to user space unless it is, or is ignored. 0, or 1 + the reason (enum iol_lost) why it could not be.
+ */
+__noinline int consider_file(__u32 index)
+{
+    struct scratch *scratch = bpf_map_lookup_elem(&scratches, &index);
+    int i, lost = 1 + IOL_LOST_SCRATCH;
+
+    if (!scratch)
+        return lost;
+    for (i = 0; i < TRIES; i++) {
+        lost = try_to_consider(scratch, index);
+        if (lost != 1 + IOL_LOST_RENAMED)
+            break;
+    }
+    return lost;
 }
 
 /* Opens the account of a pseudo file under the verdict of the rules. */

@@ -100,7 +100,7 @@ __noinline int submit_aio(__u64 image, __u64 task, __u64 block)
         return 0;
     }
     if (old) {
-        post_found(find_noted(old), &thread, HOW(IOL_ABI_ROUTE_RW, old->direction & 1), -1, 0);
+        post_found(find_noted(old), current_epoch(), &thread, HOW(IOL_ABI_ROUTE_RW, old->direction & 1), -1, 0);
         count_lost(IOL_LOST_AIO_BYTES, 1);
     }
     if (!read_block(block, task, &direction, &file))
@@ -128,7 +128,8 @@ __noinline int complete_aio(__u64 image, __u64 task, __u64 address)
     name.block = event.block;
     request = bpf_map_lookup_elem(&aio_requests, &name);
     if (request && !request->fetched) {
-        post_found(find_noted(request), &thread, HOW(IOL_ABI_ROUTE_RW, request->direction & 1), -1, event.result);
+        post_found(find_noted(request), current_epoch(), &thread, HOW(IOL_ABI_ROUTE_RW, request->direction & 1), -1,
+                   event.result);
         bpf_map_delete_elem(&aio_requests, &name);
         return 0;
     }

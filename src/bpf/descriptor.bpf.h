@@ -79,7 +79,8 @@ __noinline int recall(__u64 stack, __u64 image, __u64 file, __u32 how)
         return FOUND_NOTHING;
     then = note->key[how & 1];
     name_account(&here, image, file, what.route);
-    if (here.inode == then.inode && here.number == then.number && here.mix == then.mix)
+    /* the same file; it may have another name by now, and that is the one that counts */
+    if (note->file[how & 1] == file && here.inode == then.inode && here.number == then.number)
         return FOUND_NOTHING;
     known = bpf_map_lookup_elem(&accounts, &then);
     if (known)
@@ -105,6 +106,7 @@ static __always_inline void note_descriptor(struct asleep *note, const struct th
     if (found < 0)
         return;
     name_account(&note->key[direction], thread->image, file, route);
+    note->file[direction] = file;
     note->side[direction] = FOUND_VERDICT(found) == IOL_VERDICT_IGNORE ? NOTED_IGNORED : NOTED;
 }
 

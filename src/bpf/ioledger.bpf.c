@@ -81,6 +81,7 @@ static __always_inline bool has_offset_of_its_own(const struct pt_regs *regs, bo
 static __always_inline void post_side(const struct thread *thread, const struct pt_regs *regs, __u32 class, bool compat,
                                       __u64 file, __u32 how, __s64 result)
 {
+    __u64 epoch = current_epoch();
     int found = FOUND_NOTHING;
 
     if (thread->slept)
@@ -91,7 +92,7 @@ static __always_inline void post_side(const struct thread *thread, const struct 
         file = 0; /* it was another one */
     if (has_offset_of_its_own(regs, compat, class, how & 1))
         file = 0;
-    post_found(found, thread, how, offset_of(regs, compat, class, file, result), result);
+    post_found(found, epoch, thread, how, offset_of(regs, compat, class, file, result), result);
 }
 
 /*
@@ -317,6 +318,7 @@ static __always_inline int read_or_write(struct bpf_raw_tracepoint_args *ctx, co
     now = bpf_map_lookup_elem(&control, &zero);
     if (!now || syscall_is_compat(AS(task_struct, task)))
         return NOT_COUNTED;
+    epoch = epoch_of(now);
 
     found = *(volatile __u64 *)&place->recent[direction].slot;
     if ((place->recent[direction].descriptor_check ^ (__u32)found) !=
@@ -333,7 +335,6 @@ static __always_inline int read_or_write(struct bpf_raw_tracepoint_args *ctx, co
     slot = bpf_map_lookup_elem(&slots, &index);
     if (!slot)
         return 0;
-    epoch = *(volatile __u64 *)&now->epoch; /* once, for both */
     counters_add(&place->total[epoch & 1].read_ops, direction, ctx->args[1]);
     slot_add(slot, epoch, now->epoch_start, direction, ctx->args[1]);
     if (FOUND_VERDICT(found) != IOL_VERDICT_AGGREGATE)

@@ -94,28 +94,42 @@ __noinline int send_event(__u32 index, __u64 image, __u32 direction, __s64 offse
     return 0;
 }
 
+/*
+ * The epoch that an operation belongs to: read once, for total and account, and before the path is looked at, so that it
+ * is one that the path was right in.
+ */
+static __always_inline __u64 epoch_of(const struct iol_control *now)
+{
+    return *(const volatile __u64 *)&now->epoch;
+}
+
+static __always_inline __u64 current_epoch(void)
+{
+    __u32 zero = 0;
+    const struct iol_control *now = bpf_map_lookup_elem(&control, &zero);
+
+    return now ? epoch_of(now) : 0;
+}
+
 #define HOW(route, direction) ((route) << 1 | (direction))
 
-/* One side of an operation on the account that find_account() has found: total and account in one epoch. */
-__noinline int tally(int found, __u32 how, __s64 result)
+/* One side of an operation on the account that find_account() has found: total and account in the same epoch. */
+__noinline int tally(int found, __u64 epoch, __u32 how, __s64 result)
 {
     __u32 route = how >> 1, direction = how & 1, index = FOUND_SLOT(found);
     struct iol_account *slot;
     struct iol_control *now;
-    __u64 epoch, epoch_start;
     __u32 zero = 0;
 
     now = bpf_map_lookup_elem(&control, &zero);
     if (!now)
         return 0;
-    epoch = *(volatile __u64 *)&now->epoch;
-    epoch_start = now->epoch_start;
     if (found >= 0 && FOUND_VERDICT(found) == IOL_VERDICT_IGNORE)
         route = IOL_ABI_IGNORED;
     total_add(epoch, route, direction, result);
     slot = found >= 0 && route != IOL_ABI_IGNORED ? bpf_map_lookup_elem(&slots, &index) : NULL;
     if (slot)
-        slot_add(slot, epoch, epoch_start, direction, result);
+        slot_add(slot, epoch, now->epoch_start, direction, result);
     return 0;
 }
 
@@ -131,9 +145,10 @@ static __always_inline int find_or_open(__u64 image, __u64 task, __u64 file, __u
     return found;
 }
 
-static __always_inline void post_found(int found, const struct thread *thread, __u32 how, __s64 offset, __s64 result)
+static __always_inline void post_found(int found, __u64 epoch, const struct thread *thread, __u32 how, __s64 offset,
+                                       __s64 result)
 {
-    tally(found, how, result);
+    tally(found, epoch, how, result);
     if (found >= 0 && (FOUND_VERDICT(found) == IOL_VERDICT_EVERY || FOUND_VERDICT(found) == IOL_VERDICT_SAMPLE))
         send_event(FOUND_SLOT(found), thread->image, how & 1, offset, result);
 }
@@ -141,7 +156,9 @@ static __always_inline void post_found(int found, const struct thread *thread, _
 /* All of it, for whatever is not on the hot path. `file` is an address, 0: no open file; offset -1: unknown. */
 static __always_inline void post(const struct thread *thread, __u64 file, __u32 how, __s64 offset, __s64 result)
 {
-    post_found(find_or_open(thread->image, thread->task, file, how >> 1), thread, how, offset, result);
+    __u64 epoch = current_epoch();
+
+    post_found(find_or_open(thread->image, thread->task, file, how >> 1), epoch, thread, how, offset, result);
 }
 
 /* Accounts look at their paths again: one of the names above them may be another now. */

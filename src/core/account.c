@@ -63,6 +63,7 @@ static const char *const lost_reasons[] = {
     [IOL_LOST_URING_COMPLETIONS] = "io_uring completion queue full: requests not recognised, operations not counted",
     [IOL_LOST_AIO_BYTES] = "AIO completions read by the program itself: bytes unknown",
     [IOL_LOST_AIO_OPERATIONS] = "AIO requests beyond the first 1024 of a call: operations not counted",
+    [IOL_LOST_RENAMED] = "renamed while the path was read: operations posted to (other files)",
 };
 
 static_assert(IOL_ARRAY_SIZE(lost_reasons) == IOL_LOST_COUNT, "a text for each reason");
