@@ -8,8 +8,8 @@
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
-static __always_inline void exec_failed(const struct thread *thread, const struct pt_regs *regs, __u32 class,
-                                        bool compat, __s64 result)
+static __noinline void exec_failed(const struct thread *thread, const struct pt_regs *regs, __u32 class, bool compat,
+                                   __s64 result)
 {
     const void *name =
         (const void *)(class == CLASS_EXECVE ? syscall_argument1(regs, compat) : syscall_argument2(regs, compat));
@@ -71,7 +71,7 @@ static __always_inline void post_side(const struct thread *thread, const struct 
         found = recall(thread->stack, thread->image, file, how);
     if (found < 0)
         found = find_or_open(thread->image, thread->task, file, how >> 1);
-    post_found(found, thread, how, offset_of(regs, compat, class, file, result), result);
+    post_found(found, thread->image, how, offset_of(regs, compat, class, file, result), result);
 }
 
 /* Has the thread left the CPU since its last operation? Only then can there be a note of it. */
@@ -110,8 +110,8 @@ static __noinline int post_call(struct thread *thread, const struct pt_regs *reg
 #define MAP_ANONYMOUS 0x20
 
 /* A mapping of a file: what is read and written through it is not known. Shared and writable ones count as writes too. */
-static __always_inline void post_mmap(const struct thread *thread, const struct pt_regs *regs, bool compat, bool old,
-                                      __s64 result)
+static __noinline void post_mmap(const struct thread *thread, const struct pt_regs *regs, bool compat, bool old,
+                                 __s64 result)
 {
     __u32 prot = syscall_argument3(regs, compat), flags = syscall_argument4(regs, compat);
     __u32 fd = syscall_argument5(regs, compat);
@@ -131,9 +131,9 @@ static __always_inline void post_mmap(const struct thread *thread, const struct 
     /* an address is a success; as a number it may be negative for a 32-bit program only */
     result = result < 0 && result >= -4095 ? result : 0;
     file = file_of(LOAD_ADDRESS(task_struct, thread->task, files), fd);
-    post(thread, file, HOW(IOL_ABI_ROUTE_MMAP, DIRECTION_READ), -1, result);
+    post(thread->image, thread->task, file, HOW(IOL_ABI_ROUTE_MMAP, DIRECTION_READ), -1, result);
     if (result == 0 && (flags & MAP_TYPE) != MAP_PRIVATE && prot & PROT_WRITE)
-        post(thread, file, HOW(IOL_ABI_ROUTE_MMAP, DIRECTION_WRITE), -1, result);
+        post(thread->image, thread->task, file, HOW(IOL_ABI_ROUTE_MMAP, DIRECTION_WRITE), -1, result);
 }
 
 /* Everything but the hot path. */

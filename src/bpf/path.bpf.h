@@ -79,24 +79,20 @@ static __always_inline bool walk_step(struct scratch *scratch)
     struct dentry *dentry = scratch->dentry;
     struct vfsmount *mnt = scratch->mnt;
     struct dentry *parent;
-    const unsigned char *name;
-    __u32 sequence, before;
-    __u32 len;
+    __u32 before;
 
     if (dentry == scratch->root_dentry && mnt == scratch->root_mnt)
         return false;
 
-    sequence = BPF_CORE_READ(dentry, d_seq.seqcount.sequence);
+    scratch->sequence = BPF_CORE_READ(dentry, d_seq.seqcount.sequence);
     parent = BPF_CORE_READ(dentry, d_parent);
     if (dentry == BPF_CORE_READ(mnt, mnt_root) || dentry == parent || !parent)
         return cross_mount(scratch, dentry, mnt);
 
-    name = BPF_CORE_READ(dentry, d_name.name);
-    len = BPF_CORE_READ(dentry, d_name.len);
     before = scratch->offset;
-    if (!prepend_name(scratch, name, len, true))
+    if (!prepend_name(scratch, BPF_CORE_READ(dentry, d_name.name), BPF_CORE_READ(dentry, d_name.len), true))
         return false;
-    if (BPF_CORE_READ(dentry, d_seq.seqcount.sequence) != sequence) {
+    if (BPF_CORE_READ(dentry, d_seq.seqcount.sequence) != scratch->sequence) {
         /* renamed while it was read: the same component once more */
         scratch->offset = before;
         return true;

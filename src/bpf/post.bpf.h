@@ -85,7 +85,7 @@ __noinline int send_event(__u32 index, __u64 image, __u32 direction, __s64 offse
 
 #define HOW(route, direction) ((route) << 1 | (direction))
 
-/* One side of an operation on the account that find_account() has found: total and account in one epoch. */
+/* One side of an operation on the account that was found: total and account in one epoch. */
 __noinline int tally(int found, __u32 how, __s64 result)
 {
     __u32 route = how >> 1, direction = how & 1, index = FOUND_SLOT(found);
@@ -108,29 +108,29 @@ __noinline int tally(int found, __u32 how, __s64 result)
     return 0;
 }
 
-/* Finds the account, announcing its process first if that has not been done. */
+/* Finds the account, or opens it, announcing its process first if that has not been done. */
 static __always_inline int find_or_open(__u64 image, __u64 task, __u64 file, __u32 route)
 {
     int found = find_account(image, task, file, route);
 
-    if (found == FOUND_UNANNOUNCED) {
+    if (found == FOUND_UNANNOUNCED)
         announce_task(image, task);
-        found = find_account(image, task, file, route | HOW_ANNOUNCED);
-    }
+    if (found == FOUND_UNANNOUNCED || found == FOUND_UNOPENED)
+        found = open_account(image, task, file, route);
     return found;
 }
 
-static __always_inline void post_found(int found, const struct thread *thread, __u32 how, __s64 offset, __s64 result)
+static __always_inline void post_found(int found, __u64 image, __u32 how, __s64 offset, __s64 result)
 {
     tally(found, how, result);
     if (found >= 0 && (FOUND_VERDICT(found) == IOL_VERDICT_EVERY || FOUND_VERDICT(found) == IOL_VERDICT_SAMPLE))
-        send_event(FOUND_SLOT(found), thread->image, how & 1, offset, result);
+        send_event(FOUND_SLOT(found), image, how & 1, offset, result);
 }
 
 /* All of it, for whatever is not on the hot path. `file` is an address, 0: no open file; offset -1: unknown. */
-static __always_inline void post(const struct thread *thread, __u64 file, __u32 how, __s64 offset, __s64 result)
+static __always_inline void post(__u64 image, __u64 task, __u64 file, __u32 how, __s64 offset, __s64 result)
 {
-    post_found(find_or_open(thread->image, thread->task, file, how >> 1), thread, how, offset, result);
+    post_found(find_or_open(image, task, file, how >> 1), image, how, offset, result);
 }
 
 /* Accounts look at their paths again: one of the names above them may be another now. */

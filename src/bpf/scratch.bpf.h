@@ -24,6 +24,7 @@ struct scratch {
     __u32 offset; /* of the path's first byte within path */
     __u32 bits;   /* enum iol_file_bits */
     __u32 done;
+    __u32 sequence; /* of the dentry whose name is being read */
     struct dentry *dentry;
     struct vfsmount *mnt;
     struct dentry *root_dentry;
@@ -42,6 +43,15 @@ struct scratch {
     __u32 rules;      /* generation of the rules that are looked up; 0: none */
     __u32 verdict;    /* enum iol_verdict that they come to */
     __u32 sample;
+
+    /* the account that is being opened: see open_account() */
+    struct iol_account_key key;
+    struct iol_account_ref ref;
+    __u64 version; /* version_of() before anything was looked at */
+    __u32 route;
+    __u32 kind;
+    struct known_file known_file;
+    struct iol_task entry;
 
     char path[IOL_PATH_MAX + NAME_SLACK];
     union {
