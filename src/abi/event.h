@@ -166,6 +166,8 @@ struct iol_control {
     __u32 rules;       /* generation of the rules in force */
     __u32 renames;     /* counts what may give open accounts another path or verdict: renames, mounts, new rules */
     __u32 retired;     /* counts how often user space has taken keys out of the map `accounts` */
+    __u32 unlinks;     /* counts what may have deleted files that are open */
+    __u32 reserved;
 };
 
 /* The one variable of section .data.clock: what on_clock() read when user space last ran it. */
@@ -233,10 +235,15 @@ struct iol_sums {
     __u64 write_errors;
 };
 
-/* The account that a thread used last. `check` is the account's name (a hash) ^ slot: an entry torn between two writers fits none. */
+/*
+ * The account that a thread used last, and two hashes, each ^ slot, so that an entry torn between two writers fits none. One
+ * is of the file, its name, and what may have changed it; the other one of the descriptor, when nobody else can change what
+ * that leads to: then the file need not be looked at.
+ */
 struct iol_recent {
-    __u64 check;
-    __u64 slot; /* index, or IOL_SLOT_IGNORED */
+    __u64 file_check;
+    __u64 descriptor_check; /* 0: none */
+    __u64 slot;             /* as find_account() returns it: index and verdict */
 };
 
 enum iol_standing {
@@ -261,8 +268,8 @@ struct iol_thread {
     __u64 excluded_bytes;
     struct iol_recent recent[2]; /* of reads, of writes */
     struct iol_sums total[2];    /* route rw, by epoch */
-    __u64 switches;              /* of the thread to others, when its last operation ended */
-    __u64 reserved[7];
+    __u64 switches;              /* to other threads, when the last operation ended */
+    __u64 reserved[5];
 };
 
 #define IOL_THREADS_FEW 64    /* 16 KiB: memory that needs no TLB entry of its own */

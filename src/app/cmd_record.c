@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // SPDX-FileCopyrightText: The ioledger authors
 #include <errno.h>
+#include <malloc.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -21,6 +22,7 @@
 #include "store/url.h"
 
 #define NS_PER_MS 1000000
+#define BIG_BYTES (128 << 10)
 #define LOOK_IN_MS 200 /* at the ring buffer, when it does not call before */
 
 /* Set by the second Ctrl-C, when the database cannot be reached and somebody is tired of waiting. */
@@ -59,6 +61,15 @@ static int block_signals(struct iol_error *err)
     sigprocmask(SIG_BLOCK, &set, NULL);
     fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
     return fd < 0 ? iol_error_set(err, -errno, "cannot watch for signals: %m") : fd;
+}
+
+/*
+ * The memory of batches goes back to the system when they are stored. By itself glibc takes what is big from the heap after
+ * the first time, and a heap does not shrink as long as anything younger lives at its end.
+ */
+static void return_big_memory(void)
+{
+    mallopt(M_MMAP_THRESHOLD, BIG_BYTES);
 }
 
 /* From the end of the recording on a signal means: do not wait any longer. */
@@ -188,7 +199,7 @@ static int record_loop(struct recording *recording, struct iol_error *err)
             return r;
         if (recording->end_ns && iol_host_boot_ns() >= recording->end_ns)
             return 0;
-        if (iol_host_boot_ns() < recording->next_post_ns)
+        if (iol_host_boot_ns() < recording->next_post_ns && !iol_pipeline_crowded(recording->pipeline))
             continue;
         r = iol_pipeline_post(recording->pipeline, err);
         if (r < 0)
@@ -295,6 +306,7 @@ static int finish_recording(struct recording *recording, struct iol_error *err)
     finished = iol_pipeline_finish(recording->pipeline, &interrupted, &unwritten, r < 0 ? NULL : err);
     iol_pipeline_get_stats(recording->pipeline, &stats);
     iol_progress_summary(&recording->progress, &stats, recording->options->common.db);
+    iol_progress_memory(&stats, iol_pipeline_map_memory(recording->pipeline));
     return r < 0 ? r : finished;
 }
 
@@ -307,6 +319,7 @@ static int run(struct recording *recording, struct iol_error *err)
     if (r < 0)
         return r;
     recording->signals = r;
+    return_big_memory();
     recording->to_stdout = strcmp(recording->options->common.db, "jsonl:-") == 0;
     signal(SIGPIPE, SIG_IGN); /* a reader that goes away is an error of the sink */
     r = open_recording(recording, err);

@@ -18,7 +18,24 @@
 #define QUEUE_BYTES (256UL << 20)
 #define GIVE_UP_MS 30000
 #define BATCH_ROWS 20000 /* records alone send a batch off when they have made this many rows */
+#define BATCH_BYTES (8UL << 20)
 #define MAX_IDLE_FILES 65536
+
+/* Images that end in one interval: more end it early, so that neither memory nor accounts run out for want of an end. */
+#define MAX_ENDED 16384
+#define MIN_ENDED 64
+#define ACCOUNTS_PER_ENDED 16
+
+/*
+ * A queue that is full takes no more intervals, and a good deal later no more records either: then exits and names are
+ * lost, which the ring buffer counts, and the next sweep makes up for what it can.
+ */
+#define QUEUE_RECORDS_BYTES (QUEUE_BYTES + (64UL << 20))
+
+/* The model is compared with the processes that run: soon after records were lost, and once in a while. */
+#define SWEEP_SOON_NS (1000UL * 1000 * 1000)
+#define SWEEP_SELDOM_NS (300UL * 1000 * 1000 * 1000)
+#define SWEEP_SHARE 50 /* a sweep takes no more than this part of the time, however many processes there are */
 
 struct iol_pipeline {
     struct iol_this_host host;
@@ -34,6 +51,11 @@ struct iol_pipeline {
     uint64_t seq;
     uint64_t bad_records;
     uint64_t postponed;
+    size_t max_ended;    /* MIN_ENDED to MAX_ENDED */
+    bool stopped;        /* detached: who runs now is no part of the recording */
+    uint64_t swept_ns;   /* when the last sweep began */
+    uint64_t swept_lost; /* lost_processes() then */
+    uint64_t sweep_took_ns;
     int failed; /* -errno of a record that could not be taken in */
 };
 
@@ -92,6 +114,12 @@ static int send_batch(struct iol_pipeline *pipeline)
     return 0;
 }
 
+/* Big rows come in small numbers: an argument list alone may have 64 kB. */
+static bool batch_is_big(const struct iol_batch *batch)
+{
+    return iol_batch_count(batch) >= BATCH_ROWS || iol_batch_memory(batch) >= BATCH_BYTES;
+}
+
 static void take_record(void *arg, const void *data, size_t size)
 {
     struct iol_pipeline *pipeline = arg;
@@ -103,7 +131,7 @@ static void take_record(void *arg, const void *data, size_t size)
         return;
     }
     r = iol_model_post(pipeline->model, &decoded, pipeline->batch);
-    if (r == 0 && iol_batch_count(pipeline->batch) >= BATCH_ROWS)
+    if (r == 0 && batch_is_big(pipeline->batch))
         r = send_batch(pipeline);
     if (r < 0)
         pipeline->failed = r;
@@ -149,6 +177,11 @@ static int open_core(struct iol_pipeline *pipeline, const struct iol_pipeline_op
     kernel.cpus = iol_capture_cpus(pipeline->capture, &kernel.n_cpus);
     kernel.threads = iol_capture_threads(pipeline->capture, &kernel.n_threads);
     kernel.mmap_events = options->capture.events >> IOL_EVENT_MMAP & 1;
+    pipeline->max_ended = kernel.n_slots / ACCOUNTS_PER_ENDED;
+    if (pipeline->max_ended < MIN_ENDED)
+        pipeline->max_ended = MIN_ENDED;
+    if (pipeline->max_ended > MAX_ENDED)
+        pipeline->max_ended = MAX_ENDED;
     pipeline->model = iol_model_new(&model);
     pipeline->batch = iol_batch_new();
     if (!pipeline->model || !pipeline->batch)
@@ -239,21 +272,98 @@ int iol_pipeline_start(struct iol_pipeline *pipeline, struct iol_error *err)
     iol_model_set_boot_offset(pipeline->model, iol_host_boot_offset());
     if (add_host(pipeline) < 0 || add_recording(pipeline) < 0)
         return check(pipeline, -ENOMEM, err);
+    pipeline->swept_ns = iol_host_boot_ns();
     r = iol_capture_attach(pipeline->capture, take_record, pipeline, err);
     if (r < 0)
         return r;
     return check(pipeline, send_batch(pipeline), err);
 }
 
+bool iol_pipeline_crowded(const struct iol_pipeline *pipeline)
+{
+    struct iol_model_stats stats;
+
+    iol_model_get_stats(pipeline->model, &stats);
+    return stats.ended_in_epoch >= pipeline->max_ended;
+}
+
+/* Whether records stay on the ring buffer, because neither the queue nor the model can take any more. */
+static bool holds_back(const struct iol_pipeline *pipeline)
+{
+    struct iol_writer_stats stats;
+
+    iol_writer_get_stats(pipeline->writer, &stats);
+    return stats.queued_bytes > QUEUE_RECORDS_BYTES ||
+           (stats.queued_bytes > QUEUE_BYTES && iol_pipeline_crowded(pipeline));
+}
+
 int iol_pipeline_fd(const struct iol_pipeline *pipeline)
 {
-    return iol_capture_fd(pipeline->capture);
+    return holds_back(pipeline) ? -1 : iol_capture_fd(pipeline->capture);
 }
 
 int iol_pipeline_step(struct iol_pipeline *pipeline, struct iol_error *err)
 {
+    if (holds_back(pipeline))
+        return check(pipeline, 0, err);
     iol_model_set_boot_offset(pipeline->model, iol_host_boot_offset());
     return check(pipeline, iol_capture_poll(pipeline->capture, 0, take_record, pipeline), err);
+}
+
+/* Records of processes that never came, and images of which none has: what a sweep can make up for. */
+static uint64_t lost_processes(const struct iol_pipeline *pipeline)
+{
+    struct iol_model_stats stats;
+    uint64_t lost;
+    size_t n;
+    const struct iol_cpu *cpus = iol_capture_cpus(pipeline->capture, &n);
+
+    iol_model_get_stats(pipeline->model, &stats);
+    lost = stats.made_up;
+    for (size_t cpu = 0; cpu < n; cpu++)
+        lost += cpus[cpu].lost[IOL_LOST_EVENTS] + cpus[cpu].lost[IOL_LOST_PROCESS_RECORDS] +
+                cpus[cpu].lost[IOL_LOST_TASKS_FULL];
+    return lost;
+}
+
+static bool image_lives(void *arg, uint32_t pid, uint64_t image)
+{
+    return iol_capture_lives(arg, pid, image);
+}
+
+static bool sweep_is_due(const struct iol_pipeline *pipeline, uint64_t now, uint64_t lost)
+{
+    uint64_t gap = lost == pipeline->swept_lost ? SWEEP_SELDOM_NS : SWEEP_SOON_NS;
+
+    if (gap < SWEEP_SHARE * pipeline->sweep_took_ns)
+        gap = SWEEP_SHARE * pipeline->sweep_took_ns;
+    return !pipeline->stopped && now - pipeline->swept_ns >= gap;
+}
+
+/*
+ * Compares the model with the processes that run, when that is due. Before the accounts are posted, so that those
+ * of a process whose record was lost find it by its name.
+ */
+static int sweep(struct iol_pipeline *pipeline)
+{
+    uint64_t now = iol_host_boot_ns(), lost = lost_processes(pipeline);
+    struct iol_error err = {0};
+    int r;
+
+    if (!sweep_is_due(pipeline, now, lost))
+        return 0;
+    pipeline->swept_ns = now;
+    pipeline->swept_lost = lost;
+    r = iol_capture_poll(pipeline->capture, 0, take_record, pipeline);
+    if (r < 0)
+        return r;
+    iol_model_sweep_begin(pipeline->model);
+    r = iol_capture_running(pipeline->capture, take_record, pipeline, &err);
+    /* without a look at the processes the model stays as it is: the next sweep may have more luck */
+    iol_capture_poll(pipeline->capture, 0, take_record, pipeline);
+    r = iol_model_sweep_end(pipeline->model, r < 0 ? NULL : image_lives, pipeline->capture, pipeline->batch);
+    pipeline->sweep_took_ns = iol_host_boot_ns() - now;
+    return r;
 }
 
 /* Ends an epoch and posts it: first the records (processes and files must be known), then the counters. */
@@ -272,6 +382,8 @@ static int post_epoch(struct iol_pipeline *pipeline)
     epoch.to_ns = to.boot_ns;
     iol_model_set_boot_offset(pipeline->model, iol_host_boot_offset());
     r = iol_capture_poll(pipeline->capture, 0, take_record, pipeline);
+    if (r == 0)
+        r = sweep(pipeline);
     if (r < 0)
         return r;
     r = iol_accounts_post(pipeline->accounts, &epoch, pipeline->model, pipeline->batch);
@@ -304,11 +416,13 @@ int iol_pipeline_set_rules(struct iol_pipeline *pipeline, const struct iol_rule_
 int iol_pipeline_stop(struct iol_pipeline *pipeline, struct iol_error *err)
 {
     struct iol_account_stats stats;
-    int r;
+    int r = sweep(pipeline);
 
     iol_capture_detach(pipeline->capture);
+    pipeline->stopped = true;
     /* the open epoch, and what late programs may have put into the other one */
-    r = post_epoch(pipeline);
+    if (r == 0)
+        r = post_epoch(pipeline);
     if (r == 0)
         r = post_epoch(pipeline);
     if (r < 0)
@@ -336,6 +450,11 @@ void iol_pipeline_get_stats(struct iol_pipeline *pipeline, struct iol_pipeline_s
     iol_writer_get_stats(pipeline->writer, &ret_stats->writer);
     ret_stats->bad_records = pipeline->bad_records;
     ret_stats->postponed = pipeline->postponed;
+}
+
+uint64_t iol_pipeline_map_memory(const struct iol_pipeline *pipeline)
+{
+    return iol_capture_memory(pipeline->capture);
 }
 
 void iol_pipeline_free(struct iol_pipeline *pipeline)

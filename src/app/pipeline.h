@@ -46,16 +46,19 @@ int iol_pipeline_check(bool verbose, struct iol_error *err);
 int iol_pipeline_open(const struct iol_pipeline_options *options, struct iol_pipeline **ret_pipeline,
                       struct iol_error *err);
 int iol_pipeline_start(struct iol_pipeline *pipeline, struct iol_error *err);
-int iol_pipeline_fd(const struct iol_pipeline *pipeline); /* readable: call step */
+int iol_pipeline_fd(const struct iol_pipeline *pipeline); /* readable: call step; -1: do not wait for records now */
 int iol_pipeline_step(struct iol_pipeline *pipeline, struct iol_error *err);
 int iol_pipeline_post(struct iol_pipeline *pipeline, struct iol_error *err);
 
 /* Puts these rules in the place of those in force, at any time while it records. On failure the old ones stay. */
 int iol_pipeline_set_rules(struct iol_pipeline *pipeline, const struct iol_rule_set *rules, struct iol_error *err);
+/* Whether so many processes have ended in this interval that it is to be posted early: what is known of them is held until then. */
+bool iol_pipeline_crowded(const struct iol_pipeline *pipeline);
 int iol_pipeline_stop(struct iol_pipeline *pipeline, struct iol_error *err);
 
 /* 0: everything is stored. Else *err says why not, and *ret_unwritten how many rows are missing. */
 int iol_pipeline_finish(struct iol_pipeline *pipeline, const volatile bool *interrupted, uint64_t *ret_unwritten,
                         struct iol_error *err);
 void iol_pipeline_get_stats(struct iol_pipeline *pipeline, struct iol_pipeline_stats *ret_stats);
-void iol_pipeline_free(struct iol_pipeline *pipeline); /* accepts NULL */
+uint64_t iol_pipeline_map_memory(const struct iol_pipeline *pipeline); /* bytes of kernel memory */
+void iol_pipeline_free(struct iol_pipeline *pipeline);                 /* accepts NULL */

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "app/host.h"
@@ -54,6 +55,32 @@ static void tell_about_database(struct iol_progress *progress, const struct iol_
     progress->was_down = writer->down;
 }
 
+static void tell_about_sweep(struct iol_progress *progress, const struct iol_pipeline_stats *stats)
+{
+    if (stats->model.sweeps == progress->sweeps)
+        return;
+    iol_progress_clear(progress);
+    progress->sweeps = stats->model.sweeps;
+    iol_log_debug("compared with the processes that run: in all, %" PRIu64 " became known so, %" PRIu64
+                  " had ended unheard; held: %zu processes, %zu files, %zu of %zu accounts",
+                  stats->model.found_running, stats->model.ended_unheard, stats->model.processes_held,
+                  stats->model.files_held, stats->accounts.in_use, stats->accounts.slots);
+}
+
+void iol_progress_memory(const struct iol_pipeline_stats *stats, uint64_t map_memory)
+{
+    char resident[SHORT], maps[SHORT];
+    struct rusage usage = {0};
+
+    getrusage(RUSAGE_SELF, &usage);
+    iol_text_bytes(resident, sizeof(resident), (uint64_t)usage.ru_maxrss << 10);
+    iol_text_bytes(maps, sizeof(maps), map_memory);
+    iol_log_debug(
+        "held at the end: %zu processes, %zu files, %zu of %zu accounts; memory: at most %s resident, %s of BPF maps",
+        stats->model.processes_held, stats->model.files_held, stats->accounts.in_use, stats->accounts.slots, resident,
+        maps);
+}
+
 void iol_progress_show(struct iol_progress *progress, const struct iol_pipeline_stats *stats)
 {
     char line[LINE_MAX_COLUMNS + 1], rate[SHORT], accounts[SHORT], rows[SHORT], losses[SHORT], queued[64] = "";
@@ -63,6 +90,7 @@ void iol_progress_show(struct iol_progress *progress, const struct iol_pipeline_
     uint64_t elapsed = (now - progress->started_ns) / (uint64_t)NS_PER_S;
 
     tell_about_database(progress, &stats->writer);
+    tell_about_sweep(progress, stats);
     if (!progress->live || seconds <= 0)
         return;
     iol_text_count(rate, sizeof(rate), (uint64_t)((double)(stats->accounts.ops - progress->last_ops) / seconds));

@@ -15,9 +15,13 @@ struct iol_progress {
     uint64_t last_ops;
     bool shown;
     bool was_down;
+    uint64_t sweeps;
 };
 
 /* Rewrites the live line; warns, on any stderr, when the database goes away and when it is back. */
 void iol_progress_show(struct iol_progress *progress, const struct iol_pipeline_stats *stats);
+
+/* With --verbose: what the recorder holds, and how much memory it took. */
+void iol_progress_memory(const struct iol_pipeline_stats *stats, uint64_t map_memory);
 void iol_progress_clear(struct iol_progress *progress);
 void iol_progress_summary(const struct iol_progress *progress, const struct iol_pipeline_stats *stats, const char *db);

@@ -18,24 +18,27 @@ enum direction { DIRECTION_READ, DIRECTION_WRITE };
 #define FOUND_UNOPENED (-2)
 #define FOUND_UNANNOUNCED (-3) /* its process is not known to user space; nor is it open */
 
-/* Both members are cumulative: of the epoch that `index` chooses. */
-static __always_inline void counters_add(__u64 *ops, __u64 *bytes, __u64 *errors, __s64 result)
+/* The six counters that struct iol_counters and struct iol_sums begin with. `direction` is 0 or 1. */
+static __always_inline void counters_add(__u64 *counters, __u32 direction, __s64 result)
 {
+    direction &= 1;
     if (result < 0) {
-        __sync_fetch_and_add(errors, 1);
+        __sync_fetch_and_add(&counters[4 + direction], 1);
     } else {
-        __sync_fetch_and_add(ops, 1);
-        __sync_fetch_and_add(bytes, result);
+        __sync_fetch_and_add(&counters[2 * direction], 1);
+        __sync_fetch_and_add(&counters[2 * direction + 1], result);
     }
 }
 
-#define COUNTERS_ADD(counters, direction, result)                                                                      \
-    do {                                                                                                               \
-        if ((direction) == DIRECTION_READ)                                                                             \
-            counters_add(&(counters)->read_ops, &(counters)->read_bytes, &(counters)->read_errors, result);            \
-        else                                                                                                           \
-            counters_add(&(counters)->write_ops, &(counters)->write_bytes, &(counters)->write_errors, result);         \
-    } while (0)
+#define ASSERT_COUNTERS(type)                                                                                          \
+    _Static_assert(                                                                                                    \
+        __builtin_offsetof(struct type, read_ops) == 0 && __builtin_offsetof(struct type, read_bytes) == 8 &&          \
+            __builtin_offsetof(struct type, write_ops) == 16 && __builtin_offsetof(struct type, write_bytes) == 24 &&  \
+            __builtin_offsetof(struct type, read_errors) == 32 && __builtin_offsetof(struct type, write_errors) == 40, \
+        "counters_add() counts on it")
+
+ASSERT_COUNTERS(iol_counters);
+ASSERT_COUNTERS(iol_sums);
 
 /* first and last are hints of a tick's precision: a race between two threads costs a tick at most. */
 static __always_inline void slot_add(struct iol_account *slot, __u64 epoch, __u64 epoch_start, enum direction direction,
@@ -49,7 +52,7 @@ static __always_inline void slot_add(struct iol_account *slot, __u64 epoch, __u6
             counters->first = now;
         counters->last = now;
     }
-    COUNTERS_ADD(counters, direction, result);
+    counters_add(&counters->read_ops, direction, result);
 }
 
 /* The kernel's own total, apart from any account. The hot path has its own, in struct iol_thread. */
@@ -60,7 +63,7 @@ static __always_inline void total_add(__u64 epoch, __u32 route, enum direction d
     if (cpu) {
         struct iol_counters *total = &cpu->total[epoch & 1][masked(route, IOL_ABI_ROUTE_SLOTS - 1)];
 
-        COUNTERS_ADD(total, direction, result);
+        counters_add(&total->read_ops, direction, result);
     }
 }
 

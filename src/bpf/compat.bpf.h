@@ -36,6 +36,13 @@ extern void *bpf_rdonly_cast(const void *obj, __u32 btf_id) __ksym;
 #define AS(type, address) ((struct type *)bpf_rdonly_cast((void *)(address), bpf_core_type_id_kernel(struct type)))
 #define LOAD(pointer, member) ((pointer)->member)
 
+/* A typed pointer as a number: the verifier lets pointers be subtracted, and nothing else be done with them. */
+static __always_inline __u64 pointer_distance(const void *pointer, const void *base)
+{
+    asm("%0 -= %1" : "+r"(pointer) : "r"(base));
+    return (__u64)pointer;
+}
+
 /* Eight bytes as a number. Any kernel type that begins with a number of that size does. */
 static __always_inline __u64 load_word(__u64 address)
 {
@@ -52,6 +59,12 @@ static __always_inline bool try_lock(__u32 *word)
 
 #define AS(type, address) ((struct type *)(address))
 #define LOAD(pointer, member) BPF_CORE_READ(pointer, member)
+
+static __always_inline __u64 pointer_distance(const void *pointer, const void *base)
+{
+    (void)base;
+    return (__u64)pointer; /* a number already */
+}
 
 static __always_inline __u64 load_word(__u64 address)
 {

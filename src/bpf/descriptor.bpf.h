@@ -50,12 +50,10 @@ static __always_inline bool descriptors_of(const struct pt_regs *regs, __u32 cla
     }
 }
 
-/* How often the thread has left the CPU. */
-static __always_inline __u64 switches_of(__u64 task)
+/* How often the thread has left the CPU, mixed with who it is: its place may get another thread at any moment. */
+static __always_inline __u64 switches_of(const struct task_struct *task, __u64 stack)
 {
-    const struct task_struct *thread = AS(task_struct, task);
-
-    return LOAD(thread, nvcsw) + LOAD(thread, nivcsw);
+    return (LOAD(task, nvcsw) + LOAD(task, nivcsw)) ^ stack * MIX_A;
 }
 
 static __always_inline bool table_is_shared(__u64 files)

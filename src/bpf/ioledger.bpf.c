@@ -74,10 +74,16 @@ static __always_inline void post_side(const struct thread *thread, const struct 
     post_found(found, thread->image, how, offset_of(regs, compat, class, file, result), result);
 }
 
-/* Has the thread left the CPU since its last operation? Only then can there be a note of it. */
-static __always_inline bool has_slept(const struct thread *thread)
+/*
+ * Has the thread left the CPU since its last operation, and does another one share its descriptors? Only then can there be a
+ * note of what it used when it fell asleep.
+ */
+static __always_inline bool table_may_have_changed(const struct task_struct *task, const struct iol_thread *place,
+                                                   __u64 stack)
 {
-    return *(volatile __u64 *)&thread->place->switches != switches_of(thread->task);
+    const struct files_struct *files = LOAD(task, files);
+
+    return files && LOAD(files, count.counter) > 1 && *(volatile __u64 *)&place->switches != switches_of(task, stack);
 }
 
 /* Reads, writes and the routes that move bytes from one descriptor to another, when the hot path does not have them. */
@@ -89,9 +95,9 @@ static __noinline int post_call(struct thread *thread, const struct pt_regs *reg
 
     if (!descriptors_of(regs, class, compat, &which))
         return 0;
-    if (table_is_shared(files) && has_slept(thread)) {
+    if (table_may_have_changed(AS(task_struct, thread->task), thread->place, thread->stack)) {
         thread->slept = 1;
-        thread->place->switches = switches_of(thread->task);
+        thread->place->switches = switches_of(AS(task_struct, thread->task), thread->stack);
     }
     if (which.fd[DIRECTION_READ] >= 0)
         post_side(thread, regs, class, compat, file_of(files, which.fd[DIRECTION_READ]),
@@ -136,6 +142,15 @@ static __noinline void post_mmap(const struct thread *thread, const struct pt_re
         post(thread->image, thread->task, file, HOW(IOL_ABI_ROUTE_MMAP, DIRECTION_WRITE), -1, result);
 }
 
+/* What may give files another name, or take it away. */
+static __always_inline void count_change(__u32 class)
+{
+    if (class == CLASS_RENAME || class == CLASS_RENAMEAT || class == CLASS_MOUNT)
+        count_rename();
+    else if (class == CLASS_UNLINK || class == CLASS_UNLINKAT || class == CLASS_RMDIR)
+        count_unlink();
+}
+
 /* Everything but the hot path. */
 static __noinline int other_call(struct bpf_raw_tracepoint_args *ctx)
 {
@@ -150,8 +165,10 @@ static __noinline int other_call(struct bpf_raw_tracepoint_args *ctx)
     nr = masked(syscall_number(regs), IOL_SYSCALLS_MAX - 1);
     compat = syscall_is_compat(AS(task_struct, thread.task));
     class = compat ? compat_classes[nr] : native_classes[nr];
-    if ((class == CLASS_RENAME || class == CLASS_RENAMEAT || class == CLASS_MOUNT) && result >= 0)
-        count_rename();
+    if (class == CLASS_CLOSE)
+        forget_descriptors(thread.place);
+    if (result >= 0)
+        count_change(class);
     if (thread.standing == IOL_STANDING_EXCLUDED && class != CLASS_NONE && class < CLASS_MMAP)
         leave_out(&thread.place->excluded_ops, &thread.place->excluded_bytes, result);
     if (thread.standing != IOL_STANDING_TRACED)
@@ -171,117 +188,153 @@ static __noinline int other_call(struct bpf_raw_tracepoint_args *ctx)
     return 0;
 }
 
+/*
+ * Sixty-four bits that stand for a thread's descriptor and for everything that may have changed what it leads to, but for
+ * what the thread itself does: that clears the entry (forget_descriptors()).
+ */
+static __always_inline __u64 name_descriptor(__u64 stack, __u64 image, __u32 fd, const struct iol_control *now)
+{
+    __u64 h = stack ^ image ^ (fd + 1ULL) * MIX_A ^ version_of(now) * MIX_C;
+
+    return h ^ h >> 32 ^ (*(const volatile __u32 *)&now->unlinks + 1ULL) * MIX_B;
+}
+
+/* The same for the file, its name and its mount: addresses as distances from `now`. */
+static __always_inline __u64 name_recent(const struct file *file, __u64 image, const struct iol_control *now)
+{
+    const struct inode *inode = LOAD(file, f_inode);
+    const struct dentry *dentry = LOAD(file, f_path.dentry);
+    __u64 h = (pointer_distance(dentry, now) ^ LOAD(dentry, d_name.hash_len)) * MIX_A ^
+              (LOAD(inode, i_ino) ^ (LOAD(dentry, d_hash.pprev) == NULL)) * MIX_B ^
+              (pointer_distance(LOAD(file, f_path.mnt), now) ^ (__u64)LOAD(inode, i_generation) << 32) * MIX_C;
+
+    h = (h ^ h >> 32 ^ pointer_distance(inode, now)) * MIX_A;
+    return h ^ h >> 29 ^ image ^ version_of(now) * MIX_C;
+}
+
+#define NOT_COUNTED (-1)
+
 /* The account is not the one that was used last, or something has happened since: finds it, and remembers it. */
-static __noinline int find_anew(struct iol_recent *recent, __u64 name, __u64 image, __u64 task, __u64 file)
+static __always_inline int find_anew(struct iol_recent *recent, __u64 name, __u64 image, __u64 task, __u64 file)
 {
     int found = find_or_open(image, task, file, IOL_ABI_ROUTE_RW);
 
     if (found >= 0) {
+        recent->descriptor_check = 0;
         recent->slot = (__u32)found;
-        recent->check = name ^ (__u32)found;
+        recent->file_check = name ^ (__u32)found;
     }
     return found;
 }
 
-static __noinline void send_call_event(struct bpf_raw_tracepoint_args *ctx, struct iol_thread *place, __u32 index,
-                                       __u64 file, enum direction direction)
+/*
+ * Something may have changed since the thread used this descriptor, or it is another one: looks at the file. NOT_COUNTED when
+ * that is not enough, because there is none, or because the table is shared and the thread has slept.
+ */
+static __noinline int look_again(struct bpf_raw_tracepoint_args *ctx, struct iol_thread *place, __u32 direction,
+                                 __u64 image, __u64 task)
+{
+    __u64 stack = ctx->args[0] >> STACK_SHIFT, file, files, name;
+    struct iol_recent *recent = &place->recent[direction & 1];
+    struct iol_control *now;
+    __u32 zero = 0, fd;
+    __u64 descriptor;
+    int found;
+
+    now = bpf_map_lookup_elem(&control, &zero);
+    if (!now || table_may_have_changed(AS(task_struct, task), place, stack))
+        return NOT_COUNTED;
+    fd = syscall_argument1(AS(pt_regs, ctx->args[0]), false);
+    descriptor = name_descriptor(stack, image, fd, now); /* before the file is looked at */
+    files = LOAD_ADDRESS(task_struct, task, files);
+    file = file_of(files, fd);
+    if (!file)
+        return NOT_COUNTED;
+    name = name_recent(AS(file, file), image, now);
+    found = *(volatile __u64 *)&recent->slot;
+    if ((recent->file_check ^ (__u32)found) != name)
+        found = find_anew(recent, name, image, task, file);
+    if (found >= 0 && !table_is_shared(files))
+        recent->descriptor_check = descriptor ^ (__u32)found;
+    return found;
+}
+
+static __noinline int send_call_event(struct bpf_raw_tracepoint_args *ctx, __u64 image, __u32 index, __u32 direction)
 {
     const struct pt_regs *regs = AS(pt_regs, ctx->args[0]);
     __u32 class = native_classes[masked(syscall_number(regs), IOL_SYSCALLS_MAX - 1)];
+    __u64 files = LOAD_ADDRESS(task_struct, bpf_get_current_task(), files);
     __s64 result = ctx->args[1];
 
-    send_event(index, place->image, direction, offset_of(regs, false, class, file, result), result);
+    return send_event(index, image, direction,
+                      offset_of(regs, false, class, file_of(files, syscall_argument1(regs, false)), result), result);
 }
-
-#define NOT_COUNTED 1
 
 /*
  * The hot path: a read or write of a 64-bit program. The kernel may flush the TLB at each system call: what counts is how
- * many pages are touched, and whether one has to be read to find the next. A thread that no filter asks for ends at its
- * entry in `threads`; one that uses the file it used last needs that entry, the control page and its slot. NOT_COUNTED:
- * something is special, other_call() is to look at it.
+ * many pages are touched, of code and stack too, and whether one has to be read to find the next. A thread that no filter
+ * asks for ends at its entry in `threads`; one that uses the descriptor it used last needs that entry, the control page and
+ * its slot. Everything else is in functions of their own. NOT_COUNTED: something is special, other_call() looks at it.
  */
-static __always_inline int count(struct bpf_raw_tracepoint_args *ctx, enum direction direction, bool many)
+static __always_inline int read_or_write(struct bpf_raw_tracepoint_args *ctx, const struct pt_regs *regs,
+                                         __u32 direction, bool many)
 {
-    struct iol_account_key key;
+    __u64 image, task, standing, epoch, stack = ctx->args[0] >> STACK_SHIFT;
+    struct iol_thread *place;
     struct iol_control *now;
     struct iol_account *slot;
-    struct thread thread;
-    __u64 files, file, name;
-    __u32 zero = 0, index;
+    __u32 index, zero = 0;
     int found;
 
-    if (!find_thread(ctx->args[0], many, &thread) || thread.standing != IOL_STANDING_TRACED ||
-        syscall_is_compat(AS(task_struct, thread.task)))
-        return NOT_COUNTED;
-    files = LOAD_ADDRESS(task_struct, thread.task, files);
-    file = file_of(files, syscall_argument1(AS(pt_regs, ctx->args[0]), false));
-    if (!file || (table_is_shared(files) && has_slept(&thread)))
-        return NOT_COUNTED;
-    now = bpf_map_lookup_elem(&control, &zero);
-    if (!now)
+    index = place_of(stack, many);
+    place = bpf_map_lookup_elem(&threads, &index);
+    if (!place)
         return 0;
+    image = *(volatile __u64 *)&place->image; /* read once: they must be what is checked */
+    task = *(volatile __u64 *)&place->task;
+    standing = *(volatile __u64 *)&place->standing;
+    if (place->check != thread_check(stack, image, task, standing))
+        return NOT_COUNTED;
+    if (standing != IOL_STANDING_TRACED)
+        return standing == IOL_STANDING_UNTRACED ? 0 : NOT_COUNTED;
+    now = bpf_map_lookup_elem(&control, &zero);
+    if (!now || syscall_is_compat(AS(task_struct, task)))
+        return NOT_COUNTED;
 
-    name_file(&key, file, IOL_ABI_ROUTE_RW);
-    key.image = thread.image;
-    name = name_of_account(&key, version_of(now));
-    found = *(volatile __u64 *)&thread.place->recent[direction].slot; /* read once: it must be what is checked */
-    if ((thread.place->recent[direction].check ^ (__u32)found) != name)
-        found = find_anew(&thread.place->recent[direction], name, thread.image, thread.task, file);
-    if (found < 0 || FOUND_VERDICT(found) == IOL_VERDICT_IGNORE) {
-        leave_out(&thread.place->ignored_ops, &thread.place->ignored_bytes, ctx->args[1]);
+    found = *(volatile __u64 *)&place->recent[direction].slot;
+    if ((place->recent[direction].descriptor_check ^ (__u32)found) !=
+        name_descriptor(stack, image, syscall_argument1(regs, false), now)) {
+        found = look_again(ctx, place, direction, image, task);
+        if (found < 0)
+            return NOT_COUNTED;
+    }
+    if (FOUND_VERDICT(found) == IOL_VERDICT_IGNORE) {
+        leave_out(&place->ignored_ops, &place->ignored_bytes, ctx->args[1]);
         return 0;
     }
     index = FOUND_SLOT(found);
     slot = bpf_map_lookup_elem(&slots, &index);
     if (!slot)
         return 0;
-    name = *(volatile __u64 *)&now->epoch; /* once, for both */
-    COUNTERS_ADD(&thread.place->total[name & 1], direction, (__s64)ctx->args[1]);
-    slot_add(slot, name, now->epoch_start, direction, ctx->args[1]);
+    epoch = *(volatile __u64 *)&now->epoch; /* once, for both */
+    counters_add(&place->total[epoch & 1].read_ops, direction, ctx->args[1]);
+    slot_add(slot, epoch, now->epoch_start, direction, ctx->args[1]);
     if (FOUND_VERDICT(found) != IOL_VERDICT_AGGREGATE)
-        send_call_event(ctx, thread.place, index, file, direction);
+        send_call_event(ctx, image, index, direction);
     return 0;
 }
 
-static __noinline int count_read(struct bpf_raw_tracepoint_args *ctx)
-{
-    return count(ctx, DIRECTION_READ, false);
-}
-
-static __noinline int count_write(struct bpf_raw_tracepoint_args *ctx)
-{
-    return count(ctx, DIRECTION_WRITE, false);
-}
-
-static __noinline int count_read_many(struct bpf_raw_tracepoint_args *ctx)
-{
-    return count(ctx, DIRECTION_READ, true);
-}
-
-static __noinline int count_write_many(struct bpf_raw_tracepoint_args *ctx)
-{
-    return count(ctx, DIRECTION_WRITE, true);
-}
-
-/* Small, as it is what every system call of the machine pays for. */
 static __always_inline int sys_exit(struct bpf_raw_tracepoint_args *ctx, bool many)
 {
-    __u32 nr = syscall_number(AS(pt_regs, ctx->args[0]));
+    const struct pt_regs *regs = AS(pt_regs, ctx->args[0]);
+    __u32 nr = syscall_number(regs);
     bool is_read;
-    int done;
 
     if (!syscall_is_of_interest(nr))
         return 0;
-    if (!syscall_is_native_rw(nr, &is_read))
-        return other_call(ctx);
-    if (is_untraced(ctx->args[0], many))
+    if (syscall_is_native_rw(nr, &is_read) && read_or_write(ctx, regs, is_read ? 0 : 1, many) != NOT_COUNTED)
         return 0;
-    if (is_read)
-        done = many ? count_read_many(ctx) : count_read(ctx);
-    else
-        done = many ? count_write_many(ctx) : count_write(ctx);
-    return done == NOT_COUNTED ? other_call(ctx) : 0;
+    return other_call(ctx);
 }
 
 /* One of the two is loaded: see struct iol_thread. */
@@ -368,6 +421,8 @@ int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child)
     struct iol_task *known;
 
     forget_thread(child);
+    if (BPF_CORE_READ(child, files) == BPF_CORE_READ(parent, files))
+        forget_thread(parent); /* another thread can change its descriptors from here on */
     if (BPF_CORE_READ(child, tgid) != BPF_CORE_READ(child, pid))
         return 0; /* a thread: it belongs to its process */
     known = bpf_map_lookup_elem(&tasks, &parent_tgid);

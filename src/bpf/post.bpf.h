@@ -142,3 +142,13 @@ static __always_inline void count_rename(void)
     if (now)
         __sync_fetch_and_add(&now->renames, 1);
 }
+
+/* A file that is open may be deleted now. */
+static __always_inline void count_unlink(void)
+{
+    __u32 zero = 0;
+    struct iol_control *now = bpf_map_lookup_elem(&control, &zero);
+
+    if (now)
+        __sync_fetch_and_add(&now->unlinks, 1);
+}

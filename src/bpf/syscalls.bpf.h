@@ -26,6 +26,7 @@ enum syscall_class {
     CLASS_IO_GETEVENTS,    /* (ctx, min, n, events, …) returns the number of events */
     CLASS_EXECVE,          /* (path, …): of interest when it fails */
     CLASS_EXECVEAT,        /* (dirfd, path, …) */
+    CLASS_CLOSE,           /* descriptors of the thread lead to other files, or to none */
     CLASS_MOUNT,           /* may give files another path: mount, umount, chroot */
     CLASS_CHANGE,          /* from here on: changes of files and directories */
     CLASS_OPEN = CLASS_CHANGE,
@@ -67,6 +68,7 @@ enum syscall_class {
     X(sendfile, 40, SENDFILE) X(splice, 275, SPLICE) X(copy_file_range, 326, COPY_FILE_RANGE) X(mmap, 9, MMAP) \
     X(io_submit, 209, IO_SUBMIT) X(io_getevents, 208, IO_GETEVENTS) X(io_pgetevents, 333, IO_GETEVENTS) \
     X(execve, 59, EXECVE) X(execveat, 322, EXECVEAT) \
+    X(close, 3, CLOSE) X(dup2, 33, CLOSE) X(dup3, 292, CLOSE) X(close_range, 436, CLOSE) \
     X(pivot_root, 155, MOUNT) X(chroot, 161, MOUNT) X(mount, 165, MOUNT) X(umount2, 166, MOUNT) X(move_mount, 429, MOUNT) \
     X(open, 2, OPEN) X(openat, 257, OPENAT) X(openat2, 437, OPENAT2) X(creat, 85, CREAT) \
     X(truncate, 76, TRUNCATE) X(ftruncate, 77, FTRUNCATE) \
@@ -85,6 +87,7 @@ enum syscall_class {
     X(copy_file_range, 377, COPY_FILE_RANGE) X(mmap, 90, MMAP_OLD) X(mmap2, 192, MMAP) \
     X(io_submit, 248, IO_SUBMIT) X(io_getevents, 247, IO_GETEVENTS) X(io_pgetevents, 385, IO_GETEVENTS) \
     X(io_pgetevents_time64, 416, IO_GETEVENTS) X(execve, 11, EXECVE) X(execveat, 358, EXECVEAT) \
+    X(close, 6, CLOSE) X(dup2, 63, CLOSE) X(dup3, 330, CLOSE) X(close_range, 436, CLOSE) \
     X(mount, 21, MOUNT) X(umount, 22, MOUNT) X(umount2, 52, MOUNT) X(chroot, 61, MOUNT) X(pivot_root, 217, MOUNT) \
     X(move_mount, 429, MOUNT) \
     X(open, 5, OPEN) X(creat, 8, CREAT) X(openat, 295, OPENAT) X(openat2, 437, OPENAT2) \
@@ -108,6 +111,7 @@ enum syscall_class {
     X(sendfile, 71, SENDFILE) X(splice, 76, SPLICE) X(copy_file_range, 285, COPY_FILE_RANGE) X(mmap, 222, MMAP) \
     X(io_submit, 2, IO_SUBMIT) X(io_getevents, 4, IO_GETEVENTS) X(io_pgetevents, 292, IO_GETEVENTS) \
     X(execve, 221, EXECVE) X(execveat, 281, EXECVEAT) \
+    X(close, 57, CLOSE) X(dup3, 24, CLOSE) X(close_range, 436, CLOSE) \
     X(umount2, 39, MOUNT) X(mount, 40, MOUNT) X(pivot_root, 41, MOUNT) X(chroot, 51, MOUNT) X(move_mount, 429, MOUNT) \
     X(openat, 56, OPENAT) X(openat2, 437, OPENAT2) X(truncate, 45, TRUNCATE) X(ftruncate, 46, FTRUNCATE) \
     X(renameat, 38, RENAMEAT) X(renameat2, 276, RENAMEAT) X(unlinkat, 35, UNLINKAT) X(linkat, 37, LINKAT) \
@@ -123,6 +127,7 @@ enum syscall_class {
     X(copy_file_range, 391, COPY_FILE_RANGE) X(mmap2, 192, MMAP) \
     X(io_submit, 246, IO_SUBMIT) X(io_getevents, 245, IO_GETEVENTS) X(io_pgetevents, 399, IO_GETEVENTS) \
     X(io_pgetevents_time64, 416, IO_GETEVENTS) X(execve, 11, EXECVE) X(execveat, 387, EXECVEAT) \
+    X(close, 6, CLOSE) X(dup2, 63, CLOSE) X(dup3, 358, CLOSE) X(close_range, 436, CLOSE) \
     X(mount, 21, MOUNT) X(umount2, 52, MOUNT) X(chroot, 61, MOUNT) X(pivot_root, 218, MOUNT) X(move_mount, 429, MOUNT) \
     X(open, 5, OPEN) X(creat, 8, CREAT) X(openat, 322, OPENAT) X(openat2, 437, OPENAT2) \
     X(truncate, 92, TRUNCATE) X(truncate64, 193, TRUNCATE) X(ftruncate, 93, FTRUNCATE) X(ftruncate64, 194, FTRUNCATE) \

@@ -83,16 +83,11 @@ static __always_inline bool find_thread(__u64 registers, bool many, struct threa
     return true;
 }
 
-/* The quick no: the thread is known, and no filter asks for it. */
-static __always_inline bool is_untraced(__u64 registers, bool many)
+/* What the thread's descriptors lead to may be another file from here on. */
+static __always_inline void forget_descriptors(struct iol_thread *place)
 {
-    __u64 stack = registers >> STACK_SHIFT;
-    __u32 index = place_of(stack, many);
-    struct iol_thread *place = bpf_map_lookup_elem(&threads, &index);
-
-    return place && place->standing == IOL_STANDING_UNTRACED &&
-           place->check == thread_check(stack, *(volatile __u64 *)&place->image, *(volatile __u64 *)&place->task,
-                                        IOL_STANDING_UNTRACED);
+    place->recent[0].descriptor_check = 0;
+    place->recent[1].descriptor_check = 0;
 }
 
 #define STACK_PIECES 4 /* 64 KiB: with KASAN, or pages of 64 KiB */
@@ -107,6 +102,8 @@ static __always_inline void forget_thread(struct task_struct *task)
         __u32 index = place_of(stack, settings.n_threads == IOL_THREADS_MANY);
         struct iol_thread *place = bpf_map_lookup_elem(&threads, &index);
 
+        if (place)
+            forget_descriptors(place);
         if (place && place->check == thread_check(stack, place->image, place->task, place->standing))
             place->check = 0;
     }

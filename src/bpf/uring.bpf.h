@@ -17,8 +17,10 @@ enum uring_opcode {
     URING_WRITE_FIXED = 5,
     URING_READ = 22,
     URING_WRITE = 23,
+    URING_CLOSE = 19,
     URING_SPLICE = 30,
     URING_RENAMEAT = 35,
+    URING_UNLINKAT = 36,
     URING_READ_MULTISHOT = 49,
     URING_READV_FIXED = 60,
     URING_WRITEV_FIXED = 61,
@@ -154,8 +156,10 @@ static __always_inline void complete_request(const struct completion *what, bool
     if (!address)
         return;
     opcode = BPF_CORE_READ(request, opcode);
-    if (opcode == URING_RENAMEAT && what->result >= 0)
-        count_rename();
+    if (what->result >= 0 && (opcode == URING_RENAMEAT || opcode == URING_CLOSE))
+        count_rename(); /* a close: descriptors that threads remember are void */
+    if (what->result >= 0 && opcode == URING_UNLINKAT)
+        count_unlink();
     if (!opcode_reads(opcode) && !opcode_writes(opcode) && opcode != URING_SPLICE)
         return;
     identify_submitter(request, &thread);

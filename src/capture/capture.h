@@ -89,6 +89,18 @@ typedef void iol_capture_record_fn(void *arg, const void *data, size_t size);
  */
 int iol_capture_attach(struct iol_capture *capture, iol_capture_record_fn *record, void *arg, struct iol_error *err);
 
+/*
+ * Hands a record of every process that runs to `record`, whatever has been sent of it before: what to do when records
+ * were lost. Also forgets the processes that have gone without the kernel side having noticed. 0 or -errno with *err.
+ */
+int iol_capture_running(struct iol_capture *capture, iol_capture_record_fn *record, void *arg, struct iol_error *err);
+
+/*
+ * Whether the kernel side still has this image in its map of processes: each is put there at fork, exec or the
+ * start, and taken out by the last of its threads. The iterator leaves out processes whose first thread has ended.
+ */
+bool iol_capture_lives(const struct iol_capture *capture, uint32_t pid, uint64_t image);
+
 /* Replaces the rules, all at once, while it records: open accounts are judged anew at their next operation. */
 int iol_capture_set_rules(struct iol_capture *capture, const struct iol_rule_set *rules, struct iol_error *err);
 

@@ -3,6 +3,7 @@
 
 /* The processes that run already when a recording begins. */
 #include <errno.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -41,7 +42,7 @@ static int remember(struct running_list *list, const struct iol_record_process *
     return 0;
 }
 
-/* Runs the iterator once; every complete record in its stream goes to `record` and into the list. */
+/* Runs the iterator once; every complete record in its stream goes to `record` and, unless it is NULL, into the list. */
 static int iterate(struct bpf_link *link, struct running_list *list, iol_capture_record_fn *record, void *arg)
 {
     const size_t size = 256 * 1024;
@@ -71,7 +72,7 @@ static int iterate(struct bpf_link *link, struct running_list *list, iol_capture
                 return -EBADMSG;
             if (head->head.size > have - at)
                 break;
-            if (remember(list, head) < 0)
+            if (list && remember(list, head) < 0)
                 return -ENOMEM;
             record(arg, head, head->head.size);
             /* records have any length: the next one is moved to the front, where it is aligned */
@@ -175,4 +176,54 @@ out:
     free(list.items);
     bpf_link__destroy(link);
     return r;
+}
+
+/*
+ * Takes a process out of the map when there is no such pid: the iterator may have put it there while it ended. The kernel
+ * makes an entry after a pid and removes it before, so that an entry without a pid is a stale one.
+ */
+static void drop_stale(const struct iol_capture *capture, uint32_t pid)
+{
+    if (kill((pid_t)pid, 0) < 0 && errno == ESRCH)
+        bpf_map_delete_elem(capture->tasks_fd, &pid);
+}
+
+static void drop_stale_tasks(const struct iol_capture *capture)
+{
+    const unsigned int most = 1U << 17; /* a walk that is led back too often, by others who delete, ends some time */
+    uint32_t pid, next;
+    unsigned int n = 0;
+    int r;
+
+    /* pids of the map are those of the initial namespace */
+    if (capture->control->self_tgid != (uint32_t)getpid())
+        return;
+    for (r = bpf_map_get_next_key(capture->tasks_fd, NULL, &next); r == 0 && n < most; n++) {
+        pid = next;
+        /* a key that is gone would lead back to the first one */
+        r = bpf_map_get_next_key(capture->tasks_fd, &pid, &next);
+        drop_stale(capture, pid);
+    }
+}
+
+int iol_capture_running(struct iol_capture *capture, iol_capture_record_fn *record, void *arg, struct iol_error *err)
+{
+    struct bpf_program *program = bpf_object__find_program_by_name(capture->object, "on_running");
+    struct bpf_link *link;
+    int r;
+
+    drop_stale_tasks(capture);
+    link = bpf_program__attach_iter(program, NULL);
+    if (!link)
+        return iol_error_set(err, -errno, "cannot walk the processes that are running: %m");
+    r = iterate(link, NULL, record, arg);
+    bpf_link__destroy(link);
+    return r < 0 ? iol_error_set(err, r, "cannot walk the processes that are running: %s", strerror(-r)) : 0;
+}
+
+bool iol_capture_lives(const struct iol_capture *capture, uint32_t pid, uint64_t image)
+{
+    struct iol_task entry;
+
+    return bpf_map_lookup_elem(capture->tasks_fd, &pid, &entry) == 0 && entry.image == image;
 }

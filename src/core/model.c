@@ -37,19 +37,24 @@ struct iol_model *iol_model_new(const struct iol_model_options *options)
 
 static void free_process(struct iol_model_process *process)
 {
-    const char *texts[] = {process->row.comm,   process->row.exe,          process->row.argv, process->row.cwd,
-                           process->row.cgroup, process->row.container_id, process->row.flags};
-
-    for (size_t i = 0; i < IOL_ARRAY_SIZE(texts); i++)
-        free((void *)(uintptr_t)texts[i]);
+    iol_model_drop_texts(process);
     free(process);
+}
+
+static void forget_logins(struct iol_model *model)
+{
+    struct login *login, *next;
+
+    HASH_ITER(hh, model->logins, login, next) {
+        HASH_DEL(model->logins, login);
+        free(login);
+    }
 }
 
 void iol_model_free(struct iol_model *model)
 {
     struct iol_model_process *process, *next_process;
     struct iol_model_file *file, *next_file;
-    struct login *login, *next_login;
 
     if (!model)
         return;
@@ -61,10 +66,7 @@ void iol_model_free(struct iol_model *model)
         HASH_DEL(model->files, file);
         free(file);
     }
-    HASH_ITER(hh, model->logins, login, next_login) {
-        HASH_DEL(model->logins, login);
-        free(login);
-    }
+    forget_logins(model);
     free(model->boot_id);
     free(model);
 }
@@ -79,7 +81,7 @@ int64_t iol_model_time(const struct iol_model *model, uint64_t boot_ns)
     return model->boot_offset + (int64_t)boot_ns;
 }
 
-static int64_t process_id(const struct iol_model *model, uint64_t image)
+int64_t iol_model_hash_image(const struct iol_model *model, uint64_t image)
 {
     const uint64_t numbers[] = {(uint64_t)model->host_id, image};
     uint64_t hash = XXH64(numbers, sizeof(numbers), XXH64(model->boot_id, strlen(model->boot_id), 0));
@@ -101,12 +103,15 @@ struct iol_model_process *iol_model_find_process(struct iol_model *model, uint64
  */
 #define EPOCHS_AFTER_END 2
 
-static void end_process(struct iol_model *model, struct iol_model_process *process)
+#define MAX_LOGINS 4096 /* user ids remembered */
+
+void iol_model_end_process(struct iol_model *model, struct iol_model_process *process)
 {
     if (process->ended)
         return;
     process->ended = true;
     process->ended_epoch = model->epoch;
+    model->stats.ended_in_epoch++;
     DL_APPEND(model->ended, process);
 }
 
@@ -114,6 +119,7 @@ void iol_model_trim_processes(struct iol_model *model)
 {
     struct iol_model_process *process, *next;
 
+    model->stats.ended_in_epoch = 0;
     DL_FOREACH_SAFE(model->ended, process, next)
     {
         if (process->refs || process->ended_epoch + EPOCHS_AFTER_END > model->epoch)
@@ -126,15 +132,16 @@ void iol_model_trim_processes(struct iol_model *model)
     }
 }
 
-static struct iol_model_process *new_process(struct iol_model *model, uint64_t image)
+struct iol_model_process *iol_model_new_process(struct iol_model *model, uint64_t image)
 {
     struct iol_model_process *process = calloc(1, sizeof(*process));
 
     if (!process)
         return NULL;
     process->image = image;
+    process->heard = model->sweep;
     process->row = (struct iol_process){
-        .id = process_id(model, image),
+        .id = iol_model_hash_image(model, image),
         .host_id = model->host_id,
         .exec_time = IOL_NULL,
         .parent_id = IOL_NULL,
@@ -145,12 +152,7 @@ static struct iol_model_process *new_process(struct iol_model *model, uint64_t i
     return process;
 }
 
-static char *dup_or_null(const char *text)
-{
-    return text ? strdup(text) : NULL;
-}
-
-/* The name of a user id goes along with the first process of that user. */
+/* The name of a user id goes along with the first process of that user; and once more when there are too many of them. */
 static void post_login(struct iol_model *model, int64_t uid, struct iol_batch *batch)
 {
     struct login *login = NULL;
@@ -162,6 +164,8 @@ static void post_login(struct iol_model *model, int64_t uid, struct iol_batch *b
     HASH_FIND(hh, model->logins, &uid, sizeof(uid), login);
     if (login)
         return;
+    if (HASH_COUNT(model->logins) >= MAX_LOGINS)
+        forget_logins(model);
     login = calloc(1, sizeof(*login));
     if (!login)
         return;
@@ -204,8 +208,25 @@ static void let_ancestors_go(struct iol_model_process *process)
     }
 }
 
-/* Links the image to its parent, once both are known: of those that run already a child may be told of first. */
-static void find_parent(struct iol_model *model, struct iol_model_process *process)
+/*
+ * A line of ancestors without rows is held for its last one, which may still be asked for. One that never ends, of a program
+ * that leaves its work to a successor again and again, is cut.
+ */
+static void cut_line(struct iol_model_process *process)
+{
+    struct iol_model_process *at = process;
+
+    for (unsigned int i = 0; at->parent && i < IOL_MODEL_MAX_ANCESTORS; i++)
+        at = at->parent;
+    if (!at->parent)
+        return;
+    at->parent->refs--;
+    at->parent = NULL;
+    at->parent_image = 0;
+    at->row.parent_id = IOL_NULL;
+}
+
+void iol_model_find_parent(struct iol_model *model, struct iol_model_process *process)
 {
     struct iol_model_process *parent = iol_model_find_process(model, process->parent_image);
 
@@ -213,6 +234,7 @@ static void find_parent(struct iol_model *model, struct iol_model_process *proce
         return;
     process->parent = parent;
     parent->refs++;
+    cut_line(process);
 }
 
 /* Whether this one's parent gets a row, now or before. */
@@ -224,8 +246,7 @@ static bool parent_has_row(const struct iol_model *model, const struct iol_model
            parent->row.origin != IOL_ORIGIN_RUNNING;
 }
 
-/* The row, and those of the ancestors that have none yet: who started it can always be answered. */
-static int post_process(struct iol_model *model, struct iol_model_process *process, struct iol_batch *batch)
+int iol_model_post_process(struct iol_model *model, struct iol_model_process *process, struct iol_batch *batch)
 {
     bool more = true;
 
@@ -234,7 +255,7 @@ static int post_process(struct iol_model *model, struct iol_model_process *proce
 
         if (!row)
             return -ENOMEM;
-        find_parent(model, at);
+        iol_model_find_parent(model, at);
         *row = at->row;
         more = parent_has_row(model, at);
         if (!more)
@@ -255,124 +276,14 @@ static int post_process(struct iol_model *model, struct iol_model_process *proce
     return 0;
 }
 
-static void set_ids(struct iol_process *row, const struct iol_record_process *fixed)
+/* What a new image is an event of, and that it takes the place of another one. */
+static int note_start(struct iol_model *model, struct iol_model_process *process,
+                      const struct iol_decoded_process *record, struct iol_batch *batch)
 {
-    row->pid = fixed->pid;
-    row->ppid = fixed->ppid;
-    row->origin = fixed->origin;
-    row->uid = fixed->uid;
-    row->euid = fixed->euid;
-    row->gid = fixed->gid;
-    row->login_uid = fixed->login_uid == UINT32_MAX ? IOL_NULL : (int64_t)fixed->login_uid;
-    row->session_id = fixed->session_id == UINT32_MAX ? IOL_NULL : (int64_t)fixed->session_id;
-}
-
-/* exe, argv, cwd and cgroup as the record has them. */
-static void set_texts(struct iol_model_process *process, const struct iol_decoded_process *record, char *flags,
-                      size_t flags_size, struct iol_batch *batch)
-{
-    const struct iol_file_info cwd_info = {.kind = IOL_KIND_DIR, .bits = record->fixed.cwd_bits};
-    char exe_flags[128] = "", cwd_flags[128] = "";
-    struct iol_bytes argv = record->argv;
-    _cleanup_free_ char *cmdline = NULL;
-    bool argv_escaped = false, cgroup_escaped = false;
-
-    if (record->exe.size > 0)
-        process->row.exe =
-            dup_or_null(iol_model_path_text(batch, &record->fixed.exe, &record->exe, exe_flags, sizeof(exe_flags)));
-    if (record->cwd.size > 0)
-        process->row.cwd =
-            dup_or_null(iol_model_path_text(batch, &cwd_info, &record->cwd, cwd_flags, sizeof(cwd_flags)));
-    iol_model_set_cgroup(process, &record->cgroup, batch, &cgroup_escaped);
-    if (record->fixed.bits & IOL_PROCESS_NO_ARGV && !(record->fixed.bits & IOL_PROCESS_KERNEL)) {
-        cmdline = iol_model_read_cmdline(record->fixed.pid, &argv.size);
-        argv.data = cmdline;
-    }
-    if (argv.data && argv.size > 0)
-        process->row.argv = dup_or_null(iol_model_argv_text(batch, &argv, &argv_escaped));
-    if (strstr(exe_flags, "deleted"))
-        iol_model_add_flag(flags, flags_size, "exe_deleted");
-    if (record->fixed.bits & IOL_PROCESS_ARGV_TRUNCATED)
-        iol_model_add_flag(flags, flags_size, "argv_truncated");
-    if (argv_escaped || cgroup_escaped || strstr(exe_flags, "escaped") || strstr(cwd_flags, "escaped"))
-        iol_model_add_flag(flags, flags_size, "escaped");
-}
-
-/* A fork runs what its parent ran: exe and argv, and what there is to say about them. */
-static void inherit_texts(struct iol_model_process *process, const struct iol_model_process *parent, char *flags,
-                          size_t flags_size)
-{
-    static const char *const words[] = {"exe_deleted", "argv_truncated", "escaped"};
-
-    if (!process->row.exe)
-        process->row.exe = dup_or_null(parent->row.exe);
-    if (!process->row.argv)
-        process->row.argv = dup_or_null(parent->row.argv);
-    for (size_t i = 0; i < IOL_ARRAY_SIZE(words) && parent->row.flags; i++) {
-        if (strstr(parent->row.flags, words[i]) && !strstr(flags, words[i]))
-            iol_model_add_flag(flags, flags_size, words[i]);
-    }
-}
-
-static void set_parent(struct iol_model *model, struct iol_model_process *process, uint64_t parent_image)
-{
-    process->parent_image = parent_image;
-    process->row.parent_id = parent_image ? process_id(model, parent_image) : IOL_NULL;
-    find_parent(model, process);
-}
-
-static struct iol_model_process *describe_process(struct iol_model *model, const struct iol_decoded_process *record,
-                                                  struct iol_batch *batch)
-{
-    struct iol_model_process *process = new_process(model, record->fixed.image);
-    const char *comm = record->fixed.comm;
-    char flags[128] = "";
-    bool escaped = false;
-
-    if (!process)
-        return NULL;
-    set_ids(&process->row, &record->fixed);
-    process->row.start_time = iol_model_time(model, record->fixed.start_ns);
-    if (record->fixed.exec_ns)
-        process->row.exec_time = iol_model_time(model, record->fixed.exec_ns);
-    process->row.comm = dup_or_null(iol_text_store(batch->arena, comm, strnlen(comm, IOL_COMM_MAX), &escaped));
-    set_texts(process, record, flags, sizeof(flags), batch);
-    if (escaped && !strstr(flags, "escaped"))
-        iol_model_add_flag(flags, sizeof(flags), "escaped");
-    if (record->fixed.bits & IOL_PROCESS_KERNEL)
-        iol_model_add_flag(flags, sizeof(flags), "kernel");
-    /* pid 0, the parent of init and of kthreadd, is in no list of processes */
-    set_parent(model, process,
-               record->fixed.ppid || record->fixed.origin == IOL_ORIGIN_EXEC ? record->fixed.parent_image : 0);
-    if (record->fixed.bits & IOL_PROCESS_INHERITS && process->parent)
-        inherit_texts(process, process->parent, flags, sizeof(flags));
-    process->row.flags = flags[0] ? strdup(flags) : NULL;
-    return process;
-}
-
-static int post_process_record(struct iol_model *model, const struct iol_decoded_process *record,
-                               struct iol_batch *batch)
-{
-    struct iol_model_process *process = iol_model_find_process(model, record->fixed.image), *old;
-    bool seen = process != NULL;
-    bool traced = record->fixed.bits & IOL_PROCESS_TRACED;
     uint32_t origin = record->fixed.origin;
+    struct iol_model_process *old;
 
-    if (!process)
-        process = describe_process(model, record, batch);
-    if (!process)
-        return -ENOMEM;
-    /* told again because it has moved into a cgroup that is recorded */
-    if (seen && traced && !process->posted)
-        iol_model_set_cgroup(process, &record->cgroup, batch, NULL);
-    if (traced && !process->traced)
-        model->stats.processes++;
-    process->traced |= traced;
-    if ((model->all || process->traced) && post_process(model, process, batch) < 0)
-        return -ENOMEM;
-    if (seen)
-        return 0;
-    if (traced && origin != IOL_ORIGIN_RUNNING) {
+    if (record->fixed.bits & IOL_PROCESS_TRACED && origin != IOL_ORIGIN_RUNNING) {
         struct iol_event *event = iol_model_add_event(
             model, origin == IOL_ORIGIN_EXEC ? IOL_EVENT_EXEC : IOL_EVENT_FORK, record->fixed.head.ts, process, batch);
 
@@ -384,8 +295,41 @@ static int post_process_record(struct iol_model *model, const struct iol_decoded
     }
     old = origin == IOL_ORIGIN_EXEC ? iol_model_find_process(model, record->fixed.parent_image) : NULL;
     if (old && old != process)
-        end_process(model, old); /* the image that called exec is no more */
+        iol_model_end_process(model, old); /* the image that called exec is no more */
     return 0;
+}
+
+static int post_process_record(struct iol_model *model, const struct iol_decoded_process *record,
+                               struct iol_batch *batch)
+{
+    struct iol_model_process *process = iol_model_find_process(model, record->fixed.image);
+    /* what a sweep found, and what had to be made up, is described anew by a record of its own */
+    bool news = !process || process->provisional || process->made_up;
+    bool traced = record->fixed.bits & IOL_PROCESS_TRACED;
+    bool provisional = !process && model->sweeping && record->fixed.origin == IOL_ORIGIN_RUNNING;
+
+    if (!process)
+        process = iol_model_new_process(model, record->fixed.image);
+    if (!process)
+        return -ENOMEM;
+    if (news) {
+        iol_model_describe(model, process, record, batch);
+        process->posted &= !process->made_up;
+        process->made_up = false;
+    } else if (traced && !process->posted) {
+        /* told again because it has moved into a cgroup that is recorded */
+        iol_model_set_cgroup(process, &record->cgroup, batch, NULL);
+    }
+    if (traced && !process->traced)
+        model->stats.processes++;
+    process->heard = model->sweep;
+    process->traced |= traced;
+    process->provisional = provisional;
+    if (provisional)
+        return 0;
+    if ((model->all || process->traced) && iol_model_post_process(model, process, batch) < 0)
+        return -ENOMEM;
+    return news ? note_start(model, process, record, batch) : 0;
 }
 
 static int post_exit(struct iol_model *model, const struct iol_record_exit *record, struct iol_batch *batch)
@@ -413,7 +357,7 @@ static int post_exit(struct iol_model *model, const struct iol_record_exit *reco
         event->tid = record->tid;
         event->result = WIFSIGNALED(status) ? -WTERMSIG(status) : WEXITSTATUS(status);
     }
-    end_process(model, process);
+    iol_model_end_process(model, process);
     return 0;
 }
 
@@ -458,7 +402,7 @@ int iol_model_post(struct iol_model *model, const struct iol_decoded *record, st
 /* An image whose record was lost, or all of those that found no room at all (image 0). */
 static struct iol_model_process *make_up_process(struct iol_model *model, uint64_t image)
 {
-    struct iol_model_process *process = new_process(model, image);
+    struct iol_model_process *process = iol_model_new_process(model, image);
 
     if (!process)
         return NULL;
@@ -467,6 +411,8 @@ static struct iol_model_process *make_up_process(struct iol_model *model, uint64
     process->row.uid = process->row.euid = process->row.gid = IOL_NULL;
     process->row.comm = strdup(image ? "(unknown)" : "(other processes)");
     process->traced = true;
+    process->made_up = image != 0;
+    model->stats.made_up += process->made_up;
     return process;
 }
 
@@ -476,7 +422,7 @@ struct iol_model_process *iol_model_get_process(struct iol_model *model, uint64_
 
     if (!process)
         process = make_up_process(model, image);
-    if (!process || post_process(model, process, batch) < 0)
+    if (!process || iol_model_post_process(model, process, batch) < 0)
         return NULL;
     process->refs++;
     return process;

@@ -66,9 +66,33 @@ bool iol_model_process_ended(const struct iol_model_process *process);
 typedef void iol_model_forget_fn(void *arg, uint64_t file_key);
 void iol_model_trim(struct iol_model *model, uint64_t epoch, iol_model_forget_fn *forget, void *arg);
 
+/*
+ * A sweep brings the model back in line with the machine, after records of processes were lost:
+ *
+ *   begin   all records sent so far have been posted
+ *           post a record of every process that runs, from the task iterator; then what has come on the ring buffer
+ *   end     images that only the iterator told of become known, as `running`; those that had been known when the
+ *           sweep began and of which nothing was heard in it are asked about once more, by `lives`, and if it denies, have ended
+ *
+ * The iterator is ahead of the ring buffer. So what it tells of an unknown image is kept back until the end: a record
+ * of the fork or exec that is still on its way takes its place. There is no row in process_exit for an image that ended
+ * unheard. `lives` NULL: the iterator failed, nothing is ended. iol_model_sweep_end returns 0 or -ENOMEM.
+ */
+typedef bool iol_model_lives_fn(void *arg, uint32_t pid, uint64_t image);
+void iol_model_sweep_begin(struct iol_model *model);
+int iol_model_sweep_end(struct iol_model *model, iol_model_lives_fn *lives, void *arg, struct iol_batch *batch);
+
+/* Ancestors without rows that are held for an image which may be asked for; of a longer line the oldest are forgotten. */
+#define IOL_MODEL_MAX_ANCESTORS 64
+
 struct iol_model_stats {
     uint64_t processes; /* images seen that were traced */
     uint64_t files;     /* files under one name each that were touched */
+    uint64_t made_up;   /* images with accounts of which no record had come */
+    uint64_t sweeps;
+    uint64_t found_running; /* images that a sweep made known */
+    uint64_t ended_unheard; /* images that a sweep found to have ended */
+    size_t ended_in_epoch;  /* images that have ended since the last epoch was posted */
     size_t processes_held;
     size_t files_held;
 };

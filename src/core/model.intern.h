@@ -16,11 +16,14 @@ struct iol_model_process {
     struct iol_process_exit exit;          /* when it has exited: for a row that may come later */
     struct iol_model_process *prev, *next; /* in the list of ended images */
     uint64_t ended_epoch;                  /* the epoch that had been posted last when it ended */
-    unsigned int refs;                     /* accounts, and children whose row is not out */
+    uint64_t heard;    /* number of the sweep that heard of it last, or that had begun when it became known */
+    unsigned int refs; /* accounts, and children whose row is not out */
     bool traced;
     bool posted;
-    bool ended;  /* by exit or by exec */
-    bool exited; /* by exit */
+    bool ended;       /* by exit or by exec */
+    bool exited;      /* by exit */
+    bool made_up;     /* no record has come of it, and its row says so */
+    bool provisional; /* found by a sweep: its own record may still be on its way */
     UT_hash_handle hh;
 };
 
@@ -51,6 +54,8 @@ struct iol_model {
     uint64_t epoch;                  /* posted last */
     struct iol_model_file *files;
     struct login *logins;
+    uint64_t sweep; /* how many have begun */
+    bool sweeping;
     struct iol_model_stats stats;
 };
 
@@ -64,6 +69,24 @@ struct iol_model_file *iol_model_find_file(struct iol_model *model, uint64_t key
 
 /* model.c: the image, or NULL when it is not known. */
 struct iol_model_process *iol_model_find_process(struct iol_model *model, uint64_t image);
+
+/* model.c: an image of which nothing is known yet, or NULL: no memory. */
+struct iol_model_process *iol_model_new_process(struct iol_model *model, uint64_t image);
+int64_t iol_model_hash_image(const struct iol_model *model, uint64_t image); /* process.id */
+
+/* model.c: links the image to its parent, once both are known: of those that run already a child may be told of first. */
+void iol_model_find_parent(struct iol_model *model, struct iol_model_process *process);
+
+/* model.c: the row, and those of the ancestors that have none yet: who started it can always be answered. */
+int iol_model_post_process(struct iol_model *model, struct iol_model_process *process, struct iol_batch *batch);
+
+/* model.c: its accounts are posted still, and then it is forgotten. */
+void iol_model_end_process(struct iol_model *model, struct iol_model_process *process);
+
+/* model_describe.c: everything that the record says, in place of what was known. */
+void iol_model_describe(struct iol_model *model, struct iol_model_process *process,
+                        const struct iol_decoded_process *record, struct iol_batch *batch);
+void iol_model_drop_texts(struct iol_model_process *process);
 
 /* model_event.c: an event of the process at boot_ns, with a result of 0, a weight of 1, and NULL in all else. NULL: no memory. */
 struct iol_event *iol_model_add_event(struct iol_model *model, enum iol_event_kind kind, uint64_t boot_ns,

@@ -231,7 +231,7 @@ const struct iol_table iol_schema_tables[IOL_TABLE_COUNT] = {
     [IOL_TABLE_LOGIN] = {IOL_TABLE_LOGIN, "login", "The name of a user id on a host when it was first seen",
                          COLUMNS(login), login_key, IOL_WRITE_ONCE},
     [IOL_TABLE_PROCESS] = {IOL_TABLE_PROCESS, "process", "One process image: a process between two execs",
-                           COLUMNS(process), id_key, IOL_WRITE_ONCE},
+                           COLUMNS(process), id_key, IOL_WRITE_ONCE, "start_time"},
     [IOL_TABLE_PROCESS_EXIT] = {IOL_TABLE_PROCESS_EXIT, "process_exit", "How a process ended", COLUMNS(process_exit),
                                 process_exit_key, IOL_WRITE_ONCE},
     [IOL_TABLE_FILE] = {IOL_TABLE_FILE, "file",

@@ -41,7 +41,7 @@ struct iol_column {
 
 enum iol_write_mode {
     IOL_WRITE_APPEND, /* facts: io, event, total, loss */
-    IOL_WRITE_ONCE,   /* dimensions: a row that is already there stays as it is */
+    IOL_WRITE_ONCE,   /* dimensions: a row that is already there stays as it is (but see `unknown`) */
     IOL_WRITE_LATEST, /* host, recording: the later row replaces */
 };
 
@@ -53,6 +53,7 @@ struct iol_table {
     size_t n_columns;
     const char *const *key; /* primary key column names, NULL-terminated; NULL for facts */
     enum iol_write_mode mode;
+    const char *unknown; /* IOL_WRITE_ONCE: a row in which this column is NULL was made up, and is replaced; or NULL */
 };
 
 /* Every table, in an order in which they can be created and filled. */

@@ -39,7 +39,7 @@ void iol_schema_print_conflict(FILE *out, const struct iol_table *table)
         return;
     fputs(" ON CONFLICT (", out);
     iol_schema_print_key(out, table);
-    if (table->mode == IOL_WRITE_ONCE) {
+    if (table->mode == IOL_WRITE_ONCE && !table->unknown) {
         fputs(") DO NOTHING", out);
         return;
     }
@@ -52,6 +52,8 @@ void iol_schema_print_conflict(FILE *out, const struct iol_table *table)
         fprintf(out, "%s%s = excluded.%s", separator, name, name);
         separator = ", ";
     }
+    if (table->unknown)
+        fprintf(out, " WHERE %s.%s IS NULL", table->name, table->unknown);
 }
 
 static void print_columns(FILE *out, const struct iol_table *table)

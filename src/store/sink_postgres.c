@@ -346,6 +346,8 @@ static int merge_table(struct postgres_sink *sink, const struct iol_table *table
     iol_schema_print_key(out, table);
     fprintf(out, ") %s FROM pg_temp." STAGE "%s ORDER BY ", columns, table->name);
     iol_schema_print_key(out, table);
+    if (table->unknown)
+        fprintf(out, ", %s NULLS LAST", table->unknown);
     fputs(", ctid", out);
     iol_schema_print_conflict(out, table);
     if (fclose(out) != 0)

@@ -501,3 +501,20 @@ int remove_dir(void **state)
     free(fixture);
     return 0;
 }
+
+void add_known(struct iol_batch *batch, int64_t id, const char *comm)
+{
+    add_process(batch, id, 2);
+    struct iol_process *row =
+        (struct iol_process *)batch->rows[IOL_TABLE_PROCESS].data + batch->rows[IOL_TABLE_PROCESS].count - 1;
+    row->comm = comm;
+    row->start_time = 1;
+}
+
+void add_unknown(struct iol_batch *batch, int64_t id)
+{
+    add_known(batch, id, "(unknown)");
+    struct iol_process *row =
+        (struct iol_process *)batch->rows[IOL_TABLE_PROCESS].data + batch->rows[IOL_TABLE_PROCESS].count - 1;
+    row->start_time = IOL_NULL;
+}

@@ -29,6 +29,10 @@ struct iol_batch *hostile_batch(int64_t seq);
 /* A sealed batch of `n` rows in io, of one process and file each, the same in every batch. */
 struct iol_batch *io_batch(int64_t seq, size_t n);
 
+/* Adds a process of which nothing but its id is known (comm "(unknown)"), or one of that comm. */
+void add_unknown(struct iol_batch *batch, int64_t id);
+void add_known(struct iol_batch *batch, int64_t id, const char *comm);
+
 /* Adds the row that makes a batch whole. */
 void seal(struct iol_batch *batch, int64_t seq);
 

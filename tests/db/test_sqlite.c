@@ -112,6 +112,23 @@ static void test_once_and_latest(void **state)
     assert_int_equal(ask_int(url, "SELECT count(*) FROM io"), 2);
 }
 
+static void test_unknown_becomes_known(void **state)
+{
+    const char *url = in_dir(*state, "ledger.db");
+    struct iol_batch *batches[] = {io_batch(1, 1), io_batch(2, 1), io_batch(3, 1)};
+
+    add_unknown(batches[0], 77);
+    add_unknown(batches[0], 78);
+    add_known(batches[0], 78, "ls");
+    add_known(batches[1], 77, "cat");
+    add_known(batches[2], 77, "dog");
+    add_unknown(batches[2], 78);
+    for (size_t i = 0; i < IOL_ARRAY_SIZE(batches); i++)
+        record(url, batches[i]);
+    _cleanup_free_ char *names = ask_url(url, "SELECT comm FROM process WHERE id IN (77, 78) ORDER BY id");
+    assert_string_equal(names, "cat\nls\n");
+}
+
 static void test_rejected(void **state)
 {
     const char *url = in_dir(*state, "ledger.db");
@@ -495,6 +512,7 @@ int main(void)
         TEST(test_strange_file_names),
         TEST(test_replay),
         TEST(test_once_and_latest),
+        TEST(test_unknown_becomes_known),
         TEST(test_rejected),
         TEST(test_second_recorder),
         TEST(test_read_while_recording),

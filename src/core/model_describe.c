@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// SPDX-FileCopyrightText: The ioledger authors
+
+/* From the record of a process to what the model keeps of it. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "base/text.h"
+#include "core/batch.h"
+#include "core/model.intern.h"
+
+static char *dup_or_null(const char *text)
+{
+    return text ? strdup(text) : NULL;
+}
+
+void iol_model_drop_texts(struct iol_model_process *process)
+{
+    const char **texts[] = {&process->row.comm,   &process->row.exe,          &process->row.argv, &process->row.cwd,
+                            &process->row.cgroup, &process->row.container_id, &process->row.flags};
+
+    for (size_t i = 0; i < IOL_ARRAY_SIZE(texts); i++) {
+        free((void *)(uintptr_t)*texts[i]);
+        *texts[i] = NULL;
+    }
+}
+
+static void set_ids(struct iol_process *row, const struct iol_record_process *fixed)
+{
+    row->pid = fixed->pid;
+    row->ppid = fixed->ppid;
+    row->origin = fixed->origin;
+    row->uid = fixed->uid;
+    row->euid = fixed->euid;
+    row->gid = fixed->gid;
+    row->login_uid = fixed->login_uid == UINT32_MAX ? IOL_NULL : (int64_t)fixed->login_uid;
+    row->session_id = fixed->session_id == UINT32_MAX ? IOL_NULL : (int64_t)fixed->session_id;
+}
+
+/* exe, argv, cwd and cgroup as the record has them. */
+static void set_texts(struct iol_model_process *process, const struct iol_decoded_process *record, char *flags,
+                      size_t flags_size, struct iol_batch *batch)
+{
+    const struct iol_file_info cwd_info = {.kind = IOL_KIND_DIR, .bits = record->fixed.cwd_bits};
+    char exe_flags[128] = "", cwd_flags[128] = "";
+    struct iol_bytes argv = record->argv;
+    _cleanup_free_ char *cmdline = NULL;
+    bool argv_escaped = false, cgroup_escaped = false;
+
+    if (record->exe.size > 0)
+        process->row.exe =
+            dup_or_null(iol_model_path_text(batch, &record->fixed.exe, &record->exe, exe_flags, sizeof(exe_flags)));
+    if (record->cwd.size > 0)
+        process->row.cwd =
+            dup_or_null(iol_model_path_text(batch, &cwd_info, &record->cwd, cwd_flags, sizeof(cwd_flags)));
+    iol_model_set_cgroup(process, &record->cgroup, batch, &cgroup_escaped);
+    if (record->fixed.bits & IOL_PROCESS_NO_ARGV && !(record->fixed.bits & IOL_PROCESS_KERNEL)) {
+        cmdline = iol_model_read_cmdline(record->fixed.pid, &argv.size);
+        argv.data = cmdline;
+    }
+    if (argv.data && argv.size > 0)
+        process->row.argv = dup_or_null(iol_model_argv_text(batch, &argv, &argv_escaped));
+    if (strstr(exe_flags, "deleted"))
+        iol_model_add_flag(flags, flags_size, "exe_deleted");
+    if (record->fixed.bits & IOL_PROCESS_ARGV_TRUNCATED)
+        iol_model_add_flag(flags, flags_size, "argv_truncated");
+    if (argv_escaped || cgroup_escaped || strstr(exe_flags, "escaped") || strstr(cwd_flags, "escaped"))
+        iol_model_add_flag(flags, flags_size, "escaped");
+}
+
+/* A fork runs what its parent ran: exe and argv, and what there is to say about them. */
+static void inherit_texts(struct iol_model_process *process, const struct iol_model_process *parent, char *flags,
+                          size_t flags_size)
+{
+    static const char *const words[] = {"exe_deleted", "argv_truncated", "escaped"};
+
+    if (!process->row.exe)
+        process->row.exe = dup_or_null(parent->row.exe);
+    if (!process->row.argv)
+        process->row.argv = dup_or_null(parent->row.argv);
+    for (size_t i = 0; i < IOL_ARRAY_SIZE(words) && parent->row.flags; i++) {
+        if (strstr(parent->row.flags, words[i]) && !strstr(flags, words[i]))
+            iol_model_add_flag(flags, flags_size, words[i]);
+    }
+}
+
+static void set_parent(struct iol_model *model, struct iol_model_process *process, uint64_t parent_image)
+{
+    if (process->parent)
+        process->parent->refs--;
+    process->parent = NULL;
+    process->parent_image = parent_image;
+    process->row.parent_id = parent_image ? iol_model_hash_image(model, parent_image) : IOL_NULL;
+    iol_model_find_parent(model, process);
+}
+
+void iol_model_describe(struct iol_model *model, struct iol_model_process *process,
+                        const struct iol_decoded_process *record, struct iol_batch *batch)
+{
+    const char *comm = record->fixed.comm;
+    char flags[128] = "";
+    bool escaped = false;
+
+    iol_model_drop_texts(process);
+    set_ids(&process->row, &record->fixed);
+    process->row.start_time = iol_model_time(model, record->fixed.start_ns);
+    process->row.exec_time = record->fixed.exec_ns ? iol_model_time(model, record->fixed.exec_ns) : IOL_NULL;
+    process->row.comm = dup_or_null(iol_text_store(batch->arena, comm, strnlen(comm, IOL_COMM_MAX), &escaped));
+    set_texts(process, record, flags, sizeof(flags), batch);
+    if (escaped && !strstr(flags, "escaped"))
+        iol_model_add_flag(flags, sizeof(flags), "escaped");
+    if (record->fixed.bits & IOL_PROCESS_KERNEL)
+        iol_model_add_flag(flags, sizeof(flags), "kernel");
+    /* pid 0, the parent of init and of kthreadd, is in no list of processes */
+    set_parent(model, process,
+               record->fixed.ppid || record->fixed.origin == IOL_ORIGIN_EXEC ? record->fixed.parent_image : 0);
+    if (record->fixed.bits & IOL_PROCESS_INHERITS && process->parent)
+        inherit_texts(process, process->parent, flags, sizeof(flags));
+    process->row.flags = flags[0] ? strdup(flags) : NULL;
+}
