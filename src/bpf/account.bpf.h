@@ -17,6 +17,7 @@ enum direction { DIRECTION_READ, DIRECTION_WRITE };
 #define FOUND_NOTHING (-1)
 #define FOUND_UNOPENED (-2)
 #define FOUND_UNANNOUNCED (-3) /* its process is not known to user space; nor is it open */
+#define FOUND_NO_SCRATCH (-4)
 
 /* The six counters that struct iol_counters and struct iol_sums begin with. `direction` is 0 or 1. */
 static __always_inline void counters_add(__u64 *counters, __u32 direction, __s64 result)
@@ -419,25 +420,6 @@ static __always_inline bool is_ignored(__u64 name)
     return bpf_map_lookup_elem(&ignored, &name) != NULL;
 }
 
-/* Without scratch nothing can be found out: what was known is used, and the next operation asks again. */
-__noinline int open_blindly(__u64 image, __u64 file, __u32 route)
-{
-    struct iol_account_key key = {};
-    struct iol_account_ref *known;
-    struct iol_control *now;
-    __u32 zero = 0;
-
-    now = bpf_map_lookup_elem(&control, &zero);
-    if (!now)
-        return FOUND_NOTHING;
-    name_account(&key, image, file, route & (IOL_ABI_ROUTE_SLOTS - 1));
-    known = bpf_map_lookup_elem(&accounts, &key);
-    if (known)
-        return FOUND(known->slot, known->verdict);
-    count_lost(IOL_LOST_SCRATCH, 1);
-    return open_other(image, route & (IOL_ABI_ROUTE_SLOTS - 1), state_of(version_of(now), now->rules));
-}
-
 static __always_inline void remember_ignored(const struct scratch *scratch)
 {
     __u64 name = name_of_account(&scratch->key, scratch->version);
@@ -462,7 +444,7 @@ __noinline int open_account(__u64 image, __u64 task, __u64 file, __u32 route)
     now = bpf_map_lookup_elem(&control, &zero);
     scratch = now ? scratch_take(&index) : NULL;
     if (!scratch)
-        return open_blindly(image, file, route);
+        return FOUND_NO_SCRATCH;
     scratch->version = version_of(now); /* before the rules, which are put in place first: see capture/rules.c */
     scratch->rules = *(volatile __u32 *)&now->rules;
     scratch->route = route & (IOL_ABI_ROUTE_SLOTS - 1);
@@ -487,9 +469,28 @@ __noinline int open_account(__u64 image, __u64 task, __u64 file, __u32 route)
     return found;
 }
 
+/* After FOUND_NO_SCRATCH nothing can be found out: what was known is used, and the next operation asks again. */
+__noinline int open_blindly(__u64 image, __u64 file, __u32 route)
+{
+    struct iol_account_key key = {};
+    struct iol_account_ref *known;
+    struct iol_control *now;
+    __u32 zero = 0;
+
+    now = bpf_map_lookup_elem(&control, &zero);
+    if (!now)
+        return FOUND_NOTHING;
+    name_account(&key, image, file, route & (IOL_ABI_ROUTE_SLOTS - 1));
+    known = bpf_map_lookup_elem(&accounts, &key);
+    if (known)
+        return FOUND(known->slot, known->verdict);
+    count_lost(IOL_LOST_SCRATCH, 1);
+    return open_other(image, route & (IOL_ABI_ROUTE_SLOTS - 1), state_of(version_of(now), now->rules));
+}
+
 /*
  * Finds the account of image, file (an address; 0: no open file) and route. It is neither announced nor opened from here: the
- * caller does that, see find_or_open(), and has this function's stack back then. A global function: the verifier looks at it once.
+ * caller does that, see find_or_open(), when the stack of this function is free again. A global function: the verifier looks at it once.
  */
 __noinline int find_account(__u64 image, __u64 task, __u64 file, __u32 route)
 {

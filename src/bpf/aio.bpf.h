@@ -67,7 +67,7 @@ static __always_inline int find_noted(const struct aio_request *noted)
 }
 
 /* Direction and file of a control block; false when it neither reads nor writes. */
-static __always_inline bool read_block(__u64 block, __u64 task, __u32 *ret_direction, __u64 *ret_file)
+static __noinline bool read_block(__u64 block, __u64 task, __u32 *ret_direction, __u64 *ret_file)
 {
     struct aio_block what = {};
 

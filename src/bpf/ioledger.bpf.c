@@ -520,6 +520,7 @@ int on_running(struct bpf_iter__task *ctx)
     known = bpf_map_lookup_elem(&tasks, &tgid);
     scratch->task_bits = known ? known->bits : 0;
     size = build_process(index);
+    judge_process(scratch);
     if (size <= sizeof(scratch->record))
         error = bpf_seq_write(ctx->meta->seq, scratch->record, size);
     entry.image = image_of_other(task, 0);

@@ -24,11 +24,14 @@ struct scratch {
     __u32 offset; /* of the path's first byte within path */
     __u32 bits;   /* enum iol_file_bits */
     __u32 done;
-    __u32 sequence; /* of the dentry whose name is being read */
+    __u32 sequence; /* of the dentry whose name is being read, and its length */
+    __u32 len;
     struct dentry *dentry;
     struct vfsmount *mnt;
     struct dentry *root_dentry;
     struct vfsmount *root_mnt;
+    struct dentry *parent;
+    const unsigned char *name;
     struct kernfs_node *node;
 
     /* the record that is being built */
@@ -40,6 +43,8 @@ struct scratch {
     __u32 origin;     /* 0 fork, 1 exec, 2 running */
     __u32 own_memory; /* task is the current one: its argv can be read */
     __u32 task_bits;  /* enum iol_task_bits: inherited ones in, verdict out */
+    struct iol_task entry;
+    __u32 tgid;
     __u32 rules;      /* generation of the rules that are looked up; 0: none */
     __u32 verdict;    /* enum iol_verdict that they come to */
     __u32 sample;
@@ -51,7 +56,6 @@ struct scratch {
     __u32 route;
     __u32 kind;
     struct known_file known_file;
-    struct iol_task entry;
 
     char path[IOL_PATH_MAX + NAME_SLACK];
     union {

@@ -13,7 +13,8 @@ import struct
 import sys
 
 STACK, FRAMES, ROUND = 512, 8, 32
-HOT = {"on_sys_exit": 64, "on_sys_exit_many": 64}  # what every system call of the machine pays for
+HOT = ("on_sys_exit", "on_sys_exit_many")  # every system call of the machine pays for them
+HOT_STACK = 64
 R_BPF_64_32 = 10
 STT_FUNC, STT_SECTION = 2, 3
 FRAME_POINTER = 10
@@ -115,9 +116,9 @@ def main():
             title = "%s: %s: " % (os.path.basename(path), name)
             ok(sum(size for _, size in deepest) <= STACK, title + describe(deepest))
             ok(len(longest) <= FRAMES, title + describe(longest))
-            if name in HOT:
+            if name in HOT and "legacy" not in path:
                 own = code.look(place)[1]
-                ok(own < HOT[name], "%sits own stack, %d, is less than %d" % (title, own, HOT[name]))
+                ok(own < HOT_STACK, "%sits own stack, %d, is less than %d" % (title, own, HOT_STACK))
     print("1..%d" % count)
     return 1 if failed else 0
 
