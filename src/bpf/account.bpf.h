@@ -289,6 +289,7 @@ __noinline int send_file(__u32 index)
 __noinline int judge_file(__u32 index)
 {
     struct scratch *scratch = bpf_map_lookup_elem(&scratches, &index);
+    struct task_struct *task;
     struct iol_rules *now;
     struct fs_struct *fs;
     struct file *file;
@@ -300,7 +301,8 @@ __noinline int judge_file(__u32 index)
         return 0;
     if (scratch->known_file.rules != scratch->rules) {
         file = scratch->file;
-        fs = BPF_CORE_READ(scratch->task, fs);
+        task = scratch->task;
+        fs = BPF_CORE_READ(task, fs);
         set_walk(scratch, __builtin_preserve_access_index(&file->f_path), __builtin_preserve_access_index(&fs->root));
         walk_path(index);
         scratch->known_file.matches = file_matches(scratch, now, scratch->kind, true);

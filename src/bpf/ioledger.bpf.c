@@ -355,7 +355,6 @@ SEC("tp_btf/sched_switch")
 int BPF_PROG(on_switch, bool preempt, struct task_struct *prev)
 {
     const struct pt_regs *regs;
-    __u64 registers;
 
     (void)preempt;
     if (!prev->mm || !prev->files || prev->files->count.counter < 2)
@@ -363,8 +362,7 @@ int BPF_PROG(on_switch, bool preempt, struct task_struct *prev)
     regs = (const struct pt_regs *)bpf_task_pt_regs(prev);
     if (!regs)
         return 0;
-    bpf_probe_read_kernel(&registers, sizeof(registers), &regs); /* the pointer as a number */
-    fall_asleep(registers, settings.n_threads == IOL_THREADS_MANY);
+    fall_asleep(address_of(regs), settings.n_threads == IOL_THREADS_MANY);
     return 0;
 }
 

@@ -307,17 +307,19 @@ static __always_inline void judge_process(struct scratch *scratch)
 __noinline int announce_scratch(__u32 index)
 {
     struct scratch *scratch = bpf_map_lookup_elem(&scratches, &index);
+    struct task_struct *task;
     __u32 size;
 
     if (!scratch)
         return 0;
     size = build_process(index);
     judge_process(scratch);
-    scratch->tgid = BPF_CORE_READ(scratch->task, tgid);
-    scratch->entry.image = image_of_other(scratch->task, 0);
+    task = scratch->task;
+    scratch->tgid = BPF_CORE_READ(task, tgid);
+    scratch->entry.image = image_of_other(task, 0);
     scratch->entry.bits = scratch->task_bits & ~(__u32)IOL_TASK_ANNOUNCED;
     scratch->entry.reserved = 0;
-    if (size <= sizeof(scratch->record) && !ring_send(scratch->record, size))
+    if (size <= RECORD_OFFSET_MASK && !ring_send(scratch->record, masked(size, RECORD_OFFSET_MASK)))
         scratch->entry.bits |= IOL_TASK_ANNOUNCED;
     else
         count_lost(IOL_LOST_PROCESS_RECORDS, 1);
@@ -357,7 +359,7 @@ static __always_inline void announce(const struct announcement *what)
 
     scratch = scratch_take(&index);
     if (!scratch) {
-        announce_nothing((__u64)what->task, what->task_bits);
+        announce_nothing(address_of(what->task), what->task_bits);
         return;
     }
     scratch->task = what->task;
