@@ -129,5 +129,6 @@ static __always_inline void fall_asleep(__u64 registers, bool many)
     note_descriptor(&note, &thread, files, which.fd[DIRECTION_READ], which.route, DIRECTION_READ);
     note_descriptor(&note, &thread, files, which.fd[DIRECTION_WRITE], which.route, DIRECTION_WRITE);
     if (note.side[DIRECTION_READ] | note.side[DIRECTION_WRITE])
-        bpf_map_update_elem(&asleep, &stack, &note, BPF_ANY);
+        bpf_map_update_elem(&asleep, &stack, &note,
+                            BPF_NOEXIST); /* of several times within a call the first one counts */
 }

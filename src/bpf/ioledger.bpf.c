@@ -75,15 +75,12 @@ static __always_inline void post_side(const struct thread *thread, const struct 
 }
 
 /*
- * Has the thread left the CPU since its last operation, and does another one share its descriptors? Only then can there be a
- * note of what it used when it fell asleep.
+ * Has the thread left the CPU since its last operation? Only then can there be a note of what it used when it fell asleep.
+ * Whether its descriptors are shared now does not matter: who changed them may be gone.
  */
-static __always_inline bool table_may_have_changed(const struct task_struct *task, const struct iol_thread *place,
-                                                   __u64 stack)
+static __always_inline bool has_slept(const struct task_struct *task, const struct iol_thread *place, __u64 stack)
 {
-    const struct files_struct *files = LOAD(task, files);
-
-    return files && LOAD(files, count.counter) > 1 && *(volatile __u64 *)&place->switches != switches_of(task, stack);
+    return *(volatile __u64 *)&place->switches != switches_of(task, stack);
 }
 
 /* Reads, writes and the routes that move bytes from one descriptor to another, when the hot path does not have them. */
@@ -95,7 +92,7 @@ static __noinline int post_call(struct thread *thread, const struct pt_regs *reg
 
     if (!descriptors_of(regs, class, compat, &which))
         return 0;
-    if (table_may_have_changed(AS(task_struct, thread->task), thread->place, thread->stack)) {
+    if (has_slept(AS(task_struct, thread->task), thread->place, thread->stack)) {
         thread->slept = 1;
         thread->place->switches = switches_of(AS(task_struct, thread->task), thread->stack);
     }
@@ -229,7 +226,7 @@ static __always_inline int find_anew(struct iol_recent *recent, __u64 name, __u6
 
 /*
  * Something may have changed since the thread used this descriptor, or it is another one: looks at the file. NOT_COUNTED when
- * that is not enough, because there is none, or because the table is shared and the thread has slept.
+ * that is not enough: there is none, or the thread has slept meanwhile.
  */
 static __noinline int look_again(struct bpf_raw_tracepoint_args *ctx, struct iol_thread *place, __u32 direction,
                                  __u64 image, __u64 task)
@@ -242,7 +239,7 @@ static __noinline int look_again(struct bpf_raw_tracepoint_args *ctx, struct iol
     int found;
 
     now = bpf_map_lookup_elem(&control, &zero);
-    if (!now || table_may_have_changed(AS(task_struct, task), place, stack))
+    if (!now || has_slept(AS(task_struct, task), place, stack))
         return NOT_COUNTED;
     fd = syscall_argument1(AS(pt_regs, ctx->args[0]), false);
     descriptor = name_descriptor(stack, image, fd, now); /* before the file is looked at */

@@ -261,9 +261,14 @@ struct io_uring_cqe {
     __s32 res;
 };
 
+struct io_rsrc_node {
+    unsigned long file_ptr;
+};
+
 struct io_splice {
     int splice_fd_in;
     unsigned int flags;
+    struct io_rsrc_node *rsrc_node; /* from 6.13 on */
 };
 
 struct seq_file;

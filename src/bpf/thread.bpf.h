@@ -9,7 +9,10 @@
  */
 #include "bpf/process.bpf.h"
 
-#define STACK_SHIFT 14 /* stacks are aligned to at least 16 KiB (THREAD_ALIGN); the registers are in its last 16 KiB */
+#define STACK_SHIFT 14 /* stacks are aligned to at least 16 KiB (THREAD_ALIGN) */
+
+/* Which piece of a stack the registers are in: 0, or more where stacks are larger than 16 KiB (KASAN, large pages). */
+__u64 registers_piece;
 
 /* What is known of the current thread; `image` and `task` (an address) only when its standing is traced. */
 struct thread {
@@ -73,6 +76,7 @@ static __always_inline bool find_thread(__u64 registers, bool many, struct threa
     if (place->check == thread_check(stack, ret_thread->image, ret_thread->task, ret_thread->standing))
         return true;
     ret_thread->task = bpf_get_current_task();
+    registers_piece = stack - (LOAD_ADDRESS(task_struct, ret_thread->task, stack) >> STACK_SHIFT);
     ret_thread->image = image_of(AS(task_struct, ret_thread->task));
     ret_thread->standing = standing_of(AS(task_struct, ret_thread->task));
     place->switches = ~0ULL;
@@ -90,21 +94,17 @@ static __always_inline void forget_descriptors(struct iol_thread *place)
     place->recent[1].descriptor_check = 0;
 }
 
-#define STACK_PIECES 4 /* 64 KiB: with KASAN, or pages of 64 KiB */
-
 /* The task has a new stack, or something else of what is kept of it has changed. */
 static __always_inline void forget_thread(struct task_struct *task)
 {
-    __u64 stack = (__u64)BPF_CORE_READ(task, stack) >> STACK_SHIFT;
-    int i;
+    __u64 stack = ((__u64)BPF_CORE_READ(task, stack) >> STACK_SHIFT) + registers_piece;
+    __u32 index = place_of(stack, settings.n_threads == IOL_THREADS_MANY);
+    struct iol_thread *place = bpf_map_lookup_elem(&threads, &index);
 
-    for (i = 0; i < STACK_PIECES; i++, stack++) {
-        __u32 index = place_of(stack, settings.n_threads == IOL_THREADS_MANY);
-        struct iol_thread *place = bpf_map_lookup_elem(&threads, &index);
-
-        if (place)
-            forget_descriptors(place);
-        if (place && place->check == thread_check(stack, place->image, place->task, place->standing))
-            place->check = 0;
-    }
+    bpf_map_delete_elem(&asleep, &stack); /* of one that was killed in its sleep */
+    if (!place)
+        return;
+    forget_descriptors(place);
+    if (place->check == thread_check(stack, place->image, place->task, place->standing))
+        place->check = 0;
 }

@@ -110,15 +110,28 @@ static __always_inline void post_uring(const struct thread *thread, __u64 file, 
         post(thread->image, thread->task, file, HOW(IOL_ABI_ROUTE_IO_URING, direction), -1, result);
 }
 
-/* A splice has a second file, which is put before the completion: what its descriptor leads to now. Registered ones are not looked up. */
-static __always_inline void complete_splice(const struct io_kiocb *request, const struct thread *thread, __s64 result)
+/*
+ * A splice has a second file: what its descriptor leads to now or, of a registered one, what its node holds, which is put
+ * after the completion. One that was never issued, because its chain was broken, has neither.
+ */
+static __always_inline __u64 second_file(const struct io_kiocb *request, const struct thread *thread)
 {
     const struct io_splice *splice = (const struct io_splice *)request; /* the request begins with its command */
-    __u64 in = 0;
+    struct io_rsrc_node *node;
 
+    if (!BPF_CORE_READ(request, file))
+        return 0;
     if (!(BPF_CORE_READ(splice, flags) & SPLICE_F_FD_IN_FIXED))
-        in = file_of(LOAD_ADDRESS(task_struct, thread->task, files), BPF_CORE_READ(splice, splice_fd_in));
-    post_uring(thread, in, DIRECTION_READ, result);
+        return file_of(LOAD_ADDRESS(task_struct, thread->task, files), BPF_CORE_READ(splice, splice_fd_in));
+    if (!bpf_core_field_exists(splice->rsrc_node))
+        return 0;
+    node = BPF_CORE_READ(splice, rsrc_node);
+    return node ? BPF_CORE_READ(node, file_ptr) & ~7ULL : 0; /* FFS_MASK: flags in the low bits */
+}
+
+static __always_inline void complete_splice(const struct io_kiocb *request, const struct thread *thread, __s64 result)
+{
+    post_uring(thread, second_file(request, thread), DIRECTION_READ, result);
     post_uring(thread, (__u64)BPF_CORE_READ(request, file), DIRECTION_WRITE, result);
 }
 

@@ -8,9 +8,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
-static const char *const route_names[ROUTE_COUNT] = {"rw", "sendfile", "splice", "copy_file_range"};
+static const char *const route_names[ROUTE_COUNT] = {"rw", "sendfile", "splice", "copy_file_range", "io_uring", "mmap"};
 
 ssize_t count_read(struct account *account, enum route route, ssize_t ret)
 {
@@ -34,6 +35,34 @@ ssize_t count_write(struct account *account, enum route route, ssize_t ret)
         counts->write_bytes += (uint64_t)ret;
     }
     return ret;
+}
+
+void *count_map(struct account *account, void *at, int protection, int flags)
+{
+    struct counts *counts = &account->routes[ROUTE_MMAP];
+    if (at == MAP_FAILED) {
+        counts->read_errors++;
+        return at;
+    }
+    counts->read_ops++;
+    if ((flags & MAP_TYPE) != MAP_PRIVATE && protection & PROT_WRITE) {
+        counts->write_ops++;
+    }
+    return at;
+}
+
+void count_add(struct account *account, const struct account *part)
+{
+    for (size_t i = 0; i < ROUTE_COUNT; i++) {
+        struct counts *sum = &account->routes[i];
+        const struct counts *more = &part->routes[i];
+        sum->read_ops += more->read_ops;
+        sum->read_bytes += more->read_bytes;
+        sum->read_errors += more->read_errors;
+        sum->write_ops += more->write_ops;
+        sum->write_bytes += more->write_bytes;
+        sum->write_errors += more->write_errors;
+    }
 }
 
 /* One write(2) a line, so that the lines of several processes do not mix. */
@@ -108,4 +137,33 @@ int make_file(const char *path, const char *content, struct account *account)
         }
     }
     return fd;
+}
+
+char *path_in(const char *folder, const char *name)
+{
+    char *path;
+    must(asprintf(&path, "%s/%s", folder, name), "asprintf");
+    return path;
+}
+
+int new_hole(struct account *account, const char *folder, const char *name, size_t size)
+{
+    *account = (struct account){.path = path_in(folder, name), .kind = "file"};
+    int fd = (int)must(open(account->path, O_RDWR | O_CREAT | O_TRUNC, 0644), account->path);
+    must(ftruncate(fd, (off_t)size), "ftruncate");
+    return fd;
+}
+
+void must_return(const char *what, ssize_t ret, ssize_t expected)
+{
+    if (ret != expected) {
+        die("%s returned %zd, not %zd", what, ret, expected);
+    }
+}
+
+void must_fail(const char *what, ssize_t ret, int error)
+{
+    if (ret != -1 || errno != error) {
+        die("%s returned %zd, not error %d", what, ret, error);
+    }
 }

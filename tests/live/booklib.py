@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: BSD-2-Clause
+# SPDX-FileCopyrightText: The ioledger authors
+"""Compares the books with what a workload says it has done: (process, file, kind, route) by (process, file, kind, route)."""
+import os
+
+import livelib as live
+
+NOTHING = (0,) * len(live.COUNTERS)
+# One account for each process and kind, whatever their names: the workloads use them, and nothing else does.
+GROUPED = ("pipe", "socket", "other")
+# Every ring is mapped; only test_mmap counts how often.
+RING = "anon_inode:[io_uring]"
+
+
+class Run:
+    """A workload that was recorded to its end: `expected` and `notes` as it wrote them, `url` the ledger."""
+
+    def __init__(self, tap, scratch, kind, name, *words, options=()):
+        self.tap, self.kind, self.name = tap, kind, "%s: %s" % (kind, name)
+        self.folder = os.path.join(scratch, kind + "-" + name)
+        self.result = self.folder + ".result"
+        self.url = live.new_url(kind, scratch)
+        os.mkdir(self.folder)
+        recorder = live.Recorder(self.url, *options, command=[live.workload(name), self.folder, *map(str, words)],
+                                 env={**os.environ, "IOLEDGER_RESULT": self.result})
+        status = recorder.wait()
+        if status != 0:
+            raise live.Failure("%s: the workload ended with status %s: %s" % (self.name, status, recorder.errors()))
+        self.expected, self.notes = live.read_expected(self.result)
+
+    def noted(self, scenario):
+        """The words that a scenario noted."""
+        return [word for _, word in self.notes.get(scenario, [])]
+
+    def check(self, ignored=()):
+        """Each scenario's accounts are exact, the processes have no others in the folder, and the books balance.
+
+        `ignored` are keys that the caller judges itself.
+        """
+        want, scenario_of = {}, {}
+        for account in self.expected:
+            key = (account.pid, account.path, account.kind, account.route)
+            want[key] = add(want.get(key, NOTHING), account.counts)
+            scenario_of.setdefault(key, account.scenario)
+        got = self.booked(want)
+        for scenario in dict.fromkeys(scenario_of.values()):
+            keys = [key for key in want if scenario_of[key] == scenario]
+            wrong = ["%s: did %s, in the books %s" % (key, want[key], got.get(key)) for key in keys if want[key] != got.get(key)]
+            self.tap.ok(not wrong, "%s: %s: %d accounts exact (%s)" % (self.name, scenario, len(keys), ", ".join(live.COUNTERS)),
+                        *wrong[:20])
+        surplus = {key: got[key] for key in got if key not in want and key not in ignored}
+        self.tap.equal(surplus, {}, "%s: nothing else in the books of its processes" % self.name)
+        live.check_balance(self.tap, self.url, self.name)
+
+    def booked(self, want):
+        """What the ledger has of the workload's processes: their files in the folder, and those without a place in the tree."""
+        pids = {account.pid for account in self.expected} | {pid for notes in self.notes.values() for pid, _ in notes}
+        main = self.notes["start"][0][0]
+        got = {}
+        for row in live.accounts(self.url, maps=True):
+            key = (row["pid"], row["path"], row["kind"], row["route"])
+            if row["pid"] not in pids or (row["pid"] == main) != (row["origin"] == "exec"):
+                continue
+            if row["path"] == RING and key not in want:
+                continue
+            inside = (row["path"] + "/").startswith(self.folder + "/")
+            if inside or key in want or row["kind"] in GROUPED or row["route"] == "io_uring":
+                got[key] = add(got.get(key, NOTHING), live.sums([row]))
+        return got
+
+
+def add(a, b):
+    return tuple(x + y for x, y in zip(a, b))

@@ -1,0 +1,24 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-2-Clause
+# SPDX-FileCopyrightText: The ioledger authors
+"""Linux AIO: what io_submit begins is booked on route rw when its event is fetched, with the event's result."""
+import booklib
+import livelib as live
+
+
+def check(tap, scratch, kind):
+    run = booklib.Run(tap, scratch, kind, "aio")
+    run.check()
+    if "absent" in run.noted("direct"):
+        tap.skip("%s: direct" % run.name, "no O_DIRECT on the file system of %s" % scratch)
+
+
+def sqlite(tap, scratch):
+    check(tap, scratch, "sqlite")
+
+
+def postgresql(tap, scratch):
+    check(tap, scratch, "postgresql")
+
+
+live.main(sqlite, postgresql)
