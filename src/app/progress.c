@@ -125,7 +125,7 @@ void iol_progress_summary(const struct iol_progress *progress, const struct iol_
                  stats->model.processes == 1 ? "" : "es", stats->model.files, stats->model.files == 1 ? "" : "s", ops,
                  read, written);
     iol_log_info("stored %" PRIu64 " rows in %s; %s%s own operations left out", stats->writer.rows,
-                 iol_url_redact(url, sizeof(url), db), losses ? "" : "no losses; ", excluded);
+                 iol_url_redact(url, sizeof(url), db), losses || stats->uncovered ? "" : "no losses; ", excluded);
     for (int i = 0; i < IOL_LOST_COUNT; i++) {
         if (accounts->lost[i])
             iol_log_warning("detail lost %" PRIu64 " times: %s", accounts->lost[i], iol_lost_reason(i));

@@ -328,8 +328,7 @@ static __always_inline int consider_file(struct scratch *scratch, __u32 index)
         __builtin_memset(&scratch->known_file, 0, sizeof(scratch->known_file));
     if (scratch->rules)
         judge_file(index);
-    if (scratch->verdict == IOL_VERDICT_IGNORE ||
-        (known && known->sent && known->rules == scratch->known_file.rules))
+    if (scratch->verdict == IOL_VERDICT_IGNORE || (known && known->sent && known->rules == scratch->known_file.rules))
         return 0;
     if (!scratch->known_file.sent && send_file(index))
         return 1 + IOL_LOST_FILE_RECORDS;
@@ -391,7 +390,8 @@ static __always_inline int open_file(struct scratch *scratch, __u32 index, struc
     if (known && account_holds(known, scratch, lost))
         return FOUND(known->slot, known->verdict);
     if (known)
-        bpf_map_delete_elem(&accounts, &scratch->key); /* the slot lives on under its old path, until its process ends */
+        bpf_map_delete_elem(&accounts,
+                            &scratch->key); /* the slot lives on under its old path, until its process ends */
     if (lost) {
         count_lost(lost - 1, 1);
         return open_other(scratch->key.image, scratch->route, state_of(scratch->version, scratch->rules));

@@ -400,9 +400,17 @@ int on_uring_submit(struct bpf_raw_tracepoint_args *ctx)
     return 0;
 }
 
-/* (ring, request, …): up to 6.3 */
+/* (request, …): up to 6.3 */
 SEC("raw_tp/io_uring_submit_sqe")
 int on_uring_submit_6_3(struct bpf_raw_tracepoint_args *ctx)
+{
+    submit_request(ctx->args[0]);
+    return 0;
+}
+
+/* (ring, request, …): 5.19 */
+SEC("raw_tp/io_uring_submit_sqe")
+int on_uring_submit_5_19(struct bpf_raw_tracepoint_args *ctx)
 {
     submit_request(ctx->args[1]);
     return 0;

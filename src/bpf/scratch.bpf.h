@@ -45,8 +45,8 @@ struct scratch {
     __u32 task_bits;  /* enum iol_task_bits: inherited ones in, verdict out */
     struct iol_task entry;
     __u32 tgid;
-    __u32 rules;      /* generation of the rules that are looked up; 0: none */
-    __u32 verdict;    /* enum iol_verdict that they come to */
+    __u32 rules;   /* generation of the rules that are looked up; 0: none */
+    __u32 verdict; /* enum iol_verdict that they come to */
     __u32 sample;
 
     /* the account that is being opened: see open_account() */

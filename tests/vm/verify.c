@@ -25,7 +25,7 @@ static void set_sizes(struct bpf_object *object, const struct iol_settings *sett
 {
     struct bpf_map *map;
 
-    bpf_object__for_each_map (map, object) {
+    bpf_object__for_each_map(map, object) {
         const char *name = bpf_map__name(map);
 
         if (bpf_map__max_entries(map) == 1 && strcmp(name, "control") != 0 && strcmp(name, "whole_budget") != 0 &&
@@ -50,7 +50,7 @@ static int load(const char *which, const char *name, const struct iol_settings *
     if (!object)
         return -1;
     set_sizes(object, settings);
-    bpf_object__for_each_program (program, object)
+    bpf_object__for_each_program(program, object)
         bpf_program__set_autoload(program, strcmp(bpf_program__name(program), name) == 0);
     program = bpf_object__find_program_by_name(object, name);
     log_text[0] = '\0';
@@ -98,8 +98,8 @@ static int verify(const char *which, const char *name)
 int main(int argc, char **argv)
 {
     static char names[64][64];
-    struct bpf_object *object = bpf_object__open_mem(
-        iol_bpf_legacy_object, (size_t)(iol_bpf_legacy_object_end - iol_bpf_legacy_object), NULL);
+    struct bpf_object *object =
+        bpf_object__open_mem(iol_bpf_legacy_object, (size_t)(iol_bpf_legacy_object_end - iol_bpf_legacy_object), NULL);
     struct bpf_program *program;
     size_t n = 0;
     int refused = 0;
@@ -108,7 +108,7 @@ int main(int argc, char **argv)
         return 2;
     libbpf_set_print(NULL);
     libbpf_set_strict_mode(LIBBPF_STRICT_ALL);
-    bpf_object__for_each_program (program, object) {
+    bpf_object__for_each_program(program, object) {
         if (n < 64)
             snprintf(names[n++], sizeof(names[0]), "%s", bpf_program__name(program));
     }
