@@ -289,6 +289,7 @@ enum iol_lost {
     IOL_LOST_URING_COMPLETIONS, /* io_uring completions that overflowed, and whose request is not known: not counted */
     IOL_LOST_AIO_BYTES,      /* AIO operations whose completion the program read from the ring itself: bytes unknown */
     IOL_LOST_AIO_OPERATIONS, /* AIO operations beyond the first IOL_AIO_BATCH of one call: not counted */
+    IOL_LOST_RENAMED, /* operations counted under (other files): renamed again and again while the path was read */
     IOL_LOST_COUNT,
     IOL_LOST_PLACES = 16, /* array size */
 };

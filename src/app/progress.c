@@ -113,7 +113,7 @@ void iol_progress_show(struct iol_progress *progress, const struct iol_pipeline_
 void iol_progress_summary(const struct iol_progress *progress, const struct iol_pipeline_stats *stats, const char *db)
 {
     const struct iol_account_stats *accounts = &stats->accounts;
-    char read[SHORT], written[SHORT], ops[SHORT], excluded[SHORT], url[IOL_ERROR_TEXT_MAX];
+    char read[SHORT], written[SHORT], ops[SHORT], excluded[SHORT], ignored[SHORT], url[IOL_ERROR_TEXT_MAX];
     uint64_t losses = count_losses(accounts);
 
     iol_text_bytes(read, sizeof(read), accounts->read_bytes);
@@ -124,8 +124,11 @@ void iol_progress_summary(const struct iol_progress *progress, const struct iol_
                  (double)(iol_host_boot_ns() - progress->started_ns) / NS_PER_S, stats->model.processes,
                  stats->model.processes == 1 ? "" : "es", stats->model.files, stats->model.files == 1 ? "" : "s", ops,
                  read, written);
-    iol_log_info("stored %" PRIu64 " rows in %s; %s%s own operations left out", stats->writer.rows,
-                 iol_url_redact(url, sizeof(url), db), losses || stats->uncovered ? "" : "no losses; ", excluded);
+    iol_text_count(ignored, sizeof(ignored), accounts->ignored_ops);
+    iol_log_info("stored %" PRIu64 " rows in %s; %s%s own%s%s%s operations left out", stats->writer.rows,
+                 iol_url_redact(url, sizeof(url), db), losses || stats->uncovered ? "" : "no losses; ", excluded,
+                 accounts->ignored_ops ? " and " : "", accounts->ignored_ops ? ignored : "",
+                 accounts->ignored_ops ? " ignored" : "");
     for (int i = 0; i < IOL_LOST_COUNT; i++) {
         if (accounts->lost[i])
             iol_log_warning("detail lost %" PRIu64 " times: %s", accounts->lost[i], iol_lost_reason(i));

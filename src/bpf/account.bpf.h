@@ -14,6 +14,7 @@ enum direction { DIRECTION_READ, DIRECTION_WRITE };
 #define FOUND(slot, verdict) ((int)((slot) | (__u32)(verdict) << 28))
 #define FOUND_SLOT(found) ((__u32)(found)&0xffffff)
 #define FOUND_VERDICT(found) ((__u32)(found) >> 28)
+#define FOUND_FOR_NOW 0x1000000 /* something was busy or full: not to be remembered, the next operation asks again */
 #define FOUND_NOTHING (-1)
 #define FOUND_UNOPENED (-2)
 #define FOUND_UNANNOUNCED (-3) /* its process is not known to user space; nor is it open */
@@ -193,8 +194,15 @@ __noinline int open_pseudo(__u64 image, __u32 pseudo, __u64 state, __u64 judged)
     struct iol_account *slot;
     int published;
 
-    if (known)
+    if (known && known->rules != ref.rules && known->verdict == verdict) {
+        slot = bpf_map_lookup_elem(&slots, &known->slot);
+        if (slot && slot->sample == (__u32)judged)
+            known->rules = ref.rules;
+    }
+    if (known && known->rules == ref.rules)
         return FOUND(known->slot, known->verdict);
+    if (known)
+        bpf_map_delete_elem(&accounts, &key); /* the rules say something else of it now */
     if (bpf_map_pop_elem(&free_slots, &ref.slot) && bpf_map_pop_elem(&spare_slots, &ref.slot))
         return FOUND(route, IOL_VERDICT_AGGREGATE);
     slot = bpf_map_lookup_elem(&slots, &ref.slot);
@@ -209,6 +217,12 @@ __noinline int open_pseudo(__u64 image, __u32 pseudo, __u64 state, __u64 judged)
 static __always_inline int open_other(__u64 image, __u32 route, __u64 state)
 {
     return open_pseudo(image, PSEUDO(IOL_FILE_OTHER, route), state, JUDGED(IOL_VERDICT_AGGREGATE, 1));
+}
+
+/* Marks what was found as not to be remembered. */
+static __always_inline int for_now(int found)
+{
+    return found < 0 ? found : found | FOUND_FOR_NOW;
 }
 
 /*
@@ -250,8 +264,8 @@ __noinline int make_file_key(__u32 index)
     return 0;
 }
 
-/* Sends the record of scratch->file, with scratch->file_key, as scratch->task sees it; not 0 when the ring buffer is full. */
-__noinline int send_file(__u32 index)
+/* Builds the record of scratch->file, with scratch->file_key, as scratch->task sees it, and returns its size. */
+__noinline int build_file(__u32 index)
 {
     struct scratch *scratch = bpf_map_lookup_elem(&scratches, &index);
     struct iol_record_file *record;
@@ -262,7 +276,7 @@ __noinline int send_file(__u32 index)
     __u32 size;
 
     if (!scratch)
-        return 1;
+        return 0;
     task = scratch->task;
     file = scratch->file;
     fs = BPF_CORE_READ(task, fs);
@@ -279,7 +293,7 @@ __noinline int send_file(__u32 index)
     record->info.path_len = path_length(scratch);
     size = copy_path(scratch, sizeof(*record));
     record->head.size = size;
-    return size > sizeof(scratch->record) || ring_send(scratch->record, size);
+    return size;
 }
 
 /*
@@ -305,20 +319,29 @@ __noinline int judge_file(__u32 index)
         fs = BPF_CORE_READ(task, fs);
         set_walk(scratch, __builtin_preserve_access_index(&file->f_path), __builtin_preserve_access_index(&fs->root));
         walk_path(index);
-        scratch->known_file.matches = file_matches(scratch, now, scratch->kind, true);
+        scratch->known_file.matches =
+            file_matches(scratch, now, scratch->kind, !(scratch->bits & IOL_FILE_PSEUDO_DENTRY));
         scratch->known_file.rules = scratch->rules;
     }
     decide(scratch, now, scope_matches(scratch, index, now, scratch->known_file.matches));
     return 0;
 }
 
-/*
- * Everything that opening an account has to know of scratch->file: its key and the verdict of the rules, into scratch. Makes
- * the file known to user space unless it is, or is ignored. 0, or 1 + the reason (enum iol_lost) why it could not be.
- */
-static __always_inline int consider_file(struct scratch *scratch, __u32 index)
+/* Changes whenever the file's own name does. */
+static __always_inline __u32 name_sequence(struct file *file)
+{
+    return BPF_CORE_READ(file, f_path.dentry, d_seq.seqcount.sequence);
+}
+
+/* Once: see consider_file(). 1 + IOL_LOST_RENAMED: the name has changed meanwhile. */
+static __always_inline int try_to_consider(struct scratch *scratch, __u32 index)
 {
     struct known_file *known;
+    __u32 size = 0;
+
+    scratch->name_sequence = name_sequence(scratch->file);
+    scratch->verdict = IOL_VERDICT_AGGREGATE;
+    scratch->sample = 1;
 
     make_file_key(index);
     known = bpf_map_lookup_elem(&files, &scratch->file_key);
@@ -328,13 +351,40 @@ static __always_inline int consider_file(struct scratch *scratch, __u32 index)
         __builtin_memset(&scratch->known_file, 0, sizeof(scratch->known_file));
     if (scratch->rules)
         judge_file(index);
-    if (scratch->verdict == IOL_VERDICT_IGNORE || (known && known->sent && known->rules == scratch->known_file.rules))
+    if (known && known->rules == scratch->known_file.rules && (known->sent || scratch->verdict == IOL_VERDICT_IGNORE))
         return 0;
-    if (!scratch->known_file.sent && send_file(index))
-        return 1 + IOL_LOST_FILE_RECORDS;
-    scratch->known_file.sent = 1;
+    if (!scratch->known_file.sent && scratch->verdict != IOL_VERDICT_IGNORE)
+        size = build_file(index);
+    /* key and path have been read one after the other: of the same name? */
+    scratch->first_key = scratch->file_key;
+    make_file_key(index);
+    if (scratch->file_key != scratch->first_key || name_sequence(scratch->file) != scratch->name_sequence)
+        return 1 + IOL_LOST_RENAMED;
+    if (size) {
+        if (size > RECORD_OFFSET_MASK || ring_send(scratch->record, masked(size, RECORD_OFFSET_MASK)))
+            return 1 + IOL_LOST_FILE_RECORDS;
+        scratch->known_file.sent = 1;
+    }
     bpf_map_update_elem(&files, &scratch->file_key, &scratch->known_file, BPF_ANY);
     return 0;
+}
+
+#define TRIES 4
+
+/*
+ * Everything that opening an account has to know of scratch->file: its key and the verdict of the rules, into scratch. Makes
+ * the file known to user space unless it is, or is ignored. 0, or 1 + the reason (enum iol_lost) why it could not be.
+ */
+static __always_inline int consider_file(struct scratch *scratch, __u32 index)
+{
+    int i, lost = 0;
+
+    for (i = 0; i < TRIES; i++) {
+        lost = try_to_consider(scratch, index);
+        if (lost != 1 + IOL_LOST_RENAMED)
+            break;
+    }
+    return lost;
 }
 
 /* Opens the account of a file, which consider_file() has looked at. */
@@ -388,13 +438,12 @@ static __always_inline int open_file(struct scratch *scratch, __u32 index, struc
     int lost = consider_file(scratch, index);
 
     if (known && account_holds(known, scratch, lost))
-        return FOUND(known->slot, known->verdict);
-    if (known)
-        bpf_map_delete_elem(&accounts,
-                            &scratch->key); /* the slot lives on under its old path, until its process ends */
+        return lost ? for_now(FOUND(known->slot, known->verdict)) : FOUND(known->slot, known->verdict);
+    if (known) /* the slot lives on under its old path, until its process ends */
+        bpf_map_delete_elem(&accounts, &scratch->key);
     if (lost) {
         count_lost(lost - 1, 1);
-        return open_other(scratch->key.image, scratch->route, state_of(scratch->version, scratch->rules));
+        return for_now(open_other(scratch->key.image, scratch->route, state_of(scratch->version, scratch->rules)));
     }
     return scratch->verdict == IOL_VERDICT_IGNORE ? FOUND(0, IOL_VERDICT_IGNORE) : open_slot(index);
 }
@@ -485,9 +534,9 @@ __noinline int open_blindly(__u64 image, __u64 file, __u32 route)
     name_account(&key, image, file, route & (IOL_ABI_ROUTE_SLOTS - 1));
     known = bpf_map_lookup_elem(&accounts, &key);
     if (known)
-        return FOUND(known->slot, known->verdict);
+        return for_now(FOUND(known->slot, known->verdict));
     count_lost(IOL_LOST_SCRATCH, 1);
-    return open_other(image, route & (IOL_ABI_ROUTE_SLOTS - 1), state_of(version_of(now), now->rules));
+    return for_now(open_other(image, route & (IOL_ABI_ROUTE_SLOTS - 1), state_of(version_of(now), now->rules)));
 }
 
 /*

@@ -17,7 +17,8 @@ struct aio_name {
 
 struct aio_request {
     struct iol_account_key key;
-    __u32 direction;
+    __u16 direction;
+    __u16 ignored; /* by the rules when it was submitted: it may have no account */
     __u32 fetched; /* its event was fetched by another thread before the call that submitted it returned */
 };
 
@@ -61,7 +62,7 @@ static __always_inline int find_noted(const struct aio_request *noted)
     now = bpf_map_lookup_elem(&control, &zero);
     if (!now)
         return FOUND_NOTHING;
-    if (now->rules && is_ignored(name_of_account(&noted->key, version_of(now))))
+    if (noted->ignored || (now->rules && is_ignored(name_of_account(&noted->key, version_of(now)))))
         return FOUND(0, IOL_VERDICT_IGNORE);
     return open_other(noted->key.image, IOL_ABI_ROUTE_RW, state_of(version_of(now), now->rules));
 }
@@ -88,7 +89,9 @@ __noinline int submit_aio(__u64 image, __u64 task, __u64 block)
 {
     struct aio_name name = {image, block};
     struct aio_request request = {}, *old;
+    __u32 direction;
     __u64 file;
+    int found;
 
     old = bpf_map_lookup_elem(&aio_requests, &name);
     if (old && old->fetched) {
@@ -96,12 +99,14 @@ __noinline int submit_aio(__u64 image, __u64 task, __u64 block)
         return 0;
     }
     if (old) {
-        post_found(find_noted(old), image, HOW(IOL_ABI_ROUTE_RW, old->direction & 1), -1, 0);
+        post_found(find_noted(old), current_epoch(), image, HOW(IOL_ABI_ROUTE_RW, old->direction & 1), -1, 0);
         count_lost(IOL_LOST_AIO_BYTES, 1);
     }
-    if (!read_block(block, task, &request.direction, &file))
+    if (!read_block(block, task, &direction, &file))
         return 0;
-    find_or_open(image, task, file, IOL_ABI_ROUTE_RW);
+    found = find_or_open(image, task, file, IOL_ABI_ROUTE_RW);
+    request.direction = direction;
+    request.ignored = found >= 0 && FOUND_VERDICT(found) == IOL_VERDICT_IGNORE;
     name_account(&request.key, image, file, IOL_ABI_ROUTE_RW);
     bpf_map_update_elem(&aio_requests, &name, &request, BPF_ANY);
     return 0;
@@ -122,7 +127,8 @@ __noinline int complete_aio(__u64 image, __u64 task, __u64 address)
         return 0;
     request = bpf_map_lookup_elem(&aio_requests, &name);
     if (request && !request->fetched) {
-        post_found(find_noted(request), image, HOW(IOL_ABI_ROUTE_RW, request->direction & 1), -1, result);
+        post_found(find_noted(request), current_epoch(), image, HOW(IOL_ABI_ROUTE_RW, request->direction & 1), -1,
+                   result);
         bpf_map_delete_elem(&aio_requests, &name);
         return 0;
     }

@@ -79,12 +79,13 @@ __noinline int recall(__u64 stack, __u64 image, __u64 file, __u32 how)
         return FOUND_NOTHING;
     then = note->key[how & 1];
     name_account(&here, image, file, route);
-    if (here.inode == then.inode && here.number == then.number && here.mix == then.mix)
+    /* the same file; it may have another name by now, and that is the one that counts */
+    if (note->file[how & 1] == file && here.inode == then.inode && here.number == then.number)
         return FOUND_NOTHING;
     known = bpf_map_lookup_elem(&accounts, &then);
     if (known)
         return FOUND(known->slot, known->verdict);
-    if (now->rules && is_ignored(name_of_account(&then, version_of(now))))
+    if (note->side[how & 1] == NOTED_IGNORED || (now->rules && is_ignored(name_of_account(&then, version_of(now)))))
         return FOUND(0, IOL_VERDICT_IGNORE);
     return open_other(image, route, state_of(version_of(now), now->rules));
 }
@@ -94,14 +95,17 @@ static __always_inline void note_descriptor(struct asleep *note, const struct th
                                             __u32 route, enum direction direction)
 {
     __u64 file;
+    int found;
 
     if (fd < 0)
         return;
     file = file_of(files, fd);
-    if (!file || find_or_open(thread->image, thread->task, file, route) < 0)
+    found = file ? find_or_open(thread->image, thread->task, file, route) : FOUND_NOTHING;
+    if (found < 0)
         return;
     name_account(&note->key[direction], thread->image, file, route);
-    note->side[direction] = 1;
+    note->file[direction] = file;
+    note->side[direction] = FOUND_VERDICT(found) == IOL_VERDICT_IGNORE ? NOTED_IGNORED : NOTED;
 }
 
 /* The current thread is about to leave the CPU, within the system call that `regs` describes, if any. */

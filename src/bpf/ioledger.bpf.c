@@ -48,30 +48,51 @@ static __always_inline void leave_out(__u64 *ops, __u64 *bytes, __s64 result)
     __sync_fetch_and_add(bytes, result);
 }
 
+#define FMODE_STREAM 0x200000 /* include/linux/fs.h: no position */
+
 /* Where the operation began: the argument of calls that have one, else the file's position less what was moved. */
 static __always_inline __s64 offset_of(const struct pt_regs *regs, bool compat, __u32 class, __u64 file, __s64 result)
 {
     if (class == CLASS_READ_AT || class == CLASS_WRITE_AT) {
+        __s64 offset = syscall_argument4(regs, compat);
+
         if (compat)
-            return syscall_argument4(regs, compat) | syscall_argument5(regs, compat) << 32;
-        return syscall_argument4(regs, compat);
+            offset |= syscall_argument5(regs, compat) << 32;
+        if (offset != -1) /* of preadv2 and pwritev2: the file's own */
+            return offset;
     }
-    if (!file || result < 0)
+    if (!file || result < 0 || LOAD(AS(file, file), f_mode) & FMODE_STREAM)
         return -1;
     return LOAD(AS(file, file), f_pos) - result;
+}
+
+/* Has the call brought an offset along for this direction, in memory of the program? Then the file's own tells nothing. */
+static __always_inline bool has_offset_of_its_own(const struct pt_regs *regs, bool compat, __u32 class,
+                                                  enum direction direction)
+{
+    if (class == CLASS_SENDFILE)
+        return direction == DIRECTION_READ && syscall_argument3(regs, compat);
+    if (class == CLASS_SPLICE || class == CLASS_COPY_FILE_RANGE)
+        return direction == DIRECTION_READ ? syscall_argument2(regs, compat) : syscall_argument4(regs, compat);
+    return false;
 }
 
 /* One side of a call, on the file that its descriptor leads to, or led to when the thread fell asleep. */
 static __always_inline void post_side(const struct thread *thread, const struct pt_regs *regs, __u32 class, bool compat,
                                       __u64 file, __u32 how, __s64 result)
 {
+    __u64 epoch = current_epoch();
     int found = FOUND_NOTHING;
 
     if (thread->slept)
         found = recall(thread->stack, thread->image, file, how);
     if (found < 0)
         found = find_or_open(thread->image, thread->task, file, how >> 1);
-    post_found(found, thread->image, how, offset_of(regs, compat, class, file, result), result);
+    else
+        file = 0; /* it was another one */
+    if (has_offset_of_its_own(regs, compat, class, how & 1))
+        file = 0;
+    post_found(found, epoch, thread->image, how, offset_of(regs, compat, class, file, result), result);
 }
 
 /*
@@ -216,7 +237,7 @@ static __always_inline int find_anew(struct iol_recent *recent, __u64 name, __u6
 {
     int found = find_or_open(image, task, file, IOL_ABI_ROUTE_RW);
 
-    if (found >= 0) {
+    if (found >= 0 && !(found & FOUND_FOR_NOW)) {
         recent->descriptor_check = 0;
         recent->slot = (__u32)found;
         recent->file_check = name ^ (__u32)found;
@@ -297,6 +318,7 @@ static __always_inline int read_or_write(struct bpf_raw_tracepoint_args *ctx, co
     now = bpf_map_lookup_elem(&control, &zero);
     if (!now || syscall_is_compat(AS(task_struct, task)))
         return NOT_COUNTED;
+    epoch = epoch_of(now);
 
     found = *(volatile __u64 *)&place->recent[direction].slot;
     if ((place->recent[direction].descriptor_check ^ (__u32)found) !=
@@ -313,7 +335,6 @@ static __always_inline int read_or_write(struct bpf_raw_tracepoint_args *ctx, co
     slot = bpf_map_lookup_elem(&slots, &index);
     if (!slot)
         return 0;
-    epoch = *(volatile __u64 *)&now->epoch; /* once, for both */
     counters_add(&place->total[epoch & 1].read_ops, direction, ctx->args[1]);
     slot_add(slot, epoch, now->epoch_start, direction, ctx->args[1]);
     if (FOUND_VERDICT(found) != IOL_VERDICT_AGGREGATE)

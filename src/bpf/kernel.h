@@ -102,6 +102,7 @@ struct path {
 };
 
 struct file {
+    unsigned int f_mode;
     struct inode *f_inode;
     struct path f_path;
     long long f_pos;

@@ -123,9 +123,13 @@ struct {
     __type(value, __u8);
 } cgroup_filter SEC(".maps");
 
+#define NOTED 1
+#define NOTED_IGNORED 2 /* the rules left it out: it has no account */
+
 /* What the two descriptors of a call led to when its thread went to sleep in it, by the address of the thread's stack. */
 struct asleep {
-    __u32 side[2]; /* 1: key[i] holds an account */
+    __u32 side[2]; /* NOTED: key[i] holds an account; 0: none */
+    __u64 file[2]; /* address */
     struct iol_account_key key[2];
 };
 
@@ -230,4 +234,12 @@ static __always_inline long ring_send(void *record, __u32 size)
         bpf_ringbuf_query(&ring, BPF_RB_AVAIL_DATA) >= settings.ring_wakeup ? BPF_RB_FORCE_WAKEUP : BPF_RB_NO_WAKEUP;
 
     return bpf_ringbuf_output(&ring, record, size, flags);
+}
+
+/* As ring_send(), for events of reads and writes: the last quarter is kept for processes and files, which the books need more. */
+static __always_inline long ring_send_event(void *record, __u32 size)
+{
+    if (bpf_ringbuf_query(&ring, BPF_RB_AVAIL_DATA) >= 3 * (__u64)settings.ring_wakeup)
+        return -1;
+    return ring_send(record, size);
 }

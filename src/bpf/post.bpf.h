@@ -10,12 +10,13 @@
 /* Kinds of events, as in core/row.h (asserted in core/decode.c). */
 #define EVENT_READ 4
 #define EVENT_WRITE 5
+#define EVENT_MMAP 6
 
 static __always_inline bool within_budget(struct budget *budget, __u64 second, __u32 limit)
 {
     if (!limit)
         return true;
-    if (budget->second != second) {
+    if (budget->second < second) { /* a program that read the clock before another one does not go back */
         budget->second = second;
         budget->used = 0;
     }
@@ -50,6 +51,14 @@ static __always_inline bool may_send_event(__u64 image, __u64 second)
     return !budget || within_budget(budget, second, rule->event_budget);
 }
 
+/* The current thread, or 0 when it is none of the process's: a request of io_uring may end in any. */
+static __always_inline __u32 tid_within(__u64 image)
+{
+    struct task_struct *task = (struct task_struct *)bpf_get_current_task();
+
+    return image_of_other(task, 0) == image ? (__u32)bpf_get_current_pid_tgid() : 0;
+}
+
 /*
  * The operation as an event, when the verdict on its account wants it: one in N is drawn, each with the same chance, so
  * that the sum of weights is an unbiased estimate whatever the pattern of the operations is.
@@ -73,38 +82,54 @@ __noinline int send_event(__u32 index, __u64 image, __u32 direction, __s64 offse
     record.image = image;
     record.file = slot->file;
     record.kind = direction == DIRECTION_READ ? EVENT_READ : EVENT_WRITE;
-    record.tid = bpf_get_current_pid_tgid();
+    if (slot->route == IOL_ABI_ROUTE_MMAP)
+        record.kind = EVENT_MMAP;
+    record.tid = tid_within(image);
     record.offset = offset;
     record.result = result;
-    if (ring_send(&record, sizeof(record))) {
+    if (ring_send_event(&record, sizeof(record))) {
         __sync_fetch_and_add(&slot->ring_full, 1);
         count_lost(IOL_LOST_RING_EVENTS, 1);
     }
     return 0;
 }
 
+/*
+ * The epoch that an operation belongs to: read once, for total and account, and before the path is looked at, so that it
+ * is one that the path was right in.
+ */
+static __always_inline __u64 epoch_of(const struct iol_control *now)
+{
+    return *(const volatile __u64 *)&now->epoch;
+}
+
+static __always_inline __u64 current_epoch(void)
+{
+    __u32 zero = 0;
+    const struct iol_control *now = bpf_map_lookup_elem(&control, &zero);
+
+    return now ? epoch_of(now) : 0;
+}
+
 #define HOW(route, direction) ((route) << 1 | (direction))
 
-/* One side of an operation on the account that was found: total and account in one epoch. */
-__noinline int tally(int found, __u32 how, __s64 result)
+/* One side of an operation on the account that was found: total and account in the same epoch. */
+__noinline int tally(int found, __u64 epoch, __u32 how, __s64 result)
 {
     __u32 route = how >> 1, direction = how & 1, index = FOUND_SLOT(found);
     struct iol_account *slot;
     struct iol_control *now;
-    __u64 epoch, epoch_start;
     __u32 zero = 0;
 
     now = bpf_map_lookup_elem(&control, &zero);
     if (!now)
         return 0;
-    epoch = *(volatile __u64 *)&now->epoch;
-    epoch_start = now->epoch_start;
     if (found >= 0 && FOUND_VERDICT(found) == IOL_VERDICT_IGNORE)
         route = IOL_ABI_IGNORED;
     total_add(epoch, route, direction, result);
     slot = found >= 0 && route != IOL_ABI_IGNORED ? bpf_map_lookup_elem(&slots, &index) : NULL;
     if (slot)
-        slot_add(slot, epoch, epoch_start, direction, result);
+        slot_add(slot, epoch, now->epoch_start, direction, result);
     return 0;
 }
 
@@ -122,9 +147,9 @@ static __always_inline int find_or_open(__u64 image, __u64 task, __u64 file, __u
     return found;
 }
 
-static __always_inline void post_found(int found, __u64 image, __u32 how, __s64 offset, __s64 result)
+static __always_inline void post_found(int found, __u64 epoch, __u64 image, __u32 how, __s64 offset, __s64 result)
 {
-    tally(found, how, result);
+    tally(found, epoch, how, result);
     if (found >= 0 && (FOUND_VERDICT(found) == IOL_VERDICT_EVERY || FOUND_VERDICT(found) == IOL_VERDICT_SAMPLE))
         send_event(FOUND_SLOT(found), image, how & 1, offset, result);
 }
@@ -132,7 +157,9 @@ static __always_inline void post_found(int found, __u64 image, __u32 how, __s64 
 /* All of it, for whatever is not on the hot path. `file` is an address, 0: no open file; offset -1: unknown. */
 static __always_inline void post(__u64 image, __u64 task, __u64 file, __u32 how, __s64 offset, __s64 result)
 {
-    post_found(find_or_open(image, task, file, how >> 1), image, how, offset, result);
+    __u64 epoch = current_epoch();
+
+    post_found(find_or_open(image, task, file, how >> 1), epoch, image, how, offset, result);
 }
 
 /* Accounts look at their paths again: one of the names above them may be another now. */

@@ -24,10 +24,12 @@ static __always_inline __u64 path_matches(struct scratch *scratch, const struct 
 
     if (len > IOL_RULE_PATH_MAX)
         len = IOL_RULE_PATH_MAX;
+    if (scratch->bits & IOL_FILE_TRUNCATED)
+        len = 1; /* its beginning is missing: it is below the root, and nothing else is known */
     __builtin_memset(key, 0, sizeof(*key));
     bpf_probe_read_kernel(key->path, masked(len, 0xff), &scratch->path[scratch->offset & (IOL_PATH_MAX - 1)]);
     /* generation and the NUL that ends an exact path are part of it; a path that was cut off ends in none */
-    key->bits = 8 * (1 + len + (len < IOL_RULE_PATH_MAX));
+    key->bits = 8 * (1 + len + (len < IOL_RULE_PATH_MAX && !(scratch->bits & IOL_FILE_TRUNCATED)));
     key->generation = now->generation;
     found = bpf_map_lookup_elem(&rule_paths, key);
     return found ? *found : now->any_path;

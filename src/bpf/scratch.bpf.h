@@ -52,7 +52,9 @@ struct scratch {
     /* the account that is being opened: see open_account() */
     struct iol_account_key key;
     struct iol_account_ref ref;
-    __u64 version; /* version_of() before anything was looked at */
+    __u64 first_key;     /* file_key when it was made for the first time, */
+    __u32 name_sequence; /* and the sequence of the file's own dentry then */
+    __u64 version;       /* version_of() before anything was looked at */
     __u32 route;
     __u32 kind;
     struct known_file known_file;

@@ -84,6 +84,9 @@ static __always_inline bool find_thread(__u64 registers, bool many, struct threa
     place->task = ret_thread->task;
     place->standing = ret_thread->standing;
     place->check = thread_check(stack, ret_thread->image, ret_thread->task, ret_thread->standing);
+    /* another CPU may have judged the process meanwhile, and have found nothing to forget */
+    if (standing_of(AS(task_struct, ret_thread->task)) != ret_thread->standing)
+        place->check = 0;
     return true;
 }
 

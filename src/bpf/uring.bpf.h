@@ -105,7 +105,7 @@ static __always_inline void identify_submitter(const struct io_kiocb *request, s
 static __always_inline void post_uring(const struct thread *thread, __u64 file, enum direction direction, __s64 result)
 {
     if (thread->standing == IOL_STANDING_EXCLUDED)
-        tally(FOUND_NOTHING, HOW(IOL_ABI_EXCLUDED, direction), result);
+        tally(FOUND_NOTHING, current_epoch(), HOW(IOL_ABI_EXCLUDED, direction), result);
     else if (thread->standing == IOL_STANDING_TRACED)
         post(thread->image, thread->task, file, HOW(IOL_ABI_ROUTE_IO_URING, direction), -1, result);
 }
@@ -213,5 +213,6 @@ static __always_inline void submit_request(__u64 address)
         return;
     identify_submitter(request, &thread);
     post_uring(&thread, file_to_be(request, &thread), opcode_reads(opcode) ? DIRECTION_READ : DIRECTION_WRITE, 0);
-    count_lost(IOL_LOST_URING_BYTES, 1);
+    if (thread.standing == IOL_STANDING_TRACED)
+        count_lost(IOL_LOST_URING_BYTES, 1);
 }

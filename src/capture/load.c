@@ -18,8 +18,8 @@
 #include "bpf/objects.h"
 #include "capture/capture.intern.h"
 
-#define RING_BYTES (2U << 20) /* its data is mapped twice */
-#define RING_WAKEUP (RING_BYTES / 4)
+#define RING_BYTES (2U << 20)        /* its data is mapped twice */
+#define RING_WAKEUP (RING_BYTES / 4) /* a quarter: see ring_send_event() */
 #define MAX_FILES 65536U
 #define MAX_TASKS 65536U
 #define SCRATCH_PER_CPU 2 /* bpf/scratch.bpf.h */

@@ -63,6 +63,7 @@ static const char *const lost_reasons[] = {
     [IOL_LOST_URING_COMPLETIONS] = "io_uring completion queue full: requests not recognised, operations not counted",
     [IOL_LOST_AIO_BYTES] = "AIO completions read by the program itself: bytes unknown",
     [IOL_LOST_AIO_OPERATIONS] = "AIO requests beyond the first 1024 of a call: operations not counted",
+    [IOL_LOST_RENAMED] = "renamed while the path was read: operations posted to (other files)",
 };
 
 static_assert(IOL_ARRAY_SIZE(lost_reasons) == IOL_LOST_COUNT, "a text for each reason");
@@ -199,7 +200,9 @@ static int adopt_slot(struct iol_accounts *accounts, size_t index, struct iol_mo
         return -ENOMEM;
     slot->state = SLOT_USED;
     accounts->stats.in_use++;
-    if (accounts->kernel.mmap_events && !host_own && account->route == IOL_ABI_ROUTE_MMAP)
+    /* a rule that asks for events has the kernel send them */
+    if (accounts->kernel.mmap_events && !host_own && account->route == IOL_ABI_ROUTE_MMAP &&
+        account->verdict == IOL_VERDICT_AGGREGATE)
         return iol_model_add_mapping(model, slot->process, slot->file, account->opened_ns, batch);
     return 0;
 }

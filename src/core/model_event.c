@@ -45,7 +45,8 @@ int iol_model_post_event(struct iol_model *model, const struct iol_record_event 
         event->tid = record->tid;
         event->file_id = file->id;
         event->offset_bytes = record->offset < 0 ? IOL_NULL : record->offset;
-        event->bytes = record->result < 0 ? IOL_NULL : record->result;
+        /* of a mapping nobody knows */
+        event->bytes = record->result < 0 || record->kind == IOL_EVENT_MMAP ? IOL_NULL : record->result;
         event->result = record->result < 0 ? record->result : 0;
         event->weight = (int64_t)record->weight;
     }
