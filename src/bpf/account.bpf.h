@@ -264,7 +264,7 @@ __noinline int make_file_key(__u32 index)
     return 0;
 }
 
-/* Builds the record of scratch->file, with scratch->file_key, as scratch->task sees it, and returns its size. */
+/* Builds the record of scratch->file, with scratch->file_key, as scratch->task sees it. */
 __noinline int build_file(__u32 index)
 {
     struct scratch *scratch = bpf_map_lookup_elem(&scratches, &index);
@@ -273,7 +273,6 @@ __noinline int build_file(__u32 index)
     struct task_struct *task;
     struct file *file;
     struct path *root;
-    __u32 size;
 
     if (!scratch)
         return 0;
@@ -291,9 +290,8 @@ __noinline int build_file(__u32 index)
     walk_path(index);
     record->info.bits = scratch->bits | root_bits(task, root);
     record->info.path_len = path_length(scratch);
-    size = copy_path(scratch, sizeof(*record));
-    record->head.size = size;
-    return size;
+    record->head.size = copy_path(scratch, sizeof(*record));
+    return 0;
 }
 
 /*
@@ -337,7 +335,6 @@ static __always_inline __u32 name_sequence(struct file *file)
 static __always_inline int try_to_consider(struct scratch *scratch, __u32 index)
 {
     struct known_file *known;
-    __u32 size = 0;
 
     scratch->name_sequence = name_sequence(scratch->file);
     scratch->verdict = IOL_VERDICT_AGGREGATE;
@@ -354,14 +351,14 @@ static __always_inline int try_to_consider(struct scratch *scratch, __u32 index)
     if (known && known->rules == scratch->known_file.rules && (known->sent || scratch->verdict == IOL_VERDICT_IGNORE))
         return 0;
     if (!scratch->known_file.sent && scratch->verdict != IOL_VERDICT_IGNORE)
-        size = build_file(index);
+        build_file(index);
     /* key and path have been read one after the other: of the same name? */
     scratch->first_key = scratch->file_key;
     make_file_key(index);
     if (scratch->file_key != scratch->first_key || name_sequence(scratch->file) != scratch->name_sequence)
         return 1 + IOL_LOST_RENAMED;
-    if (size) {
-        if (size > RECORD_OFFSET_MASK || ring_send(scratch->record, masked(size, RECORD_OFFSET_MASK)))
+    if (!scratch->known_file.sent && scratch->verdict != IOL_VERDICT_IGNORE) {
+        if (send_record(scratch))
             return 1 + IOL_LOST_FILE_RECORDS;
         scratch->known_file.sent = 1;
     }

@@ -77,6 +77,20 @@ static __always_inline bool has_offset_of_its_own(const struct pt_regs *regs, bo
     return false;
 }
 
+/* Class, compat and direction of one side of a call, as one argument. */
+#define SIDE(class, compat, direction) ((class) << 2 | (compat) << 1 | (direction))
+
+/* One side of a call as an event. `file`: 0 when the position of what is there now tells nothing. */
+static __noinline void send_side(__u64 image, const struct pt_regs *regs, __u64 side_and_found, __u64 file, __s64 result)
+{
+    __u32 side = side_and_found >> 32, class = side >> 2, direction = side & 1;
+    bool compat = side & 2;
+
+    if (has_offset_of_its_own(regs, compat, class, direction))
+        file = 0;
+    send_event(FOUND_SLOT((__u32)side_and_found), image, direction, offset_of(regs, compat, class, file, result), result);
+}
+
 /* One side of a call, on the file that its descriptor leads to, or led to when the thread fell asleep. */
 static __always_inline void post_side(const struct thread *thread, const struct pt_regs *regs, __u32 class, bool compat,
                                       __u64 file, __u32 how, __s64 result)
@@ -90,9 +104,9 @@ static __always_inline void post_side(const struct thread *thread, const struct 
         found = find_or_open(thread->image, thread->task, file, how >> 1);
     else
         file = 0; /* it was another one */
-    if (has_offset_of_its_own(regs, compat, class, how & 1))
-        file = 0;
-    post_found(found, epoch, thread->image, how, offset_of(regs, compat, class, file, result), result);
+    tally(found, epoch, how, result);
+    if (wants_events(found))
+        send_side(thread->image, regs, (__u64)SIDE(class, compat, how & 1) << 32 | (__u32)found, file, result);
 }
 
 /*

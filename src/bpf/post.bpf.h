@@ -147,10 +147,15 @@ static __always_inline int find_or_open(__u64 image, __u64 task, __u64 file, __u
     return found;
 }
 
+static __always_inline bool wants_events(int found)
+{
+    return found >= 0 && (FOUND_VERDICT(found) == IOL_VERDICT_EVERY || FOUND_VERDICT(found) == IOL_VERDICT_SAMPLE);
+}
+
 static __always_inline void post_found(int found, __u64 epoch, __u64 image, __u32 how, __s64 offset, __s64 result)
 {
     tally(found, epoch, how, result);
-    if (found >= 0 && (FOUND_VERDICT(found) == IOL_VERDICT_EVERY || FOUND_VERDICT(found) == IOL_VERDICT_SAMPLE))
+    if (wants_events(found))
         send_event(FOUND_SLOT(found), image, how & 1, offset, result);
 }
 

@@ -308,18 +308,17 @@ __noinline int announce_scratch(__u32 index)
 {
     struct scratch *scratch = bpf_map_lookup_elem(&scratches, &index);
     struct task_struct *task;
-    __u32 size;
 
     if (!scratch)
         return 0;
-    size = build_process(index);
+    build_process(index);
     judge_process(scratch);
     task = scratch->task;
     scratch->tgid = BPF_CORE_READ(task, tgid);
     scratch->entry.image = image_of_other(task, 0);
     scratch->entry.bits = scratch->task_bits & ~(__u32)IOL_TASK_ANNOUNCED;
     scratch->entry.reserved = 0;
-    if (size <= RECORD_OFFSET_MASK && !ring_send(scratch->record, masked(size, RECORD_OFFSET_MASK)))
+    if (!send_record(scratch))
         scratch->entry.bits |= IOL_TASK_ANNOUNCED;
     else
         count_lost(IOL_LOST_PROCESS_RECORDS, 1);

@@ -95,6 +95,14 @@ static __always_inline struct scratch *scratch_take(__u32 *ret_index)
     return NULL;
 }
 
+/* The record that was built there; not 0 when the ring buffer is full. */
+static __always_inline long send_record(struct scratch *scratch)
+{
+    __u32 size = ((struct iol_record *)scratch->record)->size;
+
+    return size > RECORD_OFFSET_MASK || ring_send(scratch->record, masked(size, RECORD_OFFSET_MASK));
+}
+
 static __always_inline void scratch_give(struct scratch *scratch)
 {
     *(volatile __u32 *)&scratch->busy = 0;
