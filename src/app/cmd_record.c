@@ -267,6 +267,14 @@ static void announce(const struct recording *recording)
         iol_log_info("recording to %s; stop with Ctrl-C", db);
 }
 
+static void warn(const struct recording *recording)
+{
+    const char *route = iol_pipeline_uncovered(recording->pipeline);
+
+    if (route)
+        iol_log_warning("this kernel does not tell what is read and written by %s: it will not be in the books", route);
+}
+
 static int start_recording(struct recording *recording, struct iol_error *err)
 {
     const struct iol_record_options *options = recording->options;
@@ -285,6 +293,7 @@ static int start_recording(struct recording *recording, struct iol_error *err)
     if (options->duration_ns)
         recording->end_ns = now + (uint64_t)options->duration_ns;
     announce(recording);
+    warn(recording);
     if (!options->command)
         return 0;
     r = iol_child_release(&recording->child, options->command[0], err);

@@ -4,6 +4,7 @@
 #include "app/pipeline.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <xxhash.h>
@@ -265,12 +266,37 @@ static int check(const struct iol_pipeline *pipeline, int r, struct iol_error *e
     return r < 0 ? iol_error_set(err, r, "the recording broke off: %s", strerror(-r)) : 0;
 }
 
+const char *iol_pipeline_uncovered(const struct iol_pipeline *pipeline)
+{
+    return iol_capture_uncovered(pipeline->capture);
+}
+
+/* How much is not known: one row says for the whole recording that the books lack it. */
+static int add_uncovered(struct iol_pipeline *pipeline)
+{
+    const char *route = iol_pipeline_uncovered(pipeline);
+    char reason[64];
+    struct iol_loss *row = route ? iol_batch_add(pipeline->batch, IOL_TABLE_LOSS) : NULL;
+
+    if (!row)
+        return route ? -ENOMEM : 0;
+    snprintf(reason, sizeof(reason), "route not covered: %s", route);
+    *row = (struct iol_loss){
+        .ts_from = pipeline->recording.started,
+        .ts_to = pipeline->recording.started,
+        .host_id = pipeline->host.id,
+        .reason = into_batch(pipeline->batch, reason),
+        .lost = 1,
+    };
+    return row->reason ? 0 : -ENOMEM;
+}
+
 int iol_pipeline_start(struct iol_pipeline *pipeline, struct iol_error *err)
 {
     int r;
 
     iol_model_set_boot_offset(pipeline->model, iol_host_boot_offset());
-    if (add_host(pipeline) < 0 || add_recording(pipeline) < 0)
+    if (add_host(pipeline) < 0 || add_recording(pipeline) < 0 || add_uncovered(pipeline) < 0)
         return check(pipeline, -ENOMEM, err);
     pipeline->swept_ns = iol_host_boot_ns();
     r = iol_capture_attach(pipeline->capture, take_record, pipeline, err);
@@ -450,6 +476,7 @@ void iol_pipeline_get_stats(struct iol_pipeline *pipeline, struct iol_pipeline_s
     iol_writer_get_stats(pipeline->writer, &ret_stats->writer);
     ret_stats->bad_records = pipeline->bad_records;
     ret_stats->postponed = pipeline->postponed;
+    ret_stats->uncovered = iol_pipeline_uncovered(pipeline);
 }
 
 uint64_t iol_pipeline_map_memory(const struct iol_pipeline *pipeline)

@@ -36,8 +36,9 @@ struct iol_pipeline_stats {
     struct iol_account_stats accounts;
     struct iol_model_stats model;
     struct iol_writer_stats writer;
-    uint64_t bad_records; /* from the kernel that could not be understood: always 0 */
-    uint64_t postponed;   /* intervals left in the kernel because the queue was full */
+    uint64_t bad_records;  /* from the kernel that could not be understood: always 0 */
+    uint64_t postponed;    /* intervals left in the kernel because the queue was full */
+    const char *uncovered; /* see iol_capture_uncovered() */
 };
 
 /* Whether this user may record here at all: before anything is created. */
@@ -46,6 +47,7 @@ int iol_pipeline_check(bool verbose, struct iol_error *err);
 int iol_pipeline_open(const struct iol_pipeline_options *options, struct iol_pipeline **ret_pipeline,
                       struct iol_error *err);
 int iol_pipeline_start(struct iol_pipeline *pipeline, struct iol_error *err);
+const char *iol_pipeline_uncovered(const struct iol_pipeline *pipeline); /* see iol_capture_uncovered() */
 int iol_pipeline_fd(const struct iol_pipeline *pipeline); /* readable: call step; -1: do not wait for records now */
 int iol_pipeline_step(struct iol_pipeline *pipeline, struct iol_error *err);
 int iol_pipeline_post(struct iol_pipeline *pipeline, struct iol_error *err);

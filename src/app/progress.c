@@ -126,7 +126,7 @@ void iol_progress_summary(const struct iol_progress *progress, const struct iol_
                  read, written);
     iol_text_count(ignored, sizeof(ignored), accounts->ignored_ops);
     iol_log_info("stored %" PRIu64 " rows in %s; %s%s own%s%s%s operations left out", stats->writer.rows,
-                 iol_url_redact(url, sizeof(url), db), losses ? "" : "no losses; ", excluded,
+                 iol_url_redact(url, sizeof(url), db), losses || stats->uncovered ? "" : "no losses; ", excluded,
                  accounts->ignored_ops ? " and " : "", accounts->ignored_ops ? ignored : "",
                  accounts->ignored_ops ? " ignored" : "");
     for (int i = 0; i < IOL_LOST_COUNT; i++) {

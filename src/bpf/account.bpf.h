@@ -10,13 +10,15 @@
 
 enum direction { DIRECTION_READ, DIRECTION_WRITE };
 
-/* What find_account() returns: the slot and what is done with it; negative when neither could be had. */
+/* What find_account() and open_account() return: the slot and what is done with it; negative when neither could be had. */
 #define FOUND(slot, verdict) ((int)((slot) | (__u32)(verdict) << 28))
 #define FOUND_SLOT(found) ((__u32)(found)&0xffffff)
 #define FOUND_VERDICT(found) ((__u32)(found) >> 28)
 #define FOUND_FOR_NOW 0x1000000 /* something was busy or full: not to be remembered, the next operation asks again */
 #define FOUND_NOTHING (-1)
-#define FOUND_UNANNOUNCED (-2)
+#define FOUND_UNOPENED (-2)
+#define FOUND_UNANNOUNCED (-3) /* its process is not known to user space; nor is it open */
+#define FOUND_NO_SCRATCH (-4)
 
 /* The six counters that struct iol_counters and struct iol_sums begin with. `direction` is 0 or 1. */
 static __always_inline void counters_add(__u64 *counters, __u32 direction, __s64 result)
@@ -144,6 +146,12 @@ static __always_inline __u64 name_of_account(const struct iol_account_key *key, 
     return h ^ h >> 32 ^ key->image ^ version * MIX_C;
 }
 
+/* Renames and rules before anything was looked at: what is found out now is known to be right as long as they stay. */
+static __always_inline __u64 state_of(__u64 version, __u32 rules)
+{
+    return (__u32)version | (__u64)rules << 32;
+}
+
 /*
  * Makes ref->slot the slot of `key`. Another thread may have been first: then its slot is the one, and
  * ours goes back unused. Returns the slot's index, or -1 when the map of accounts takes no more.
@@ -172,49 +180,43 @@ static __always_inline void slot_describe(struct iol_account *slot, const struct
     slot->opened_ns = bpf_ktime_get_boot_ns();
 }
 
-/* What is asked of the slow path. */
-struct question {
-    __u64 image;
-    __u64 task; /* address */
-    __u64 file; /* address; 0: none */
-    __u32 route;
-    __u32 renames; /* iol_control.renames and rules before anything was looked at */
-    __u32 rules;
-    __u32 reserved;
-};
+/* A pseudo file and a route, and a verdict and its sample, as one argument each. */
+#define PSEUDO(number, route) ((__u32)(number) << 8 | (route))
+#define JUDGED(verdict, sample) ((__u64)(verdict) << 32 | (sample))
 
-/* Opens the account of a pseudo file: the process's, and when there is no slot for it, the host's. */
-static __noinline int open_pseudo(const struct question *what, __u32 pseudo, __u32 verdict, __u32 sample)
+/* Opens the account of a pseudo file: the process's, and when there is no slot for it, the host's. `state`: see state_of(). */
+__noinline int open_pseudo(__u64 image, __u32 pseudo, __u64 state, __u64 judged)
 {
-    struct iol_account_key key = {.image = what->image, .number = pseudo, .mix = what->route};
-    struct iol_account_ref ref = {.renames = what->renames, .rules = what->rules, .verdict = verdict};
+    __u32 number = pseudo >> 8, route = pseudo & (IOL_ABI_ROUTE_SLOTS - 1), verdict = judged >> 32;
+    struct iol_account_key key = {.image = image, .number = number, .mix = route};
+    struct iol_account_ref ref = {.renames = (__u32)state, .rules = state >> 32, .verdict = verdict};
     struct iol_account_ref *known = bpf_map_lookup_elem(&accounts, &key);
     struct iol_account *slot;
     int published;
 
-    if (known && known->rules != what->rules && known->verdict == verdict) {
+    if (known && known->rules != ref.rules && known->verdict == verdict) {
         slot = bpf_map_lookup_elem(&slots, &known->slot);
-        if (slot && slot->sample == sample)
-            known->rules = what->rules;
+        if (slot && slot->sample == (__u32)judged)
+            known->rules = ref.rules;
     }
-    if (known && known->rules == what->rules)
+    if (known && known->rules == ref.rules)
         return FOUND(known->slot, known->verdict);
     if (known)
         bpf_map_delete_elem(&accounts, &key); /* the rules say something else of it now */
     if (bpf_map_pop_elem(&free_slots, &ref.slot) && bpf_map_pop_elem(&spare_slots, &ref.slot))
-        return FOUND(what->route, IOL_VERDICT_AGGREGATE);
+        return FOUND(route, IOL_VERDICT_AGGREGATE);
     slot = bpf_map_lookup_elem(&slots, &ref.slot);
     if (!slot)
         return FOUND_NOTHING;
-    slot_describe(slot, &key, pseudo, pseudo >= IOL_FILE_GROUP ? pseudo - IOL_FILE_GROUP : (__u32)IOL_ABI_KIND_OTHER,
-                  what->route, verdict, sample);
+    slot_describe(slot, &key, number, number >= IOL_FILE_GROUP ? number - IOL_FILE_GROUP : (__u32)IOL_ABI_KIND_OTHER,
+                  route, verdict, (__u32)judged);
     published = slot_publish(&key, &ref);
-    return published < 0 ? FOUND(what->route, IOL_VERDICT_AGGREGATE) : FOUND(published, verdict);
+    return published < 0 ? FOUND(route, IOL_VERDICT_AGGREGATE) : FOUND(published, verdict);
 }
 
-static __always_inline int open_other(const struct question *what)
+static __always_inline int open_other(__u64 image, __u32 route, __u64 state)
 {
-    return open_pseudo(what, IOL_FILE_OTHER, IOL_VERDICT_AGGREGATE, 1);
+    return open_pseudo(image, PSEUDO(IOL_FILE_OTHER, route), state, JUDGED(IOL_VERDICT_AGGREGATE, 1));
 }
 
 /* Marks what was found as not to be remembered. */
@@ -262,7 +264,7 @@ __noinline int make_file_key(__u32 index)
     return 0;
 }
 
-/* Builds the record of scratch->file, with scratch->file_key, as scratch->task sees it, and returns its size. */
+/* Builds the record of scratch->file, with scratch->file_key, as scratch->task sees it. */
 __noinline int build_file(__u32 index)
 {
     struct scratch *scratch = bpf_map_lookup_elem(&scratches, &index);
@@ -271,7 +273,6 @@ __noinline int build_file(__u32 index)
     struct task_struct *task;
     struct file *file;
     struct path *root;
-    __u32 size;
 
     if (!scratch)
         return 0;
@@ -289,30 +290,39 @@ __noinline int build_file(__u32 index)
     walk_path(index);
     record->info.bits = scratch->bits | root_bits(task, root);
     record->info.path_len = path_length(scratch);
-    size = copy_path(scratch, sizeof(*record));
-    record->head.size = size;
-    return size;
+    record->head.size = copy_path(scratch, sizeof(*record));
+    return 0;
 }
 
-/* Verdict and known file of scratch->file, by path and kind; the path is walked for it once for each set of rules. */
-static __always_inline void judge_file(struct scratch *scratch, __u32 index, struct known_file *known)
+/*
+ * Verdict on scratch->file, by path and kind; its path is walked once for each set of rules: scratch->known_file remembers
+ * what it met.
+ */
+__noinline int judge_file(__u32 index)
 {
-    struct iol_rules *now = rules_of(scratch->rules);
-    struct task_struct *task = scratch->task;
-    struct file *file = scratch->file;
-    struct fs_struct *fs = BPF_CORE_READ(task, fs);
+    struct scratch *scratch = bpf_map_lookup_elem(&scratches, &index);
+    struct task_struct *task;
+    struct iol_rules *now;
+    struct fs_struct *fs;
+    struct file *file;
 
+    if (!scratch)
+        return 0;
+    now = rules_of(scratch->rules);
     if (!now)
-        return;
-    if (known->rules != scratch->rules) {
+        return 0;
+    if (scratch->known_file.rules != scratch->rules) {
+        file = scratch->file;
+        task = scratch->task;
+        fs = BPF_CORE_READ(task, fs);
         set_walk(scratch, __builtin_preserve_access_index(&file->f_path), __builtin_preserve_access_index(&fs->root));
         walk_path(index);
-        known->matches =
-            file_matches(scratch, now, file_kind(BPF_CORE_READ(file, f_inode), BPF_CORE_READ(file, f_path.dentry)),
-                         !(scratch->bits & IOL_FILE_PSEUDO_DENTRY));
-        known->rules = scratch->rules;
+        scratch->known_file.matches =
+            file_matches(scratch, now, scratch->kind, !(scratch->bits & IOL_FILE_PSEUDO_DENTRY));
+        scratch->known_file.rules = scratch->rules;
     }
-    decide(scratch, now, scope_matches(scratch, index, now, known->matches));
+    decide(scratch, now, scope_matches(scratch, index, now, scratch->known_file.matches));
+    return 0;
 }
 
 /* Changes whenever the file's own name does. */
@@ -324,34 +334,35 @@ static __always_inline __u32 name_sequence(struct file *file)
 /* Once: see consider_file(). 1 + IOL_LOST_RENAMED: the name has changed meanwhile. */
 static __always_inline int try_to_consider(struct scratch *scratch, __u32 index)
 {
-    struct known_file *known, entry = {};
-    __u32 sequence = name_sequence(scratch->file);
-    __u32 size = 0;
-    __u64 key;
+    struct known_file *known;
 
-    make_file_key(index);
-    key = scratch->file_key;
-    known = bpf_map_lookup_elem(&files, &key);
-    if (known)
-        entry = *known;
+    scratch->name_sequence = name_sequence(scratch->file);
     scratch->verdict = IOL_VERDICT_AGGREGATE;
     scratch->sample = 1;
-    if (scratch->rules)
-        judge_file(scratch, index, &entry);
-    if (known && known->rules == entry.rules && (known->sent || scratch->verdict == IOL_VERDICT_IGNORE))
-        return 0;
-    if (!entry.sent && scratch->verdict != IOL_VERDICT_IGNORE)
-        size = build_file(index);
-    /* key and path have been read one after the other: of the same name? */
+
     make_file_key(index);
-    if (scratch->file_key != key || name_sequence(scratch->file) != sequence)
+    known = bpf_map_lookup_elem(&files, &scratch->file_key);
+    if (known)
+        scratch->known_file = *known;
+    else
+        __builtin_memset(&scratch->known_file, 0, sizeof(scratch->known_file));
+    if (scratch->rules)
+        judge_file(index);
+    if (known && known->rules == scratch->known_file.rules && (known->sent || scratch->verdict == IOL_VERDICT_IGNORE))
+        return 0;
+    if (!scratch->known_file.sent && scratch->verdict != IOL_VERDICT_IGNORE)
+        build_file(index);
+    /* key and path have been read one after the other: of the same name? */
+    scratch->first_key = scratch->file_key;
+    make_file_key(index);
+    if (scratch->file_key != scratch->first_key || name_sequence(scratch->file) != scratch->name_sequence)
         return 1 + IOL_LOST_RENAMED;
-    if (size) {
-        if (size > sizeof(scratch->record) || ring_send(scratch->record, size))
+    if (!scratch->known_file.sent && scratch->verdict != IOL_VERDICT_IGNORE) {
+        if (send_record(scratch))
             return 1 + IOL_LOST_FILE_RECORDS;
-        entry.sent = 1;
+        scratch->known_file.sent = 1;
     }
-    bpf_map_update_elem(&files, &key, &entry, BPF_ANY);
+    bpf_map_update_elem(&files, &scratch->file_key, &scratch->known_file, BPF_ANY);
     return 0;
 }
 
@@ -361,13 +372,10 @@ static __always_inline int try_to_consider(struct scratch *scratch, __u32 index)
  * Everything that opening an account has to know of scratch->file: its key and the verdict of the rules, into scratch. Makes
  * the file known to user space unless it is, or is ignored. 0, or 1 + the reason (enum iol_lost) why it could not be.
  */
-__noinline int consider_file(__u32 index)
+static __always_inline int consider_file(struct scratch *scratch, __u32 index)
 {
-    struct scratch *scratch = bpf_map_lookup_elem(&scratches, &index);
-    int i, lost = 1 + IOL_LOST_SCRATCH;
+    int i, lost = 0;
 
-    if (!scratch)
-        return lost;
     for (i = 0; i < TRIES; i++) {
         lost = try_to_consider(scratch, index);
         if (lost != 1 + IOL_LOST_RENAMED)
@@ -376,115 +384,82 @@ __noinline int consider_file(__u32 index)
     return lost;
 }
 
-/* Opens the account of a pseudo file under the verdict of the rules. */
-static __always_inline int open_group(const struct question *what, __u32 pseudo)
-{
-    __u32 verdict = IOL_VERDICT_AGGREGATE, sample = 1;
-    struct scratch *scratch;
-    __u32 index;
-
-    if (what->rules && pseudo >= IOL_FILE_GROUP) {
-        scratch = scratch_take(&index);
-        if (!scratch) {
-            count_lost(IOL_LOST_SCRATCH, 1);
-            return for_now(open_other(what));
-        }
-        scratch->task = (struct task_struct *)what->task;
-        scratch->rules = what->rules;
-        judge_pseudo(index, pseudo - IOL_FILE_GROUP);
-        verdict = scratch->verdict;
-        sample = scratch->sample;
-        scratch_give(scratch);
-    }
-    if (verdict == IOL_VERDICT_IGNORE)
-        return FOUND(0, IOL_VERDICT_IGNORE);
-    return open_pseudo(what, pseudo, verdict, sample);
-}
-
 /* Opens the account of a file, which consider_file() has looked at. */
-static __always_inline int open_slot(const struct question *what, const struct iol_account_key *key,
-                                     const struct scratch *scratch, __u32 kind)
+__noinline int open_slot(__u32 index)
 {
-    struct iol_account_ref ref = {.renames = what->renames, .rules = what->rules, .verdict = scratch->verdict};
+    struct scratch *scratch = bpf_map_lookup_elem(&scratches, &index);
     struct iol_account *slot;
     int published;
 
-    if (bpf_map_pop_elem(&free_slots, &ref.slot)) {
-        count_lost(IOL_LOST_ACCOUNTS_FULL, 1);
-        return open_other(what);
-    }
-    slot = bpf_map_lookup_elem(&slots, &ref.slot);
-    if (!slot)
+    if (!scratch)
         return FOUND_NOTHING;
-    slot_describe(slot, key, scratch->file_key, kind, what->route, scratch->verdict, scratch->sample);
-    published = slot_publish(key, &ref);
-    if (published < 0) {
-        count_lost(IOL_LOST_ACCOUNTS_FULL, 1);
-        return open_other(what);
+    scratch->ref.renames = (__u32)scratch->version;
+    scratch->ref.rules = scratch->rules;
+    scratch->ref.verdict = scratch->verdict;
+    if (bpf_map_pop_elem(&free_slots, &scratch->ref.slot)) {
+        published = -1;
+    } else {
+        slot = bpf_map_lookup_elem(&slots, &scratch->ref.slot);
+        if (!slot)
+            return FOUND_NOTHING;
+        slot_describe(slot, &scratch->key, scratch->file_key, scratch->kind, scratch->route, scratch->verdict,
+                      scratch->sample);
+        published = slot_publish(&scratch->key, &scratch->ref);
     }
-    return FOUND(published, ref.verdict);
+    if (published >= 0)
+        return FOUND(published, scratch->verdict);
+    count_lost(IOL_LOST_ACCOUNTS_FULL, 1);
+    return open_other(scratch->key.image, scratch->route, state_of(scratch->version, scratch->rules));
 }
 
 /* Whether the account is still the right one for what consider_file() found; or when that could not be told. */
-static __always_inline bool account_holds(const struct question *what, struct iol_account_ref *known,
-                                          const struct scratch *scratch, int lost)
+static __always_inline bool account_holds(struct iol_account_ref *known, const struct scratch *scratch, int lost)
 {
-    __u32 index = known->slot;
-    const struct iol_account *slot = bpf_map_lookup_elem(&slots, &index);
+    const struct iol_account *slot = bpf_map_lookup_elem(&slots, &known->slot);
 
     if (!slot || lost)
         return slot != NULL;
     if (slot->file != scratch->file_key || known->verdict != scratch->verdict || slot->sample != scratch->sample)
         return false;
-    known->rules = what->rules;
-    known->renames = what->renames;
+    known->rules = scratch->rules;
+    known->renames = (__u32)scratch->version;
     return true;
 }
 
 /*
  * The account is not open, or something has happened since its path and verdict were last known to be right: `known` is
- * its entry then. When there is no scratch to find out what holds now, the next operation asks again.
+ * its entry then.
  */
-static __always_inline int open_account(const struct question *what, const struct iol_account_key *key,
-                                        struct iol_account_ref *known)
+static __always_inline int open_file(struct scratch *scratch, __u32 index, struct iol_account_ref *known)
 {
-    struct file *file = (struct file *)what->file;
-    __u32 kind = file_kind(BPF_CORE_READ(file, f_inode), BPF_CORE_READ(file, f_path.dentry));
-    struct scratch *scratch;
-    __u32 index;
-    int lost, found;
+    int lost = consider_file(scratch, index);
 
-    if (!(settings.kinds >> (kind & 31) & 1))
-        return open_group(what, IOL_FILE_GROUP + kind);
-    scratch = scratch_take(&index);
-    if (!scratch) {
-        if (known)
-            return for_now(FOUND(known->slot, known->verdict));
-        count_lost(IOL_LOST_SCRATCH, 1);
-        return for_now(open_other(what));
+    if (known && account_holds(known, scratch, lost))
+        return lost ? for_now(FOUND(known->slot, known->verdict)) : FOUND(known->slot, known->verdict);
+    if (known) /* the slot lives on under its old path, until its process ends */
+        bpf_map_delete_elem(&accounts, &scratch->key);
+    if (lost) {
+        count_lost(lost - 1, 1);
+        return for_now(open_other(scratch->key.image, scratch->route, state_of(scratch->version, scratch->rules)));
     }
-    scratch->task = (struct task_struct *)what->task;
-    scratch->file = file;
-    scratch->rules = what->rules;
-    lost = consider_file(index);
-    if (known && account_holds(what, known, scratch, lost)) {
-        found = FOUND(known->slot, known->verdict);
-        if (lost)
-            found = for_now(found);
-    } else {
-        if (known)
-            bpf_map_delete_elem(&accounts, key); /* the slot lives on under its old path, until its process ends */
-        if (lost) {
-            count_lost(lost - 1, 1);
-            found = for_now(open_other(what));
-        } else if (scratch->verdict == IOL_VERDICT_IGNORE) {
-            found = FOUND(0, IOL_VERDICT_IGNORE);
-        } else {
-            found = open_slot(what, key, scratch, kind);
-        }
+    return scratch->verdict == IOL_VERDICT_IGNORE ? FOUND(0, IOL_VERDICT_IGNORE) : open_slot(index);
+}
+
+/* The same, for an account that belongs to no single file: only rules can have changed. */
+static __always_inline int open_group(struct scratch *scratch, __u32 index, struct iol_account_ref *known, __u32 pseudo)
+{
+    if (known && known->rules == scratch->rules) {
+        known->renames = (__u32)scratch->version;
+        return FOUND(known->slot, known->verdict);
     }
-    scratch_give(scratch);
-    return found;
+    if (known)
+        bpf_map_delete_elem(&accounts, &scratch->key);
+    if (scratch->rules && pseudo >= IOL_FILE_GROUP)
+        judge_pseudo(index, pseudo - IOL_FILE_GROUP);
+    if (scratch->verdict == IOL_VERDICT_IGNORE)
+        return FOUND(0, IOL_VERDICT_IGNORE);
+    return open_pseudo(scratch->key.image, PSEUDO(pseudo, scratch->route), state_of(scratch->version, scratch->rules),
+                       JUDGED(scratch->verdict, scratch->sample));
 }
 
 /* Ignored accounts have no slot: they are remembered by name. */
@@ -493,56 +468,95 @@ static __always_inline bool is_ignored(__u64 name)
     return bpf_map_lookup_elem(&ignored, &name) != NULL;
 }
 
-/* As open_account(), for an account that belongs to no single file: only rules can have changed. */
-static __always_inline int reopen_group(const struct question *what, const struct iol_account_key *key,
-                                        struct iol_account_ref *known)
+static __always_inline void remember_ignored(const struct scratch *scratch)
 {
-    if (known && known->rules == what->rules) {
-        known->renames = what->renames;
-        return FOUND(known->slot, known->verdict);
-    }
-    if (known)
-        bpf_map_delete_elem(&accounts, key);
-    return open_group(what, key->number);
+    __u64 name = name_of_account(&scratch->key, scratch->version);
+    __u8 one = 1;
+
+    bpf_map_update_elem(&ignored, &name, &one, BPF_ANY);
 }
 
-#define HOW_ANNOUNCED 0x100
-
 /*
- * Finds the account of image, file (an address; 0: no open file) and route, and opens it if need be. `how` is the route
- * and, once the image has been announced, HOW_ANNOUNCED: otherwise FOUND_UNANNOUNCED asks for it. It is not announced from here:
- * see "Stack" in compat.bpf.h. A global function: the verifier looks at it once.
+ * Opens the account that find_account() did not find; its process has been announced. What it works with is in scratch, and
+ * not on the stack: this is where the longest chains of calls pass, see "Stack" in compat.bpf.h.
  */
-__noinline int find_account(__u64 image, __u64 task, __u64 file, __u32 how)
+__noinline int open_account(__u64 image, __u64 task, __u64 file, __u32 route)
 {
-    struct question what = {.image = image, .task = task, .file = file, .route = how & (IOL_ABI_ROUTE_SLOTS - 1)};
+    struct file *opened = (struct file *)file;
+    struct iol_account_ref *known;
+    struct iol_control *now;
+    struct scratch *scratch;
+    __u32 zero = 0, index;
+    int found;
+
+    now = bpf_map_lookup_elem(&control, &zero);
+    scratch = now ? scratch_take(&index) : NULL;
+    if (!scratch)
+        return FOUND_NO_SCRATCH;
+    scratch->version = version_of(now); /* before the rules, which are put in place first: see capture/rules.c */
+    scratch->rules = *(volatile __u32 *)&now->rules;
+    scratch->route = route & (IOL_ABI_ROUTE_SLOTS - 1);
+    scratch->task = (struct task_struct *)task;
+    scratch->file = opened;
+    scratch->verdict = IOL_VERDICT_AGGREGATE;
+    scratch->sample = 1;
+    name_account(&scratch->key, image, file, scratch->route);
+    known = bpf_map_lookup_elem(&accounts, &scratch->key);
+    scratch->kind = file ? file_kind(BPF_CORE_READ(opened, f_inode), BPF_CORE_READ(opened, f_path.dentry)) : 0;
+    if (known && known->renames == (__u32)scratch->version)
+        found = FOUND(known->slot, known->verdict); /* another thread has opened it meanwhile */
+    else if (!scratch->key.inode)
+        found = open_group(scratch, index, known, scratch->key.number);
+    else if (!(settings.kinds >> (scratch->kind & 31) & 1))
+        found = open_group(scratch, index, NULL, IOL_FILE_GROUP + scratch->kind);
+    else
+        found = open_file(scratch, index, known);
+    if (found >= 0 && FOUND_VERDICT(found) == IOL_VERDICT_IGNORE)
+        remember_ignored(scratch);
+    scratch_give(scratch);
+    return found;
+}
+
+/* After FOUND_NO_SCRATCH nothing can be found out: what was known is used, and the next operation asks again. */
+__noinline int open_blindly(__u64 image, __u64 file, __u32 route)
+{
     struct iol_account_key key = {};
     struct iol_account_ref *known;
     struct iol_control *now;
-    __u8 one = 1;
     __u32 zero = 0;
-    __u64 version, name = 0;
-    int found;
+
+    now = bpf_map_lookup_elem(&control, &zero);
+    if (!now)
+        return FOUND_NOTHING;
+    name_account(&key, image, file, route & (IOL_ABI_ROUTE_SLOTS - 1));
+    known = bpf_map_lookup_elem(&accounts, &key);
+    if (known)
+        return for_now(FOUND(known->slot, known->verdict));
+    count_lost(IOL_LOST_SCRATCH, 1);
+    return for_now(open_other(image, route & (IOL_ABI_ROUTE_SLOTS - 1), state_of(version_of(now), now->rules)));
+}
+
+/*
+ * Finds the account of image, file (an address; 0: no open file) and route. It is neither announced nor opened from here: the
+ * caller does that, see find_or_open(), when the stack of this function is free again. A global function: the verifier looks at it once.
+ */
+__noinline int find_account(__u64 image, __u64 task, __u64 file, __u32 route)
+{
+    struct iol_account_key key = {};
+    struct iol_account_ref *known;
+    struct iol_control *now;
+    __u32 zero = 0;
+    __u64 version;
 
     now = bpf_map_lookup_elem(&control, &zero);
     if (!now)
         return FOUND_NOTHING;
     version = version_of(now);
-    what.renames = version;
-    what.rules = now->rules;
-    name_account(&key, image, file, what.route);
+    name_account(&key, image, file, route & (IOL_ABI_ROUTE_SLOTS - 1));
     known = bpf_map_lookup_elem(&accounts, &key);
-    if (known && known->renames == what.renames)
+    if (known && known->renames == (__u32)version)
         return FOUND(known->slot, known->verdict);
-    if (what.rules) {
-        name = name_of_account(&key, version);
-        if (is_ignored(name))
-            return FOUND(0, IOL_VERDICT_IGNORE);
-    }
-    if (!(how & HOW_ANNOUNCED) && !is_announced(BPF_CORE_READ((struct task_struct *)task, tgid), image))
-        return FOUND_UNANNOUNCED;
-    found = key.inode ? open_account(&what, &key, known) : reopen_group(&what, &key, known);
-    if (found >= 0 && FOUND_VERDICT(found) == IOL_VERDICT_IGNORE)
-        bpf_map_update_elem(&ignored, &name, &one, BPF_ANY);
-    return found;
+    if (now->rules && is_ignored(name_of_account(&key, version)))
+        return FOUND(0, IOL_VERDICT_IGNORE);
+    return is_announced(BPF_CORE_READ((struct task_struct *)task, tgid), image) ? FOUND_UNOPENED : FOUND_UNANNOUNCED;
 }

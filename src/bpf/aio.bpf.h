@@ -29,6 +29,9 @@ struct {
     __type(value, struct aio_request);
 } aio_requests SEC(".maps");
 
+/* In a map of its own, and not on the stack of complete_aio(). */
+static const struct aio_request fetched_already SEC(".rodata.aio") = {.fetched = 1};
+
 /* include/uapi/linux/aio_abi.h, little-endian; the same for 32-bit programs. */
 struct aio_block {
     __u64 data;
@@ -50,7 +53,6 @@ enum aio_opcode { AIO_PREAD = 0, AIO_PWRITE = 1, AIO_PREADV = 7, AIO_PWRITEV = 8
 /* The account of a request that was noted: it is open, unless slots are scarce. */
 static __always_inline int find_noted(const struct aio_request *noted)
 {
-    struct question what = {.image = noted->key.image, .route = IOL_ABI_ROUTE_RW};
     struct iol_account_ref *known = bpf_map_lookup_elem(&accounts, &noted->key);
     struct iol_control *now;
     __u32 zero = 0;
@@ -62,13 +64,11 @@ static __always_inline int find_noted(const struct aio_request *noted)
         return FOUND_NOTHING;
     if (noted->ignored || (now->rules && is_ignored(name_of_account(&noted->key, version_of(now)))))
         return FOUND(0, IOL_VERDICT_IGNORE);
-    what.renames = now->renames;
-    what.rules = now->rules;
-    return open_other(&what);
+    return open_other(noted->key.image, IOL_ABI_ROUTE_RW, state_of(version_of(now), now->rules));
 }
 
 /* Direction and file of a control block; false when it neither reads nor writes. */
-static __always_inline bool read_block(__u64 block, __u64 task, __u32 *ret_direction, __u64 *ret_file)
+static __noinline bool read_block(__u64 block, __u64 task, __u32 *ret_direction, __u64 *ret_file)
 {
     struct aio_block what = {};
 
@@ -87,7 +87,6 @@ static __always_inline bool read_block(__u64 block, __u64 task, __u32 *ret_direc
 /* One control block that the kernel has taken. Global functions: the verifier looks at them once, not for each turn of the loop. */
 __noinline int submit_aio(__u64 image, __u64 task, __u64 block)
 {
-    struct thread thread = {.image = image, .task = task};
     struct aio_name name = {image, block};
     struct aio_request request = {}, *old;
     __u32 direction;
@@ -100,7 +99,7 @@ __noinline int submit_aio(__u64 image, __u64 task, __u64 block)
         return 0;
     }
     if (old) {
-        post_found(find_noted(old), current_epoch(), &thread, HOW(IOL_ABI_ROUTE_RW, old->direction & 1), -1, 0);
+        post_found(find_noted(old), current_epoch(), image, HOW(IOL_ABI_ROUTE_RW, old->direction & 1), -1, 0);
         count_lost(IOL_LOST_AIO_BYTES, 1);
     }
     if (!read_block(block, task, &direction, &file))
@@ -116,27 +115,27 @@ __noinline int submit_aio(__u64 image, __u64 task, __u64 block)
 /* One event that the program has fetched. When its request was not noted yet, or is not any more, its block says what it was. */
 __noinline int complete_aio(__u64 image, __u64 task, __u64 address)
 {
-    struct thread thread = {.image = image, .task = task};
     struct aio_name name = {.image = image};
-    struct aio_request *request, made_up = {.fetched = 1};
-    struct aio_event event = {};
+    struct aio_event *event = (struct aio_event *)address;
+    struct aio_request *request;
     __u32 direction;
     __u64 file;
+    __s64 result;
 
-    if (bpf_probe_read_user(&event, sizeof(event), (void *)address))
+    if (bpf_probe_read_user(&name.block, sizeof(name.block), &event->block) ||
+        bpf_probe_read_user(&result, sizeof(result), &event->result))
         return 0;
-    name.block = event.block;
     request = bpf_map_lookup_elem(&aio_requests, &name);
     if (request && !request->fetched) {
-        post_found(find_noted(request), current_epoch(), &thread, HOW(IOL_ABI_ROUTE_RW, request->direction & 1), -1,
-                   event.result);
+        post_found(find_noted(request), current_epoch(), image, HOW(IOL_ABI_ROUTE_RW, request->direction & 1), -1,
+                   result);
         bpf_map_delete_elem(&aio_requests, &name);
         return 0;
     }
-    if (!read_block(event.block, task, &direction, &file))
+    if (!read_block(name.block, task, &direction, &file))
         return 0;
-    post(&thread, file, HOW(IOL_ABI_ROUTE_RW, direction & 1), -1, event.result);
-    bpf_map_update_elem(&aio_requests, &name, &made_up, BPF_ANY);
+    post(image, task, file, HOW(IOL_ABI_ROUTE_RW, direction & 1), -1, result);
+    bpf_map_update_elem(&aio_requests, &name, &fetched_already, BPF_ANY);
     return 0;
 }
 

@@ -50,7 +50,7 @@ int BPF_PROG(on_cgroup_attach, struct cgroup *cgroup, const char *path, struct t
     __u32 bits;
 
     what.task_bits = known ? known->bits : 0;
-    bits = judge(what.task, what.task_bits);
+    bits = judge((__u64)what.task, what.task_bits);
     if (last_thread(what.task) || !((bits ^ what.task_bits) & IOL_TASK_TRACED))
         return 0;
     if (bits & IOL_TASK_TRACED) {

@@ -85,6 +85,15 @@ static __always_inline bool try_lock(__u32 *word)
 
 #endif
 
+/* A pointer that the verifier knows the type of, as an address: a global function takes nothing else. */
+static __always_inline __u64 address_of(const void *pointer)
+{
+    __u64 address = 0;
+
+    bpf_probe_read_kernel(&address, sizeof(address), &pointer);
+    return address;
+}
+
 /* A member that is a pointer, as an address. */
 #define LOAD_ADDRESS(type, address, member) load_word((address) + bpf_core_field_offset(struct type, member))
 

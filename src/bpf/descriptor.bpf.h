@@ -68,7 +68,7 @@ static __always_inline bool table_is_shared(__u64 files)
 __noinline int recall(__u64 stack, __u64 image, __u64 file, __u32 how)
 {
     struct asleep *note = bpf_map_lookup_elem(&asleep, &stack);
-    struct question what = {.image = image, .route = how >> 1 & (IOL_ABI_ROUTE_SLOTS - 1)};
+    __u32 route = how >> 1 & (IOL_ABI_ROUTE_SLOTS - 1);
     struct iol_account_key here = {}, then;
     struct iol_account_ref *known;
     struct iol_control *now;
@@ -78,7 +78,7 @@ __noinline int recall(__u64 stack, __u64 image, __u64 file, __u32 how)
     if (!note || !now || !note->side[how & 1])
         return FOUND_NOTHING;
     then = note->key[how & 1];
-    name_account(&here, image, file, what.route);
+    name_account(&here, image, file, route);
     /* the same file; it may have another name by now, and that is the one that counts */
     if (note->file[how & 1] == file && here.inode == then.inode && here.number == then.number)
         return FOUND_NOTHING;
@@ -87,9 +87,7 @@ __noinline int recall(__u64 stack, __u64 image, __u64 file, __u32 how)
         return FOUND(known->slot, known->verdict);
     if (note->side[how & 1] == NOTED_IGNORED || (now->rules && is_ignored(name_of_account(&then, version_of(now)))))
         return FOUND(0, IOL_VERDICT_IGNORE);
-    what.renames = now->renames;
-    what.rules = now->rules;
-    return open_other(&what);
+    return open_other(image, route, state_of(version_of(now), now->rules));
 }
 
 /* One descriptor of a thread that goes to sleep: its account is opened now, as the file may be gone when the call ends. */

@@ -8,8 +8,8 @@
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
-static __always_inline void exec_failed(const struct thread *thread, const struct pt_regs *regs, __u32 class,
-                                        bool compat, __s64 result)
+static __noinline void exec_failed(const struct thread *thread, const struct pt_regs *regs, __u32 class, bool compat,
+                                   __s64 result)
 {
     const void *name =
         (const void *)(class == CLASS_EXECVE ? syscall_argument1(regs, compat) : syscall_argument2(regs, compat));
@@ -77,6 +77,20 @@ static __always_inline bool has_offset_of_its_own(const struct pt_regs *regs, bo
     return false;
 }
 
+/* Class, compat and direction of one side of a call, as one argument. */
+#define SIDE(class, compat, direction) ((class) << 2 | (compat) << 1 | (direction))
+
+/* One side of a call as an event. `file`: 0 when the position of what is there now tells nothing. */
+static __noinline void send_side(__u64 image, const struct pt_regs *regs, __u64 side_and_found, __u64 file, __s64 result)
+{
+    __u32 side = side_and_found >> 32, class = side >> 2, direction = side & 1;
+    bool compat = side & 2;
+
+    if (has_offset_of_its_own(regs, compat, class, direction))
+        file = 0;
+    send_event(FOUND_SLOT((__u32)side_and_found), image, direction, offset_of(regs, compat, class, file, result), result);
+}
+
 /* One side of a call, on the file that its descriptor leads to, or led to when the thread fell asleep. */
 static __always_inline void post_side(const struct thread *thread, const struct pt_regs *regs, __u32 class, bool compat,
                                       __u64 file, __u32 how, __s64 result)
@@ -90,9 +104,9 @@ static __always_inline void post_side(const struct thread *thread, const struct 
         found = find_or_open(thread->image, thread->task, file, how >> 1);
     else
         file = 0; /* it was another one */
-    if (has_offset_of_its_own(regs, compat, class, how & 1))
-        file = 0;
-    post_found(found, epoch, thread, how, offset_of(regs, compat, class, file, result), result);
+    tally(found, epoch, how, result);
+    if (wants_events(found))
+        send_side(thread->image, regs, (__u64)SIDE(class, compat, how & 1) << 32 | (__u32)found, file, result);
 }
 
 /*
@@ -134,8 +148,8 @@ static __noinline int post_call(struct thread *thread, const struct pt_regs *reg
 #define MAP_ANONYMOUS 0x20
 
 /* A mapping of a file: what is read and written through it is not known. Shared and writable ones count as writes too. */
-static __always_inline void post_mmap(const struct thread *thread, const struct pt_regs *regs, bool compat, bool old,
-                                      __s64 result)
+static __noinline void post_mmap(const struct thread *thread, const struct pt_regs *regs, bool compat, bool old,
+                                 __s64 result)
 {
     __u32 prot = syscall_argument3(regs, compat), flags = syscall_argument4(regs, compat);
     __u32 fd = syscall_argument5(regs, compat);
@@ -155,9 +169,9 @@ static __always_inline void post_mmap(const struct thread *thread, const struct 
     /* an address is a success; as a number it may be negative for a 32-bit program only */
     result = result < 0 && result >= -4095 ? result : 0;
     file = file_of(LOAD_ADDRESS(task_struct, thread->task, files), fd);
-    post(thread, file, HOW(IOL_ABI_ROUTE_MMAP, DIRECTION_READ), -1, result);
+    post(thread->image, thread->task, file, HOW(IOL_ABI_ROUTE_MMAP, DIRECTION_READ), -1, result);
     if (result == 0 && (flags & MAP_TYPE) != MAP_PRIVATE && prot & PROT_WRITE)
-        post(thread, file, HOW(IOL_ABI_ROUTE_MMAP, DIRECTION_WRITE), -1, result);
+        post(thread->image, thread->task, file, HOW(IOL_ABI_ROUTE_MMAP, DIRECTION_WRITE), -1, result);
 }
 
 /* What may give files another name, or take it away. */
@@ -373,7 +387,6 @@ SEC("tp_btf/sched_switch")
 int BPF_PROG(on_switch, bool preempt, struct task_struct *prev)
 {
     const struct pt_regs *regs;
-    __u64 registers;
 
     (void)preempt;
     if (!prev->mm || !prev->files || prev->files->count.counter < 2)
@@ -381,8 +394,7 @@ int BPF_PROG(on_switch, bool preempt, struct task_struct *prev)
     regs = (const struct pt_regs *)bpf_task_pt_regs(prev);
     if (!regs)
         return 0;
-    bpf_probe_read_kernel(&registers, sizeof(registers), &regs); /* the pointer as a number */
-    fall_asleep(registers, settings.n_threads == IOL_THREADS_MANY);
+    fall_asleep(address_of(regs), settings.n_threads == IOL_THREADS_MANY);
     return 0;
 }
 
@@ -423,9 +435,17 @@ int on_uring_submit(struct bpf_raw_tracepoint_args *ctx)
     return 0;
 }
 
-/* (ring, request, …): up to 6.3 */
+/* (request, …): up to 6.3 */
 SEC("raw_tp/io_uring_submit_sqe")
 int on_uring_submit_6_3(struct bpf_raw_tracepoint_args *ctx)
+{
+    submit_request(ctx->args[0]);
+    return 0;
+}
+
+/* (ring, request, …): 5.19 */
+SEC("raw_tp/io_uring_submit_sqe")
+int on_uring_submit_5_19(struct bpf_raw_tracepoint_args *ctx)
 {
     submit_request(ctx->args[1]);
     return 0;
@@ -538,6 +558,7 @@ int on_running(struct bpf_iter__task *ctx)
     known = bpf_map_lookup_elem(&tasks, &tgid);
     scratch->task_bits = known ? known->bits : 0;
     size = build_process(index);
+    judge_process(scratch);
     if (size <= sizeof(scratch->record))
         error = bpf_seq_write(ctx->meta->seq, scratch->record, size);
     entry.image = image_of_other(task, 0);

@@ -73,35 +73,32 @@ static __always_inline bool cross_mount(struct scratch *scratch, struct dentry *
     return true;
 }
 
-/* One component or one mount; false at the end. */
+/* One component or one mount; false at the end. What it reads goes into scratch: there are many frames above this one. */
 static __always_inline bool walk_step(struct scratch *scratch)
 {
     struct dentry *dentry = scratch->dentry;
     struct vfsmount *mnt = scratch->mnt;
-    struct dentry *parent;
-    const unsigned char *name;
-    __u32 sequence, before;
-    __u32 len;
+    __u32 before;
 
     if (dentry == scratch->root_dentry && mnt == scratch->root_mnt)
         return false;
 
-    sequence = BPF_CORE_READ(dentry, d_seq.seqcount.sequence);
-    parent = BPF_CORE_READ(dentry, d_parent);
-    if (dentry == BPF_CORE_READ(mnt, mnt_root) || dentry == parent || !parent)
+    BPF_CORE_READ_INTO(&scratch->sequence, dentry, d_seq.seqcount.sequence);
+    BPF_CORE_READ_INTO(&scratch->parent, dentry, d_parent);
+    if (dentry == BPF_CORE_READ(mnt, mnt_root) || dentry == scratch->parent || !scratch->parent)
         return cross_mount(scratch, dentry, mnt);
 
-    name = BPF_CORE_READ(dentry, d_name.name);
-    len = BPF_CORE_READ(dentry, d_name.len);
+    BPF_CORE_READ_INTO(&scratch->name, dentry, d_name.name);
+    BPF_CORE_READ_INTO(&scratch->len, dentry, d_name.len);
     before = scratch->offset;
-    if (!prepend_name(scratch, name, len, true))
+    if (!prepend_name(scratch, scratch->name, scratch->len, true))
         return false;
-    if (BPF_CORE_READ(dentry, d_seq.seqcount.sequence) != sequence) {
+    if (BPF_CORE_READ(dentry, d_seq.seqcount.sequence) != scratch->sequence) {
         /* renamed while it was read: the same component once more */
         scratch->offset = before;
         return true;
     }
-    scratch->dentry = parent;
+    scratch->dentry = scratch->parent;
     return true;
 }
 
@@ -117,6 +114,7 @@ __noinline int walk_steps(__u32 index)
     if (!scratch)
         return 1;
     for (i = 0; i < STEPS_PER_CALL; i++) {
+        asm volatile("" : "+r"(scratch)); /* or the addresses of its members are kept on the stack from turn to turn */
         if (!walk_step(scratch)) {
             scratch->done = 1;
             return 1;

@@ -113,7 +113,7 @@ static __always_inline __u64 current_epoch(void)
 
 #define HOW(route, direction) ((route) << 1 | (direction))
 
-/* One side of an operation on the account that find_account() has found: total and account in the same epoch. */
+/* One side of an operation on the account that was found: total and account in the same epoch. */
 __noinline int tally(int found, __u64 epoch, __u32 how, __s64 result)
 {
     __u32 route = how >> 1, direction = how & 1, index = FOUND_SLOT(found);
@@ -133,32 +133,38 @@ __noinline int tally(int found, __u64 epoch, __u32 how, __s64 result)
     return 0;
 }
 
-/* Finds the account, announcing its process first if that has not been done. */
+/* Finds the account, or opens it, announcing its process first if that has not been done. */
 static __always_inline int find_or_open(__u64 image, __u64 task, __u64 file, __u32 route)
 {
     int found = find_account(image, task, file, route);
 
-    if (found == FOUND_UNANNOUNCED) {
+    if (found == FOUND_UNANNOUNCED)
         announce_task(image, task);
-        found = find_account(image, task, file, route | HOW_ANNOUNCED);
-    }
+    if (found == FOUND_UNANNOUNCED || found == FOUND_UNOPENED)
+        found = open_account(image, task, file, route);
+    if (found == FOUND_NO_SCRATCH)
+        found = open_blindly(image, file, route);
     return found;
 }
 
-static __always_inline void post_found(int found, __u64 epoch, const struct thread *thread, __u32 how, __s64 offset,
-                                       __s64 result)
+static __always_inline bool wants_events(int found)
+{
+    return found >= 0 && (FOUND_VERDICT(found) == IOL_VERDICT_EVERY || FOUND_VERDICT(found) == IOL_VERDICT_SAMPLE);
+}
+
+static __always_inline void post_found(int found, __u64 epoch, __u64 image, __u32 how, __s64 offset, __s64 result)
 {
     tally(found, epoch, how, result);
-    if (found >= 0 && (FOUND_VERDICT(found) == IOL_VERDICT_EVERY || FOUND_VERDICT(found) == IOL_VERDICT_SAMPLE))
-        send_event(FOUND_SLOT(found), thread->image, how & 1, offset, result);
+    if (wants_events(found))
+        send_event(FOUND_SLOT(found), image, how & 1, offset, result);
 }
 
 /* All of it, for whatever is not on the hot path. `file` is an address, 0: no open file; offset -1: unknown. */
-static __always_inline void post(const struct thread *thread, __u64 file, __u32 how, __s64 offset, __s64 result)
+static __always_inline void post(__u64 image, __u64 task, __u64 file, __u32 how, __s64 offset, __s64 result)
 {
     __u64 epoch = current_epoch();
 
-    post_found(find_or_open(thread->image, thread->task, file, how >> 1), epoch, thread, how, offset, result);
+    post_found(find_or_open(image, task, file, how >> 1), epoch, image, how, offset, result);
 }
 
 /* Accounts look at their paths again: one of the names above them may be another now. */

@@ -73,9 +73,13 @@ __noinline int in_chosen_cgroup(__u64 css_set)
     return 0;
 }
 
-/* Which of the filters the process meets; `bits` brings what is inherited (DESCENDANT, EXE, EXCLUDED). */
-static __always_inline __u32 judge(struct task_struct *task, __u32 bits)
+/*
+ * Which of the filters the process meets; `bits` brings what is inherited (DESCENDANT, EXE, EXCLUDED). A global function: its
+ * stack is not in the chains that pass through its callers.
+ */
+__noinline int judge(__u64 address, __u32 bits)
 {
+    struct task_struct *task = (struct task_struct *)address;
     __u32 filter = settings.filter;
 
     bits &= ~(__u32)IOL_TASK_TRACED;
@@ -191,11 +195,19 @@ static __always_inline __u32 copy_argv(struct scratch *scratch, struct iol_recor
     return at + len;
 }
 
-static __always_inline void fill_process(struct iol_record_process *record, const struct scratch *scratch)
+/* What is of one size in the record of scratch->task. */
+__noinline int fill_process(__u32 index)
 {
-    struct task_struct *task = scratch->task;
-    const struct cred *cred = BPF_CORE_READ(task, real_cred);
+    struct scratch *scratch = bpf_map_lookup_elem(&scratches, &index);
+    struct iol_record_process *record;
+    struct task_struct *task;
+    const struct cred *cred;
 
+    if (!scratch)
+        return 0;
+    task = scratch->task;
+    cred = BPF_CORE_READ(task, real_cred);
+    record = (struct iol_record_process *)scratch->record;
     __builtin_memset(record, 0, sizeof(*record));
     record->head.type = IOL_RECORD_PROCESS;
     record->head.ts = bpf_ktime_get_boot_ns();
@@ -215,11 +227,12 @@ static __always_inline void fill_process(struct iol_record_process *record, cons
     if (BPF_CORE_READ(task, flags) & PF_KTHREAD)
         record->bits |= IOL_PROCESS_KERNEL;
     bpf_core_read_str(record->comm, sizeof(record->comm), &task->comm);
+    return 0;
 }
 
 /*
  * Builds the record of the process scratch->task in scratch->record and returns its size; the verdict
- * of the filters is in scratch->task_bits then. A fork inherits exe and argv from its parent in user
+ * of the filters is missing in it, see judge_process(). A fork inherits exe and argv from its parent in user
  * space, which knows them; only its working directory is walked here.
  */
 __noinline int build_process(__u32 index)
@@ -228,7 +241,6 @@ __noinline int build_process(__u32 index)
     struct iol_record_process *record;
     struct task_struct *task;
     struct fs_struct *fs;
-    struct mm_struct *mm;
     struct kernfs_node *node;
     struct file *exe;
     struct path *root;
@@ -238,12 +250,11 @@ __noinline int build_process(__u32 index)
         return 0;
     task = scratch->task;
     record = (struct iol_record_process *)scratch->record;
-    mm = BPF_CORE_READ(task, mm);
     fs = BPF_CORE_READ(task, fs);
-    exe = BPF_CORE_READ(mm, exe_file);
+    exe = BPF_CORE_READ(task, mm, exe_file);
     root = __builtin_preserve_access_index(&fs->root);
 
-    fill_process(record, scratch);
+    fill_process(index);
     if (scratch->origin == 0) {
         record->bits |= IOL_PROCESS_INHERITS;
     } else if (exe && fs) {
@@ -271,37 +282,60 @@ __noinline int build_process(__u32 index)
     record->cgroup_len = path_length(scratch);
     at = copy_path(scratch, at);
     if (scratch->origin != 0) {
+        struct mm_struct *mm = BPF_CORE_READ(task, mm);
+
         if (mm && scratch->own_memory)
             at = copy_argv(scratch, record, at, mm);
         else
             record->bits |= IOL_PROCESS_NO_ARGV;
     }
-    scratch->task_bits = judge(task, scratch->task_bits);
-    if (scratch->task_bits & IOL_TASK_TRACED)
-        record->bits |= IOL_PROCESS_TRACED;
     record->head.size = at;
     return at;
+}
+
+/* The verdict of the filters on scratch->task, into scratch->task_bits and the record that build_process() has made. */
+static __always_inline void judge_process(struct scratch *scratch)
+{
+    struct iol_record_process *record = (struct iol_record_process *)scratch->record;
+
+    scratch->task_bits = judge((__u64)scratch->task, scratch->task_bits);
+    if (scratch->task_bits & IOL_TASK_TRACED)
+        record->bits |= IOL_PROCESS_TRACED;
 }
 
 /* Sends the record of the process in scratch->task and remembers the process in `tasks` with its verdict. */
 __noinline int announce_scratch(__u32 index)
 {
     struct scratch *scratch = bpf_map_lookup_elem(&scratches, &index);
-    struct iol_task entry = {};
     struct task_struct *task;
-    __u32 tgid, size;
 
     if (!scratch)
         return 0;
+    build_process(index);
+    judge_process(scratch);
     task = scratch->task;
-    tgid = BPF_CORE_READ(task, tgid);
-    size = build_process(index);
-    entry.image = image_of_other(task, 0);
-    entry.bits = scratch->task_bits & ~(__u32)IOL_TASK_ANNOUNCED;
-    if (size <= sizeof(scratch->record) && !ring_send(scratch->record, size))
-        entry.bits |= IOL_TASK_ANNOUNCED;
+    scratch->tgid = BPF_CORE_READ(task, tgid);
+    scratch->entry.image = image_of_other(task, 0);
+    scratch->entry.bits = scratch->task_bits & ~(__u32)IOL_TASK_ANNOUNCED;
+    scratch->entry.reserved = 0;
+    if (!send_record(scratch))
+        scratch->entry.bits |= IOL_TASK_ANNOUNCED;
     else
         count_lost(IOL_LOST_PROCESS_RECORDS, 1);
+    if (bpf_map_update_elem(&tasks, &scratch->tgid, &scratch->entry, BPF_ANY))
+        count_lost(IOL_LOST_TASKS_FULL, 1);
+    return 0;
+}
+
+/* Without a buffer for the record: the process has its place in `tasks` all the same. */
+__noinline int announce_nothing(__u64 address, __u32 bits)
+{
+    struct task_struct *task = (struct task_struct *)address;
+    struct iol_task entry = {.image = image_of_other(task, 0)};
+    __u32 tgid = BPF_CORE_READ(task, tgid);
+
+    count_lost(IOL_LOST_PROCESS_RECORDS, 1);
+    entry.bits = judge(address, bits) & ~(__u32)IOL_TASK_ANNOUNCED;
     if (bpf_map_update_elem(&tasks, &tgid, &entry, BPF_ANY))
         count_lost(IOL_LOST_TASKS_FULL, 1);
     return 0;
@@ -316,32 +350,25 @@ struct announcement {
     __u32 task_bits;
 };
 
-/* A new image: its record, and its place in `tasks`, whether or not there is a buffer for the record. */
+/* A new image: its record, and its place in `tasks`. */
 static __always_inline void announce(const struct announcement *what)
 {
-    struct task_struct *task = what->task;
-    struct iol_task entry = {};
     struct scratch *scratch;
-    __u32 index, tgid;
+    __u32 index;
 
     scratch = scratch_take(&index);
-    if (scratch) {
-        scratch->task = task;
-        scratch->parent_image = what->parent_image;
-        scratch->ppid = what->ppid;
-        scratch->origin = what->origin;
-        scratch->own_memory = what->own_memory;
-        scratch->task_bits = what->task_bits;
-        announce_scratch(index);
-        scratch_give(scratch);
+    if (!scratch) {
+        announce_nothing(address_of(what->task), what->task_bits);
         return;
     }
-    count_lost(IOL_LOST_PROCESS_RECORDS, 1);
-    tgid = BPF_CORE_READ(task, tgid);
-    entry.image = image_of_other(task, 0);
-    entry.bits = judge(task, what->task_bits) & ~(__u32)IOL_TASK_ANNOUNCED;
-    if (bpf_map_update_elem(&tasks, &tgid, &entry, BPF_ANY))
-        count_lost(IOL_LOST_TASKS_FULL, 1);
+    scratch->task = what->task;
+    scratch->parent_image = what->parent_image;
+    scratch->ppid = what->ppid;
+    scratch->origin = what->origin;
+    scratch->own_memory = what->own_memory;
+    scratch->task_bits = what->task_bits;
+    announce_scratch(index);
+    scratch_give(scratch);
 }
 
 /* What opening an account asks: has this image been announced? */

@@ -24,10 +24,14 @@ struct scratch {
     __u32 offset; /* of the path's first byte within path */
     __u32 bits;   /* enum iol_file_bits */
     __u32 done;
+    __u32 sequence; /* of the dentry whose name is being read, and its length */
+    __u32 len;
     struct dentry *dentry;
     struct vfsmount *mnt;
     struct dentry *root_dentry;
     struct vfsmount *root_mnt;
+    struct dentry *parent;
+    const unsigned char *name;
     struct kernfs_node *node;
 
     /* the record that is being built */
@@ -39,9 +43,21 @@ struct scratch {
     __u32 origin;     /* 0 fork, 1 exec, 2 running */
     __u32 own_memory; /* task is the current one: its argv can be read */
     __u32 task_bits;  /* enum iol_task_bits: inherited ones in, verdict out */
-    __u32 rules;      /* generation of the rules that are looked up; 0: none */
-    __u32 verdict;    /* enum iol_verdict that they come to */
+    struct iol_task entry;
+    __u32 tgid;
+    __u32 rules;   /* generation of the rules that are looked up; 0: none */
+    __u32 verdict; /* enum iol_verdict that they come to */
     __u32 sample;
+
+    /* the account that is being opened: see open_account() */
+    struct iol_account_key key;
+    struct iol_account_ref ref;
+    __u64 first_key;     /* file_key when it was made for the first time, */
+    __u32 name_sequence; /* and the sequence of the file's own dentry then */
+    __u64 version;       /* version_of() before anything was looked at */
+    __u32 route;
+    __u32 kind;
+    struct known_file known_file;
 
     char path[IOL_PATH_MAX + NAME_SLACK];
     union {
@@ -77,6 +93,14 @@ static __always_inline struct scratch *scratch_take(__u32 *ret_index)
         return scratch;
     }
     return NULL;
+}
+
+/* The record that was built there; not 0 when the ring buffer is full. */
+static __always_inline long send_record(struct scratch *scratch)
+{
+    __u32 size = ((struct iol_record *)scratch->record)->size;
+
+    return size > RECORD_OFFSET_MASK || ring_send(scratch->record, masked(size, RECORD_OFFSET_MASK));
 }
 
 static __always_inline void scratch_give(struct scratch *scratch)

@@ -58,6 +58,23 @@ static __always_inline __u64 standing_of(const struct task_struct *task)
     return known->bits & IOL_TASK_TRACED ? IOL_STANDING_TRACED : IOL_STANDING_UNTRACED;
 }
 
+/* The thread is not the one of its place: looks who it is, and writes that there. A function: its stack is free again afterwards. */
+static __noinline void identify(struct thread *thread, __u64 stack, struct iol_thread *place)
+{
+    thread->task = bpf_get_current_task();
+    registers_piece = stack - (LOAD_ADDRESS(task_struct, thread->task, stack) >> STACK_SHIFT);
+    thread->image = image_of(AS(task_struct, thread->task));
+    thread->standing = standing_of(AS(task_struct, thread->task));
+    place->switches = ~0ULL;
+    place->image = thread->image;
+    place->task = thread->task;
+    place->standing = thread->standing;
+    place->check = thread_check(stack, thread->image, thread->task, thread->standing);
+    /* another CPU may have judged the process meanwhile, and have found nothing to forget */
+    if (standing_of(AS(task_struct, thread->task)) != thread->standing)
+        place->check = 0;
+}
+
 /* Who runs on this stack; false when nothing can be said. */
 static __always_inline bool find_thread(__u64 registers, bool many, struct thread *ret_thread)
 {
@@ -73,20 +90,8 @@ static __always_inline bool find_thread(__u64 registers, bool many, struct threa
     ret_thread->image = *(volatile __u64 *)&place->image; /* read once: they must be what is checked */
     ret_thread->task = *(volatile __u64 *)&place->task;
     ret_thread->standing = *(volatile __u64 *)&place->standing;
-    if (place->check == thread_check(stack, ret_thread->image, ret_thread->task, ret_thread->standing))
-        return true;
-    ret_thread->task = bpf_get_current_task();
-    registers_piece = stack - (LOAD_ADDRESS(task_struct, ret_thread->task, stack) >> STACK_SHIFT);
-    ret_thread->image = image_of(AS(task_struct, ret_thread->task));
-    ret_thread->standing = standing_of(AS(task_struct, ret_thread->task));
-    place->switches = ~0ULL;
-    place->image = ret_thread->image;
-    place->task = ret_thread->task;
-    place->standing = ret_thread->standing;
-    place->check = thread_check(stack, ret_thread->image, ret_thread->task, ret_thread->standing);
-    /* another CPU may have judged the process meanwhile, and have found nothing to forget */
-    if (standing_of(AS(task_struct, ret_thread->task)) != ret_thread->standing)
-        place->check = 0;
+    if (place->check != thread_check(stack, ret_thread->image, ret_thread->task, ret_thread->standing))
+        identify(ret_thread, stack, place);
     return true;
 }
 

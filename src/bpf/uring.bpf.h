@@ -107,7 +107,7 @@ static __always_inline void post_uring(const struct thread *thread, __u64 file, 
     if (thread->standing == IOL_STANDING_EXCLUDED)
         tally(FOUND_NOTHING, current_epoch(), HOW(IOL_ABI_EXCLUDED, direction), result);
     else if (thread->standing == IOL_STANDING_TRACED)
-        post(thread, file, HOW(IOL_ABI_ROUTE_IO_URING, direction), -1, result);
+        post(thread->image, thread->task, file, HOW(IOL_ABI_ROUTE_IO_URING, direction), -1, result);
 }
 
 /*

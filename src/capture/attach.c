@@ -48,25 +48,52 @@ static void drop(struct iol_capture *capture, const char *name)
     bpf_program__set_autoload(bpf_object__find_program_by_name(capture->object, name), false);
 }
 
+enum iol_uring iol_capture_uring(const struct btf *btf)
+{
+    switch (tracepoint_parameters(btf, "io_uring_complete")) {
+    case -1:
+        return IOL_URING_ABSENT;
+    case 3:
+        return IOL_URING_CQE;
+    case 7:
+        return IOL_URING_6_12;
+    default:
+        return IOL_URING_UNKNOWN;
+    }
+}
+
+bool iol_capture_has_notes(void)
+{
+    return libbpf_probe_bpf_helper(BPF_PROG_TYPE_TRACING, BPF_FUNC_task_pt_regs, NULL) != 0;
+}
+
+const char *iol_capture_uncovered(const struct iol_capture *capture)
+{
+    return capture->uncovered;
+}
+
 void iol_capture_choose_programs(struct iol_capture *capture)
 {
     struct btf *btf = btf__load_vmlinux_btf();
-    int complete = btf ? tracepoint_parameters(btf, "io_uring_complete") : -1;
-    bool uring = complete == 3 || complete == 7;
+    enum iol_uring kind = btf ? iol_capture_uring(btf) : IOL_URING_ABSENT;
+    bool uring = kind == IOL_URING_CQE || kind == IOL_URING_6_12;
+    int submit = btf ? tracepoint_parameters(btf, "io_uring_submit_sqe") : -1;
 
     drop(capture, capture->settings.n_threads == IOL_THREADS_FEW ? "on_sys_exit_many" : "on_sys_exit");
-    /* three since 6.13 or so, seven since 5.19; before that the tracepoint does not tell the request */
-    if (complete != 3)
+    capture->uncovered = kind == IOL_URING_UNKNOWN ? "io_uring" : NULL;
+    if (kind != IOL_URING_CQE)
         drop(capture, "on_uring_complete");
-    if (complete != 7)
+    if (kind != IOL_URING_6_12)
         drop(capture, "on_uring_complete_6_12");
     if (!uring)
         drop(capture, "on_uring_overflow");
     if (!uring || tracepoint_parameters(btf, "io_uring_submit_req") < 0)
         drop(capture, "on_uring_submit");
-    if (!uring || tracepoint_parameters(btf, "io_uring_submit_sqe") < 0)
+    if (!uring || submit != 2)
         drop(capture, "on_uring_submit_6_3");
-    if (libbpf_probe_bpf_helper(BPF_PROG_TYPE_TRACING, BPF_FUNC_task_pt_regs, NULL) == 0)
+    if (!uring || submit <= 2)
+        drop(capture, "on_uring_submit_5_19");
+    if (!iol_capture_has_notes())
         drop(capture, "on_switch");
     /* a kernel without CONFIG_CGROUPS has none to filter by */
     if (!(capture->settings.filter & IOL_FILTER_CGROUP) || tracepoint_parameters(btf, "cgroup_attach_task") < 0)
@@ -77,9 +104,10 @@ void iol_capture_choose_programs(struct iol_capture *capture)
 int iol_capture_attach(struct iol_capture *capture, iol_capture_record_fn *record, void *arg, struct iol_error *err)
 {
     static const char *const process_hooks[] = {"on_exit", "on_exec", "on_fork", "on_cgroup_attach"};
-    static const char *const counting_hooks[] = {"on_switch",         "on_uring_submit",   "on_uring_submit_6_3",
-                                                 "on_uring_complete", "on_uring_overflow", "on_uring_complete_6_12",
-                                                 "on_sys_exit",       "on_sys_exit_many"};
+    static const char *const counting_hooks[] = {
+        "on_switch",         "on_uring_submit",   "on_uring_submit_6_3",    "on_uring_submit_5_19",
+        "on_uring_complete", "on_uring_overflow", "on_uring_complete_6_12", "on_sys_exit",
+        "on_sys_exit_many"};
     int r = iol_capture_start_clock(capture);
 
     if (r < 0)

@@ -101,6 +101,9 @@ int iol_capture_running(struct iol_capture *capture, iol_capture_record_fn *reco
  */
 bool iol_capture_lives(const struct iol_capture *capture, uint32_t pid, uint64_t image);
 
+/* A route whose operations this kernel does not tell, so that they are not in the books; NULL when all are covered. */
+const char *iol_capture_uncovered(const struct iol_capture *capture);
+
 /* Replaces the rules, all at once, while it records: open accounts are judged anew at their next operation. */
 int iol_capture_set_rules(struct iol_capture *capture, const struct iol_rule_set *rules, struct iol_error *err);
 

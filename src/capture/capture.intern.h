@@ -2,6 +2,7 @@
 // SPDX-FileCopyrightText: The ioledger authors
 #pragma once
 
+#include <bpf/btf.h>
 #include <bpf/libbpf.h>
 
 #include "capture/capture.h"
@@ -44,6 +45,7 @@ struct iol_capture {
     size_t n_pids;
     pid_t command;
     pid_t excluded;
+    const char *uncovered; /* see iol_capture_uncovered() */
 };
 
 /* settings.c: syscall tables, filters and ids into the settings, before the load. */
@@ -53,6 +55,18 @@ int iol_capture_fill_filters(struct iol_capture *capture, const struct iol_captu
 
 /* attach.c: the programs that this kernel has hooks for are loaded, the others not. */
 void iol_capture_choose_programs(struct iol_capture *capture);
+
+/* attach.c: what the tracepoint of completions says of a request. */
+enum iol_uring {
+    IOL_URING_ABSENT,  /* a kernel without io_uring */
+    IOL_URING_UNKNOWN, /* not which one it is: before 5.19 */
+    IOL_URING_6_12,    /* (ring, request, user_data, result, …) */
+    IOL_URING_CQE,     /* (ring, request, cqe), from 6.13 on */
+};
+enum iol_uring iol_capture_uring(const struct btf *btf);
+
+/* attach.c: whether what a thread's descriptors led to when it fell asleep can be noted: bpf_task_pt_regs(), 5.15. */
+bool iol_capture_has_notes(void);
 
 /* running.c: hands over the processes that run already, and marks those below the roots. */
 int iol_capture_backfill(struct iol_capture *capture, iol_capture_record_fn *record, void *arg, struct iol_error *err);

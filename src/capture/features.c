@@ -194,6 +194,28 @@ static void probe_audit(struct iol_feature *feature)
     set(feature, good, good ? "yes" : "the kernel has no audit support");
 }
 
+static void probe_uring(struct iol_feature *feature)
+{
+    static const char *const found[] = {
+        [IOL_URING_ABSENT] = "this kernel has no io_uring",
+        [IOL_URING_UNKNOWN] = "io_uring_complete does not tell the request",
+        [IOL_URING_6_12] = "io_uring_complete with request and result",
+        [IOL_URING_CQE] = "io_uring_complete with request and completion",
+    };
+    struct btf *btf = btf__load_vmlinux_btf();
+    enum iol_uring kind = btf ? iol_capture_uring(btf) : IOL_URING_UNKNOWN;
+
+    set(feature, kind != IOL_URING_UNKNOWN, btf ? found[kind] : "unknown without BTF");
+    btf__free(btf);
+}
+
+static void probe_notes(struct iol_feature *feature)
+{
+    bool good = iol_capture_has_notes();
+
+    set(feature, good, good ? "bpf_task_pt_regs" : "not there");
+}
+
 static void probe_load(struct iol_feature *feature)
 {
     struct iol_capture_options options = {.max_accounts = IOL_CAPTURE_MIN_ACCOUNTS};
@@ -221,6 +243,12 @@ static const struct {
      "before Linux 6.2 each operation costs some 100 ns more"},
     {"trampolines", IOL_FEATURE_DEGRADED, probe_trampolines,
      "fexit cannot be used: every syscall, not only reads and writes, pays for the hook"},
+    {"io_uring", IOL_FEATURE_DEGRADED, probe_uring,
+     "before Linux 5.19 what is read and written by io_uring is not recorded; each recording says so in the table "
+     "loss"},
+    {"descriptor notes", IOL_FEATURE_DEGRADED, probe_notes,
+     "before Linux 5.15 a call that sleeps while another thread closes its descriptor is booked on what is there "
+     "afterwards"},
     {"JIT", IOL_FEATURE_DEGRADED, probe_jit,
      "programs are interpreted and cost several times more: set net.core.bpf_jit_enable=1"},
     {"lockdown", IOL_FEATURE_MISSING, probe_lockdown, "lockdown=confidentiality forbids reading kernel memory"},
