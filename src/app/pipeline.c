@@ -19,6 +19,7 @@
 #define GIVE_UP_MS 30000
 #define BATCH_ROWS 20000 /* records alone send a batch off when they have made this many rows */
 #define MAX_IDLE_FILES 65536
+#define MAX_NAMES 65536
 
 struct iol_pipeline {
     struct iol_this_host host;
@@ -129,6 +130,12 @@ static bool has_filter(const struct iol_capture_options *options)
     return options->n_pids || options->n_comms || options->n_uids || options->n_exes || options->command;
 }
 
+/* Only who sees every change of a name may say which file it means. */
+static bool sees_all_changes(const struct iol_capture_options *options)
+{
+    return !has_filter(options) && (options->events & IOL_MODEL_TREE_EVENTS) == IOL_MODEL_TREE_EVENTS;
+}
+
 static int open_core(struct iol_pipeline *pipeline, const struct iol_pipeline_options *options)
 {
     struct iol_account_kernel kernel = {
@@ -142,6 +149,7 @@ static int open_core(struct iol_pipeline *pipeline, const struct iol_pipeline_op
         .all = !has_filter(&options->capture),
         .running_ancestors = !options->capture.command,
         .max_idle_files = MAX_IDLE_FILES,
+        .max_names = sees_all_changes(&options->capture) ? MAX_NAMES : 0,
     };
 
     kernel.slots = iol_capture_slots(pipeline->capture, &kernel.n_slots, &kernel.first_spare);

@@ -20,6 +20,7 @@ struct iol_record_options {
     int64_t duration_ns; /* 0: until it is stopped */
     int64_t max_accounts;
     uint32_t kinds;
+    uint32_t events; /* bit per enum iol_event_kind */
     pid_t pids[IOL_RECORD_FILTERS_MAX];
     size_t n_pids;
     const char *comms[IOL_RECORD_FILTERS_MAX];

@@ -133,6 +133,8 @@ static __always_inline bool syscall_is_compat(const struct task_struct *task)
 SYSCALL_ARGUMENT(1, di, bx)
 SYSCALL_ARGUMENT(2, si, cx)
 SYSCALL_ARGUMENT(3, dx, dx)
+SYSCALL_ARGUMENT(4, r10, si)
+SYSCALL_ARGUMENT(5, r8, di)
 
 #elif defined(__TARGET_ARCH_arm64)
 
@@ -162,6 +164,16 @@ static __always_inline __u64 syscall_argument2(const struct pt_regs *regs, bool 
 static __always_inline __u64 syscall_argument3(const struct pt_regs *regs, bool compat)
 {
     return compat ? (__u32)LOAD(regs, regs[2]) : LOAD(regs, regs[2]);
+}
+
+static __always_inline __u64 syscall_argument4(const struct pt_regs *regs, bool compat)
+{
+    return compat ? (__u32)LOAD(regs, regs[3]) : LOAD(regs, regs[3]);
+}
+
+static __always_inline __u64 syscall_argument5(const struct pt_regs *regs, bool compat)
+{
+    return compat ? (__u32)LOAD(regs, regs[4]) : LOAD(regs, regs[4]);
 }
 
 #endif

@@ -3,6 +3,7 @@
 
 /* The hooks of the `tracepoint` probe set. What they do stands in the headers they include. */
 #include "bpf/account.bpf.h"
+#include "bpf/change.bpf.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
@@ -102,10 +103,13 @@ int BPF_PROG(on_sys_exit, struct pt_regs *regs, long ret)
     __u64 image;
     bool compat;
 
-    if (nr >= IOL_SYSCALLS_MAX || !(settings.native[nr] | settings.compat[nr]))
+    if (nr >= IOL_SYSCALLS_MAX || !(native_classes[nr] | compat_classes[nr]))
         return 0;
     task = current_task();
     compat = syscall_is_compat(task);
+    class = compat ? compat_classes[nr] : native_classes[nr];
+    if (class >= CLASS_MOUNT)
+        change(task, regs, class, compat, ret);
     class = compat ? settings.compat[nr] : settings.native[nr];
     if (!class)
         return 0;

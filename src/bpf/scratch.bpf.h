@@ -40,6 +40,14 @@ struct scratch {
     __u32 own_memory; /* task is the current one: its argv can be read */
     __u32 task_bits;  /* enum iol_task_bits: inherited ones in, verdict out */
 
+    /* a change of a file: what the call was, and where the next text of its record goes */
+    __u64 argument[8]; /* of the call, from 1 on */
+    __s64 result;
+    __u32 class;
+    __u32 kind; /* enum iol_abi_event */
+    __u32 at;
+    __u32 change_bits; /* enum iol_name_bits of the second name */
+
     char path[IOL_PATH_MAX + NAME_SLACK];
     char exe_key[IOL_EXE_FILTER_MAX];
     char record[RECORD_OFFSET_MASK + 1 + IOL_ARGV_MAX];

@@ -99,6 +99,7 @@ int iol_capture_settings(struct iol_capture *capture, const struct iol_capture_o
 
     settings->abi_version = IOL_ABI_VERSION;
     settings->kinds = options->kinds;
+    settings->events = options->events;
     settings->n_cpus = (uint32_t)capture->n_cpus;
     settings->self_mnt_ns = mnt_ns.st_ino;
     fill_syscalls(settings->native, native_syscalls, IOL_ARRAY_SIZE(native_syscalls));
