@@ -46,6 +46,9 @@ int64_t iol_model_time(const struct iol_model *model, uint64_t boot_ns);
 /* Takes in one record: rows of process, process_exit, file, login and event come of it. 0, or -ENOMEM. */
 int iol_model_post(struct iol_model *model, const struct iol_decoded *record, struct iol_batch *batch);
 
+/* Records of changes were lost, or names changed unseen: from here on no name is known to mean the file that it meant. */
+void iol_model_forget_names(struct iol_model *model);
+
 /*
  * The process image and the file of an account, with a reference that keeps them; their rows are in
  * this batch or in an earlier one when the call returns. Image 0 is (other processes). NULL: no memory.
