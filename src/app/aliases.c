@@ -28,7 +28,7 @@ enum way { BOTH_WAYS, BACK, FORTH };
 
 struct step {
     enum way way;
-    const char *at; /* a time; NULL with BOTH_WAYS */
+    const char *at;          /* a time; NULL with BOTH_WAYS */
     struct iol_alias *alias; /* whose other bound is to be found; NULL with BOTH_WAYS */
     const char *path;
     int64_t host_id;
@@ -139,8 +139,8 @@ static void add_alias(struct search *search, const struct happening *happening, 
         .until = way == BACK && !link ? ts : NULL, /* what a link was made of keeps its name */
         .how = how_of(search, happening),
     };
-    add_step(search, &(struct step){
-                         .way = way, .at = ts, .alias = alias, .path = alias->path, .host_id = alias->host_id});
+    add_step(search,
+             &(struct step){.way = way, .at = ts, .alias = alias, .path = alias->path, .host_id = alias->host_id});
 }
 
 /* True: nothing before this has to do with the file that the name is in the end. */
@@ -317,9 +317,9 @@ int iol_aliases_find(struct iol_arena *arena, struct iol_db *db, const struct io
         size_t length = strlen(paths->names[i].from);
         bool slash = length > 0 && paths->names[i].from[length - 1] == '/';
 
-        add_step(&search, &(struct step){
-                              .way = BOTH_WAYS,
-                              .path = iol_arena_dup(arena, paths->names[i].from, slash ? length - 1 : length)});
+        add_step(&search,
+                 &(struct step){.way = BOTH_WAYS,
+                                .path = iol_arena_dup(arena, paths->names[i].from, slash ? length - 1 : length)});
     }
     for (size_t i = 0; r == 0 && i < search.n_steps; i++) {
         if (search.steps[i].path[0] == '/')

@@ -81,17 +81,18 @@ static const struct iol_usage usage = {
     .summary = "Shows every process that read, wrote or executed PATH, the one that touched it last first, and who "
                "started it. "
                "With a trailing '/' it is everything below that directory.",
-    .details = "PATH is made absolute, and symbolic links in it are followed as they are now. A file that was renamed, or a "
-               "directory above it, or that has hard links, is found by each of its names, as far as it had them. "
-               "Each line is one process "
-               "image (a process between two execs); exec'ed images of one process are one link in the ancestry. "
-               "Times are UTC.\n\n"
-               "Examples:\n"
-               "  ioledger who /etc/passwd\n"
-               "  ioledger who /var/log/ --limit 20\n"
-               "  ioledger who --format json ./notes.txt | jq -r '.[].ancestry'\n\n"
-               "Exit status: 0 somebody touched it; 1 nobody did (json: an empty array, csv: the header only), or a "
-               "failure; 2 bad usage.",
+    .details =
+        "PATH is made absolute, and symbolic links in it are followed as they are now. A file that was renamed, or a "
+        "directory above it, or that has hard links, is found by each of its names, as far as it had them. "
+        "Each line is one process "
+        "image (a process between two execs); exec'ed images of one process are one link in the ancestry. "
+        "Times are UTC.\n\n"
+        "Examples:\n"
+        "  ioledger who /etc/passwd\n"
+        "  ioledger who /var/log/ --limit 20\n"
+        "  ioledger who --format json ./notes.txt | jq -r '.[].ancestry'\n\n"
+        "Exit status: 0 somebody touched it; 1 nobody did (json: an empty array, csv: the header only), or a "
+        "failure; 2 bad usage.",
     .common = IOL_COMMON_DB | IOL_COMMON_FORMAT,
     .min_args = 1,
     .max_args = 1,
@@ -123,11 +124,12 @@ static void done_question(struct question *question)
  */
 #define DEEDS                                                                                                          \
     "SELECT * FROM (SELECT io.process_id AS process_id, f.path AS path, f.host_id AS host_id, f.id AS file_id,"        \
-    " coalesce(io.first_ts, io.ts) AS first, coalesce(io.last_ts, io.ts) AS last, io.read_ops AS read_ops, io.read_bytes AS read_bytes,"                      \
+    " coalesce(io.first_ts, io.ts) AS first, coalesce(io.last_ts, io.ts) AS last, io.read_ops AS read_ops, "           \
+    "io.read_bytes AS read_bytes,"                                                                                     \
     " io.write_ops AS write_ops, io.write_bytes AS write_bytes, io.read_errors AS read_errors,"                        \
     " io.write_errors AS write_errors, 0 AS execs"                                                                     \
     " FROM file f JOIN io ON io.file_id = f.id WHERE %1$s"                                                             \
-    " UNION ALL SELECT e.process_id, f.path, f.host_id, f.id, e.ts, e.ts, 0, 0, 0, 0, 0, 0, 1"                          \
+    " UNION ALL SELECT e.process_id, f.path, f.host_id, f.id, e.ts, e.ts, 0, 0, 0, 0, 0, 0, 1"                         \
     " FROM file f JOIN event e ON e.file_id = f.id WHERE e.kind = 'exec' AND %1$s) done WHERE %2$s"
 
 static int start_query(const struct question *question, int64_t limit, struct iol_query **ret_query,
@@ -161,8 +163,7 @@ static int load_lineage(const struct question *question, struct iol_lineage **re
 {
     _cleanup_free_ char *seeds = NULL;
 
-    if (asprintf(&seeds, "SELECT process_id FROM (" DEEDS ") deeds", question->condition,
-                 question->window) < 0)
+    if (asprintf(&seeds, "SELECT process_id FROM (" DEEDS ") deeds", question->condition, question->window) < 0)
         return iol_question_no_memory(err);
     return iol_lineage_load(question->db, seeds, question->n_params, question->params, ret_lineage, err);
 }
@@ -203,8 +204,7 @@ static int tell_other_names(const struct question *question, struct iol_error *e
     _cleanup_(iol_question_done_query) struct iol_query *query = NULL;
     const char *params[2 * IOL_PATHS_MAX];
     size_t shown = 0, n_params = 0;
-    const char *condition =
-        iol_paths_condition(question->arena, &question->paths, "f.path", params, &n_params);
+    const char *condition = iol_paths_condition(question->arena, &question->paths, "f.path", params, &n_params);
     int r;
 
     if (!condition ||

@@ -28,8 +28,8 @@
 
 /* Events that can be chosen; those of processes, and those of reads and writes, are not chosen here. */
 #define ALL_EVENTS                                                                                                     \
-    (DEFAULT_EVENTS | EVENT_BIT(IOL_EVENT_OPEN_FAILED) | EVENT_BIT(IOL_EVENT_TRUNCATE) |                               \
-     EVENT_BIT(IOL_EVENT_CHMOD) | EVENT_BIT(IOL_EVENT_CHOWN) | EVENT_BIT(IOL_EVENT_SETXATTR))
+    (DEFAULT_EVENTS | EVENT_BIT(IOL_EVENT_OPEN_FAILED) | EVENT_BIT(IOL_EVENT_TRUNCATE) | EVENT_BIT(IOL_EVENT_CHMOD) |  \
+     EVENT_BIT(IOL_EVENT_CHOWN) | EVENT_BIT(IOL_EVENT_SETXATTR))
 
 enum {
     KEY_INTERVAL = 0x300,
@@ -56,7 +56,8 @@ static const struct argp_option own_options[] = {
      "the others get one account for each process",
      1},
     {"events", KEY_EVENTS, "LIST", 0,
-     "Changes of files that are told one by one: tree (the default: open, for files created, rename, unlink, link, symlink, mkdir, "
+     "Changes of files that are told one by one: tree (the default: open, for files created, rename, unlink, link, "
+     "symlink, mkdir, "
      "rmdir and mmap), open_failed (not allowed), truncate, chmod, chown, setxattr, or each by its own name; all; none",
      1},
     {"system", KEY_SYSTEM, NULL, 0, "With CMD: the whole machine, for as long as CMD runs", 1},

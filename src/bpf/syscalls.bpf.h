@@ -140,8 +140,8 @@ enum syscall_class {
 
 #define CLASS_ENTRY(name, number, class) [number] = CLASS_##class,
 
-static const volatile __u8 native_classes[IOL_SYSCALLS_MAX] SEC(".rodata.syscalls") = {
-    NATIVE_RW(CLASS_ENTRY) NATIVE(CLASS_ENTRY)};
+static const volatile __u8 native_classes[IOL_SYSCALLS_MAX] SEC(".rodata.syscalls") = {NATIVE_RW(CLASS_ENTRY)
+                                                                                           NATIVE(CLASS_ENTRY)};
 static const volatile __u8 compat_classes[IOL_SYSCALLS_MAX] SEC(".rodata.syscalls") = {COMPAT(CLASS_ENTRY)};
 
 /*

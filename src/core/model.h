@@ -24,7 +24,8 @@ struct iol_model_options {
     bool all; /* no filter: every process gets its row when it is seen; else those traced, and their ancestors */
     bool running_ancestors; /* such ancestors may be processes that ran before the recording: not those above CMD */
     size_t max_idle_files;  /* files without an account that are remembered */
-    size_t max_names; /* names by which files are known again; 0 unless `all`, and each event of IOL_MODEL_TREE_EVENTS is sent */
+    size_t
+        max_names; /* names by which files are known again; 0 unless `all`, and each event of IOL_MODEL_TREE_EVENTS is sent */
 };
 
 #define IOL_MODEL_EVENT_BIT(kind) (UINT32_C(1) << (kind))

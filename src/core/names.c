@@ -32,7 +32,8 @@ struct iol_name_node {
     struct iol_name_node *children; /* list by sibling_prev, sibling_next */
     struct iol_name_node *sibling_prev, *sibling_next;
     struct iol_name_node *alike_prev, *alike_next;
-    struct iol_name_node *prev, *next; /* in the order in which they were heard of: a directory after all that is in it */
+    struct iol_name_node *prev,
+        *next; /* in the order in which they were heard of: a directory after all that is in it */
     UT_hash_handle hh;
 };
 
@@ -229,8 +230,8 @@ static struct iol_name_node *get_child(struct iol_names *names, struct iol_name_
 static void set_info(struct iol_names *names, struct iol_name_node *node, const struct iol_file_info *info)
 {
     if (info->kind != IOL_KIND_DIR ||
-        (node->info.inode && (node->info.inode != info->inode || node->info.dev != info->dev ||
-                              node->info.generation != info->generation)))
+        (node->info.inode &&
+         (node->info.inode != info->inode || node->info.dev != info->dev || node->info.generation != info->generation)))
         remove_below(names, node);
     node->info = (struct iol_file_info){
         .inode = info->inode, .dev = info->dev, .generation = info->generation, .kind = info->kind};

@@ -329,8 +329,8 @@ int main(int argc, char **argv)
     static const struct {
         const char *name;
         void (*add)(void);
-    } contents[] = {
-        {"full", add_full}, {"empty", NULL}, {"unbalanced", add_unbalanced}, {"lossy", add_lossy}, {"many", add_many}, {"renamed", add_renamed}};
+    } contents[] = {{"full", add_full},   {"empty", NULL},    {"unbalanced", add_unbalanced},
+                    {"lossy", add_lossy}, {"many", add_many}, {"renamed", add_renamed}};
     struct iol_error err = {0};
     struct iol_sink *sink;
     bool known = false;

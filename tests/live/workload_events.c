@@ -309,7 +309,8 @@ static void not_allowed(void)
         die("new");
     }
     expect_paths("not_allowed", "open_failed", -EACCES, "-", below_folder("new"), NULL);
-    must(-(unlink("shown") == 0 || mkdir("dir", 0755) == 0 || rename("shown", "g") == 0), "changes that are not allowed");
+    must(-(unlink("shown") == 0 || mkdir("dir", 0755) == 0 || rename("shown", "g") == 0),
+         "changes that are not allowed");
     close((int)must(open("shown", O_RDONLY), "shown"));
 }
 

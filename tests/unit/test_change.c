@@ -365,7 +365,8 @@ static void exchanged_files_change_places(void **state)
         record = record_change(&spec);
         ((struct iol_record_change *)record.data)->other.bits = IOL_NAME_EXCHANGED;
         post(f, record);
-        check(f, IOL_EVENT_RENAME, i % 2 ? "/d/f dir - -" : "/d/f file 1 -", i % 2 ? "/e/sub dir - -" : "/e/sub file 1 -");
+        check(f, IOL_EVENT_RENAME, i % 2 ? "/d/f dir - -" : "/d/f file 1 -",
+              i % 2 ? "/e/sub dir - -" : "/e/sub file 1 -");
     }
     change_one(f, IOL_EVENT_CHMOD, "", "/d/f/g");
     check(f, IOL_EVENT_CHMOD, "/d/f/g file 2 -", NULL);
