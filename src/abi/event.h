@@ -145,6 +145,22 @@ struct iol_rule_exe_key {
     char exe[IOL_EXE_FILTER_MAX];
 };
 
+/* Kinds of events that the kernel side itself tells of: enum iol_event_kind of core/row.h (asserted in core/decode.c). */
+enum iol_abi_event {
+    IOL_ABI_EVENT_OPEN = 7,
+    IOL_ABI_EVENT_OPEN_FAILED,
+    IOL_ABI_EVENT_RENAME,
+    IOL_ABI_EVENT_UNLINK,
+    IOL_ABI_EVENT_TRUNCATE,
+    IOL_ABI_EVENT_LINK,
+    IOL_ABI_EVENT_SYMLINK,
+    IOL_ABI_EVENT_MKDIR,
+    IOL_ABI_EVENT_RMDIR,
+    IOL_ABI_EVENT_CHMOD,
+    IOL_ABI_EVENT_CHOWN,
+    IOL_ABI_EVENT_SETXATTR,
+};
+
 /* Set once, before the programs are loaded (section .rodata.settings). */
 struct iol_settings {
     __u32 abi_version;
@@ -416,12 +432,17 @@ struct iol_record_event {
     __u64 weight; /* operations that it stands for */
 };
 
+enum iol_name_bits {
+    IOL_NAME_UNREADABLE = 1, /* what the program gave could not be read: some file below the directory */
+    IOL_NAME_EXCHANGED = 2,  /* of the second name of a rename: the two files have changed places */
+};
+
 /* One name in a record of a change: a directory that the kernel walked, and what the program gave below it. */
 struct iol_name {
     struct iol_file_info
         info;        /* path_len bytes of a path: of the file itself when inode is not 0, else of the directory */
     __u32 given_len; /* bytes of the string of the program, relative to that directory or absolute; 0: none */
-    __u32 reserved;
+    __u32 bits;      /* enum iol_name_bits */
 };
 
 /*

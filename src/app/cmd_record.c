@@ -224,6 +224,7 @@ static int open_recording(struct recording *recording, struct iol_error *err)
             {
                 .max_accounts = (uint32_t)options->max_accounts,
                 .kinds = options->kinds,
+                .events = options->events,
                 .legacy = options->legacy_probes,
                 .pids = options->pids,
                 .n_pids = options->n_pids,

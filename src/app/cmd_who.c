@@ -4,6 +4,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "app/aliases.h"
 #include "app/command.h"
 #include "app/lineage.h"
 #include "app/options.h"
@@ -80,15 +81,18 @@ static const struct iol_usage usage = {
     .summary = "Shows every process that read, wrote or executed PATH, the one that touched it last first, and who "
                "started it. "
                "With a trailing '/' it is everything below that directory.",
-    .details = "PATH is made absolute, and symbolic links in it are followed as they are now. Each line is one process "
-               "image (a process between two execs); exec'ed images of one process are one link in the ancestry. "
-               "Times are UTC.\n\n"
-               "Examples:\n"
-               "  ioledger who /etc/passwd\n"
-               "  ioledger who /var/log/ --limit 20\n"
-               "  ioledger who --format json ./notes.txt | jq -r '.[].ancestry'\n\n"
-               "Exit status: 0 somebody touched it; 1 nobody did (json: an empty array, csv: the header only), or a "
-               "failure; 2 bad usage.",
+    .details =
+        "PATH is made absolute, and symbolic links in it are followed as they are now. A file that was renamed, or a "
+        "directory above it, or that has hard links, is found by each of its names, as far as it had them. "
+        "Each line is one process "
+        "image (a process between two execs); exec'ed images of one process are one link in the ancestry. "
+        "Times are UTC.\n\n"
+        "Examples:\n"
+        "  ioledger who /etc/passwd\n"
+        "  ioledger who /var/log/ --limit 20\n"
+        "  ioledger who --format json ./notes.txt | jq -r '.[].ancestry'\n\n"
+        "Exit status: 0 somebody touched it; 1 nobody did (json: an empty array, csv: the header only), or a "
+        "failure; 2 bad usage.",
     .common = IOL_COMMON_DB | IOL_COMMON_FORMAT,
     .min_args = 1,
     .max_args = 1,
@@ -101,8 +105,10 @@ struct question {
     struct iol_arena *arena;
     struct iol_db *db;
     struct iol_paths paths;
-    const char *condition; /* on file f */
-    const char *params[2 * IOL_PATHS_MAX];
+    struct iol_aliases aliases;
+    const char *condition; /* on file f: its names */
+    const char *window;    /* on an account: whether the name was the file's at the time */
+    const char *params[2 * (2 * IOL_PATHS_MAX + IOL_ALIASES_PARAMS_MAX)];
     size_t n_params;
 };
 
@@ -112,15 +118,19 @@ static void done_question(struct question *question)
     iol_arena_free(question->arena);
 }
 
-/* What processes did to the files of the condition, %1$s: accounts, and executions, which the kernel reads by itself. */
+/*
+ * What processes did to the files of the condition, %1$s, while they were the files asked for, %2$s: accounts, and executions,
+ * which the kernel reads by itself.
+ */
 #define DEEDS                                                                                                          \
-    "SELECT io.process_id AS process_id, f.path AS path, coalesce(io.first_ts, io.ts) AS first,"                       \
-    " coalesce(io.last_ts, io.ts) AS last, io.read_ops AS read_ops, io.read_bytes AS read_bytes,"                      \
+    "SELECT * FROM (SELECT io.process_id AS process_id, f.path AS path, f.host_id AS host_id, f.id AS file_id,"        \
+    " coalesce(io.first_ts, io.ts) AS first, coalesce(io.last_ts, io.ts) AS last, io.read_ops AS read_ops, "           \
+    "io.read_bytes AS read_bytes,"                                                                                     \
     " io.write_ops AS write_ops, io.write_bytes AS write_bytes, io.read_errors AS read_errors,"                        \
     " io.write_errors AS write_errors, 0 AS execs"                                                                     \
     " FROM file f JOIN io ON io.file_id = f.id WHERE %1$s"                                                             \
-    " UNION ALL SELECT e.process_id, f.path, e.ts, e.ts, 0, 0, 0, 0, 0, 0, 1"                                          \
-    " FROM file f JOIN event e ON e.file_id = f.id WHERE e.kind = 'exec' AND %1$s"
+    " UNION ALL SELECT e.process_id, f.path, f.host_id, f.id, e.ts, e.ts, 0, 0, 0, 0, 0, 0, 1"                         \
+    " FROM file f JOIN event e ON e.file_id = f.id WHERE e.kind = 'exec' AND %1$s) done WHERE %2$s"
 
 static int start_query(const struct question *question, int64_t limit, struct iol_query **ret_query,
                        struct iol_error *err)
@@ -143,8 +153,8 @@ static int start_query(const struct question *question, int64_t limit, struct io
                  " LEFT JOIN process p ON p.id = a.process_id"
                  " LEFT JOIN host h ON h.id = p.host_id"
                  " LEFT JOIN login l ON l.host_id = p.host_id AND l.uid = p.uid"
-                 " ORDER BY a.last DESC, a.first DESC, a.process_id, a.path%2$s",
-                 question->condition, limit_clause) < 0)
+                 " ORDER BY a.last DESC, a.first DESC, a.process_id, a.path%3$s",
+                 question->condition, question->window, limit_clause) < 0)
         return iol_question_no_memory(err);
     return iol_query_new(question->db, sql, question->n_params, question->params, ret_query, err);
 }
@@ -153,7 +163,7 @@ static int load_lineage(const struct question *question, struct iol_lineage **re
 {
     _cleanup_free_ char *seeds = NULL;
 
-    if (asprintf(&seeds, "SELECT process_id FROM (" DEEDS ") deeds", question->condition) < 0)
+    if (asprintf(&seeds, "SELECT process_id FROM (" DEEDS ") deeds", question->condition, question->window) < 0)
         return iol_question_no_memory(err);
     return iol_lineage_load(question->db, seeds, question->n_params, question->params, ret_lineage, err);
 }
@@ -192,17 +202,22 @@ static int tell_other_names(const struct question *question, struct iol_error *e
 {
     _cleanup_free_ char *sql = NULL;
     _cleanup_(iol_question_done_query) struct iol_query *query = NULL;
-    size_t shown = 0;
+    const char *params[2 * IOL_PATHS_MAX];
+    size_t shown = 0, n_params = 0;
+    const char *condition = iol_paths_condition(question->arena, &question->paths, "f.path", params, &n_params);
     int r;
 
-    if (asprintf(&sql,
+    if (!condition ||
+        asprintf(&sql,
                  "SELECT DISTINCT o.path FROM file f JOIN file o ON o.host_id = f.host_id AND o.dev = f.dev"
                  " AND o.inode = f.inode AND o.generation = f.generation AND o.path <> f.path"
-                 " WHERE %s AND f.inode <> 0 ORDER BY o.path LIMIT 4",
-                 question->condition) < 0)
+                 " WHERE %s AND f.inode <> 0 ORDER BY o.path LIMIT %d",
+                 condition, IOL_ALIASES_MAX + 4) < 0)
         return iol_question_no_memory(err);
-    r = iol_query_new(question->db, sql, question->n_params, question->params, &query, err);
+    r = iol_query_new(question->db, sql, n_params, params, &query, err);
     while (r >= 0 && (r = iol_query_next(query, err)) > 0) {
+        if (iol_aliases_have(&question->aliases, iol_query_text(query, 0)))
+            continue;
         if (++shown == 4)
             iol_log_info("... and under more names");
         else
@@ -226,6 +241,21 @@ static void tell_nothing(const char *typed, const struct question *question)
                      question->paths.names[0].from);
 }
 
+/* The paths asked for, and the names that the file had besides. */
+static const char *make_condition(struct question *question, bool with_times)
+{
+    const char *own = iol_paths_condition(question->arena, &question->paths, with_times ? "path" : "f.path",
+                                          question->params, &question->n_params);
+    const char *others = iol_aliases_condition(question->arena, question->db, &question->aliases, with_times,
+                                               question->params, &question->n_params);
+    size_t size = own && others ? strlen(own) + strlen(others) + 3 : 0;
+    char *text = size ? iol_arena_alloc(question->arena, size) : NULL;
+
+    if (text)
+        snprintf(text, size, "(%s%s)", own, others);
+    return text;
+}
+
 static int ask(struct question *question, const struct iol_options *options, struct iol_error *err)
 {
     int r;
@@ -236,11 +266,15 @@ static int ask(struct question *question, const struct iol_options *options, str
     r = iol_paths_resolve(question->arena, options->args[0], &question->paths, err);
     if (r < 0)
         return r;
-    question->condition =
-        iol_paths_condition(question->arena, &question->paths, "f.path", question->params, &question->n_params);
-    if (!question->condition)
-        return iol_question_no_memory(err);
-    return iol_db_open(options->db, options->verbose, &question->db, err);
+    r = iol_db_open(options->db, options->verbose, &question->db, err);
+    if (r < 0)
+        return r;
+    r = iol_aliases_find(question->arena, question->db, &question->paths, &question->aliases, err);
+    if (r < 0)
+        return r;
+    question->condition = make_condition(question, false);
+    question->window = question->condition ? make_condition(question, true) : NULL;
+    return question->window ? 0 : iol_question_no_memory(err);
 }
 
 int iol_cmd_who(int argc, char **argv)
@@ -270,6 +304,8 @@ int iol_cmd_who(int argc, char **argv)
     if (iol_output_rows(output) == 0 && options.format == IOL_FORMAT_TABLE)
         tell_nothing(options.args[0], &question);
     iol_query_free(TAKE_PTR(query));
+    if (options.format == IOL_FORMAT_TABLE)
+        iol_aliases_tell(&question.aliases);
     if (!question.paths.tree && options.format == IOL_FORMAT_TABLE && tell_other_names(&question, &err) < 0)
         return iol_command_fail(&err);
     return iol_output_rows(output) > 0 ? IOL_EXIT_OK : IOL_EXIT_FAILURE;

@@ -21,6 +21,7 @@
 #define BATCH_ROWS 20000 /* records alone send a batch off when they have made this many rows */
 #define BATCH_BYTES (8UL << 20)
 #define MAX_IDLE_FILES 65536
+#define MAX_NAMES 65536
 
 /* Images that end in one interval: more end it early, so that neither memory nor accounts run out for want of an end. */
 #define MAX_ENDED 16384
@@ -159,6 +160,12 @@ static bool has_filter(const struct iol_capture_options *options)
            options->command;
 }
 
+/* Only who sees every change of a name may say which file it means. */
+static bool sees_all_changes(const struct iol_capture_options *options)
+{
+    return !has_filter(options) && (options->events & IOL_MODEL_TREE_EVENTS) == IOL_MODEL_TREE_EVENTS;
+}
+
 static int open_core(struct iol_pipeline *pipeline, const struct iol_pipeline_options *options)
 {
     struct iol_account_kernel kernel = {
@@ -172,6 +179,7 @@ static int open_core(struct iol_pipeline *pipeline, const struct iol_pipeline_op
         .all = !has_filter(&options->capture),
         .running_ancestors = !options->capture.command,
         .max_idle_files = MAX_IDLE_FILES,
+        .max_names = sees_all_changes(&options->capture) ? MAX_NAMES : 0,
     };
 
     kernel.slots = iol_capture_slots(pipeline->capture, &kernel.n_slots, &kernel.first_spare);

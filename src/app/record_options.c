@@ -12,12 +12,13 @@
 #include "app/record_config.h"
 #include "base/cleanup.h"
 #include "base/error.h"
+#include "core/model.h"
+#include "store/schema.h"
 
 #define DEFAULT_ACCOUNTS 65536
 #define NS_PER_MS 1000000LL
 #define NS_PER_S 1000000000LL
 #define KIND_BIT(kind) (1U << (kind))
-
 enum {
     KEY_INTERVAL = 0x300,
     KEY_DURATION,
@@ -28,6 +29,7 @@ enum {
     KEY_CGROUP,
     KEY_CONTAINER,
     KEY_KINDS,
+    KEY_EVENTS,
     KEY_PROBES,
     KEY_MAX_ACCOUNTS,
     KEY_SYSTEM,
@@ -55,6 +57,11 @@ static const struct argp_option own_options[] = {
     {"kinds", KEY_KINDS, "LIST", 0,
      "Kinds of files that get an account each, of file,dir,dev,pipe,socket,anon (default: all but pipe and socket); "
      "the others get one account for each process",
+     1},
+    {"events", KEY_EVENTS, "LIST", 0,
+     "Changes of files that are told one by one: tree (the default: open, for files created, rename, unlink, link, "
+     "symlink, mkdir, "
+     "rmdir and mmap), open_failed (not allowed), truncate, chmod, chown, setxattr, or each by its own name; all; none",
      1},
     {"system", KEY_SYSTEM, NULL, 0, "With CMD: the whole machine, for as long as CMD runs", 1},
     {NULL, 0, NULL, 0, "Rules, of which the first that matches wins:", 2},
@@ -203,6 +210,57 @@ static int take_kinds(struct iol_record_options *options, const char *text, stru
     return 0;
 }
 
+static bool is_word(const char *name, const char *word, size_t length)
+{
+    return strlen(name) == length && strncmp(name, word, length) == 0;
+}
+
+/* The bits of one word of --events; false: it is none. */
+static bool find_events(const char *word, size_t length, uint32_t *ret_events)
+{
+    static const struct {
+        const char *name;
+        uint32_t bits;
+    } groups[] = {{"none", 0}, {"all", IOL_RECORD_ALL_EVENTS}, {"tree", IOL_RECORD_DEFAULT_EVENTS}};
+
+    for (size_t i = 0; i < IOL_ARRAY_SIZE(groups); i++) {
+        if (is_word(groups[i].name, word, length)) {
+            *ret_events = groups[i].bits;
+            return true;
+        }
+    }
+    for (uint32_t kind = 0; kind < IOL_EVENT_KIND_COUNT; kind++) {
+        if (IOL_RECORD_ALL_EVENTS & IOL_MODEL_EVENT_BIT(kind) &&
+            is_word(iol_schema_word(&iol_enum_event_kind, kind), word, length)) {
+            *ret_events = IOL_MODEL_EVENT_BIT(kind);
+            return true;
+        }
+    }
+    return false;
+}
+
+static int take_events(struct iol_record_options *options, const char *text, struct iol_error *err)
+{
+    uint32_t events = 0;
+
+    if (not_empty(text, err) < 0)
+        return -EINVAL;
+    for (const char *word = text; word;) {
+        size_t length = strcspn(word, ",");
+        uint32_t found;
+
+        if (!find_events(word, length, &found))
+            return iol_error_set(err, -EINVAL,
+                                 "'%.*s' is no event; events are none, all, tree, or of open,open_failed,truncate,"
+                                 "rename,unlink,link,symlink,mkdir,rmdir,chmod,chown,setxattr,mmap",
+                                 (int)length, word);
+        events |= found;
+        word = word[length] ? word + length + 1 : NULL;
+    }
+    options->events = events;
+    return 0;
+}
+
 static int take_probes(struct iol_record_options *options, const char *text, struct iol_error *err)
 {
     /* 'tracepoint-legacy' is how tests reach the programs for older kernels on a new one */
@@ -246,6 +304,8 @@ static int take_option(int key, const char *text, void *input, struct iol_error 
         return take_container(options, text, err);
     case KEY_KINDS:
         return take_kinds(options, text, err);
+    case KEY_EVENTS:
+        return take_events(options, text, err);
     case KEY_PROBES:
         return take_probes(options, text, err);
     case KEY_MAX_ACCOUNTS:
@@ -344,6 +404,7 @@ bool iol_record_options_parse(int argc, char **argv, struct iol_record_options *
     struct iol_record_options options = {
         .interval_ns = NS_PER_S,
         .max_accounts = DEFAULT_ACCOUNTS,
+        .events = IOL_RECORD_DEFAULT_EVENTS,
         .kinds = ~(KIND_BIT(IOL_ABI_KIND_PIPE) | KIND_BIT(IOL_ABI_KIND_SOCKET)),
         .rules = {.event_budget = IOL_RECORD_EVENT_BUDGET, .event_budget_process = IOL_RECORD_EVENT_BUDGET},
     };

@@ -10,6 +10,7 @@
 #include "app/options.h"
 #include "app/rule_text.h"
 #include "capture/capture.h"
+#include "core/model.h"
 
 #define IOL_RECORD_FILTERS_MAX 64
 #define IOL_RECORD_EVENT_BUDGET 20000 /* a second, unless --event-budget says otherwise */
@@ -22,6 +23,13 @@ struct iol_record_rules {
 };
 
 /* The command line of `record`, and its configuration file. */
+/* Changes of files that are told, by default and at most. */
+#define IOL_RECORD_DEFAULT_EVENTS (IOL_MODEL_TREE_EVENTS | IOL_MODEL_EVENT_BIT(IOL_EVENT_MMAP))
+#define IOL_RECORD_ALL_EVENTS                                                                                          \
+    (IOL_RECORD_DEFAULT_EVENTS | IOL_MODEL_EVENT_BIT(IOL_EVENT_OPEN_FAILED) |                                          \
+     IOL_MODEL_EVENT_BIT(IOL_EVENT_TRUNCATE) | IOL_MODEL_EVENT_BIT(IOL_EVENT_CHMOD) |                                  \
+     IOL_MODEL_EVENT_BIT(IOL_EVENT_CHOWN) | IOL_MODEL_EVENT_BIT(IOL_EVENT_SETXATTR))
+
 struct iol_record_options {
     struct iol_options common;
     char **command; /* CMD ARG... NULL-terminated, or NULL */
@@ -31,6 +39,7 @@ struct iol_record_options {
     int64_t duration_ns; /* 0: until it is stopped */
     int64_t max_accounts;
     uint32_t kinds;
+    uint32_t events; /* bit per enum iol_event_kind */
     pid_t pids[IOL_RECORD_FILTERS_MAX];
     size_t n_pids;
     const char *comms[IOL_RECORD_FILTERS_MAX];

@@ -10,6 +10,7 @@
 #include "base/arena.h"
 #include "base/cleanup.h"
 #include "base/text.h"
+#include "store/schema.h"
 
 static void print_texts(FILE *out, const char *option, const char *const *texts, size_t n)
 {
@@ -21,6 +22,21 @@ static void print_budget(FILE *out, const struct iol_record_rules *rules)
 {
     if (rules->event_budget != IOL_RECORD_EVENT_BUDGET || rules->event_budget_process != IOL_RECORD_EVENT_BUDGET)
         fprintf(out, "--event-budget %u/s,%u/s ", rules->event_budget, rules->event_budget_process);
+}
+
+static void print_events(FILE *out, uint32_t events)
+{
+    const char *before = "--events ";
+
+    if (events == IOL_RECORD_DEFAULT_EVENTS)
+        return;
+    for (uint32_t kind = 0; kind < IOL_EVENT_KIND_COUNT && events != IOL_RECORD_ALL_EVENTS; kind++) {
+        if (events & IOL_MODEL_EVENT_BIT(kind)) {
+            fprintf(out, "%s%s", before, iol_schema_word(&iol_enum_event_kind, kind));
+            before = ",";
+        }
+    }
+    fputs(events == IOL_RECORD_ALL_EVENTS ? "--events all " : events ? " " : "--events none ", out);
 }
 
 static void print_scope(FILE *out, const struct iol_record_options *options)
@@ -35,6 +51,7 @@ static void print_scope(FILE *out, const struct iol_record_options *options)
     print_texts(out, "container", options->containers, options->n_containers);
     iol_rule_text_print(&options->rules.list, out);
     print_budget(out, &options->rules);
+    print_events(out, options->events);
     if (options->system)
         fputs("--system ", out);
     if (options->command)

@@ -304,6 +304,18 @@ struct bpf_iter__task {
 #define TMPFS_MAGIC 0x01021994
 #define HUGETLBFS_MAGIC 0x958458f6
 
-#define EEXIST 17
+#define EPERM 1
 #define ENOENT 2
 #define ENOSYS 38
+#define EACCES 13
+#define EEXIST 17
+
+/* include/linux/fs.h, the same from 5.10 to 6.18 */
+#define FMODE_PATH 0x4000
+#define FMODE_CREATED 0x100000
+
+/* include/uapi: the same on x86 and arm64 */
+#define O_TRUNC 01000
+#define AT_FDCWD (-100)
+#define AT_REMOVEDIR 0x200
+#define RENAME_EXCHANGE 2

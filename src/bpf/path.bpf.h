@@ -250,13 +250,16 @@ static __always_inline __u32 file_kind(struct inode *inode, struct dentry *dentr
     }
 }
 
-static __always_inline void fill_file_info(struct iol_file_info *info, struct file *file)
+static __always_inline void fill_info(struct iol_file_info *info, struct inode *inode, struct dentry *dentry)
 {
-    struct inode *inode = BPF_CORE_READ(file, f_inode);
-
     info->inode = BPF_CORE_READ(inode, i_ino);
     info->dev = BPF_CORE_READ(inode, i_sb, s_dev);
     info->generation = BPF_CORE_READ(inode, i_generation);
-    info->kind = file_kind(inode, BPF_CORE_READ(file, f_path.dentry));
+    info->kind = file_kind(inode, dentry);
     info->reserved = 0;
+}
+
+static __always_inline void fill_file_info(struct iol_file_info *info, struct file *file)
+{
+    fill_info(info, BPF_CORE_READ(file, f_inode), BPF_CORE_READ(file, f_path.dentry));
 }

@@ -59,6 +59,14 @@ struct scratch {
     __u32 kind;
     struct known_file known_file;
 
+    /* a change of a file: what the call was, and where the next text of its record goes */
+    __u64 argument[8]; /* of the call, from 1 on */
+    __s64 result;
+    __u32 class;
+    __u32 event; /* enum iol_abi_event */
+    __u32 at;
+    __u32 change_bits; /* enum iol_name_bits of the second name */
+
     char path[IOL_PATH_MAX + NAME_SLACK];
     union {
         char exe_key[IOL_EXE_FILTER_MAX];

@@ -16,6 +16,7 @@
 #include "base/text.h"
 #include "core/batch.h"
 #include "core/model.intern.h"
+#include "core/names.h"
 
 struct iol_model *iol_model_new(const struct iol_model_options *options)
 {
@@ -28,8 +29,10 @@ struct iol_model *iol_model_new(const struct iol_model_options *options)
     model->running_ancestors = options->running_ancestors;
     model->max_idle_files = options->max_idle_files;
     model->boot_id = strdup(options->boot_id);
-    if (!model->boot_id) {
-        free(model);
+    if (options->max_names)
+        model->names = iol_names_new(options->max_names);
+    if (!model->boot_id || (options->max_names && !model->names)) {
+        iol_model_free(model);
         return NULL;
     }
     return model;
@@ -67,6 +70,7 @@ void iol_model_free(struct iol_model *model)
         free(file);
     }
     forget_logins(model);
+    iol_names_free(model->names);
     free(model->boot_id);
     free(model);
 }
@@ -290,8 +294,10 @@ static int note_start(struct iol_model *model, struct iol_model_process *process
         if (!event)
             return -ENOMEM;
         event->tid = record->fixed.tid;
-        if (origin == IOL_ORIGIN_EXEC && record->exe.size > 0)
+        if (origin == IOL_ORIGIN_EXEC && record->exe.size > 0) {
             event->file_id = iol_model_add_file(model, &record->fixed.exe, &record->exe, NULL, batch);
+            iol_model_learn_name(model, &record->fixed.exe, &record->exe);
+        }
     }
     old = origin == IOL_ORIGIN_EXEC ? iol_model_find_process(model, record->fixed.parent_image) : NULL;
     if (old && old != process)
@@ -394,7 +400,7 @@ int iol_model_post(struct iol_model *model, const struct iol_decoded *record, st
     case IOL_RECORD_EVENT:
         return iol_model_post_event(model, &record->event, batch);
     case IOL_RECORD_CHANGE:
-        break;
+        return iol_model_post_change(model, &record->change, batch);
     }
     return 0;
 }

@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "core/decode.h"
+#include "core/row.h"
 
 struct iol_batch;
 struct iol_model;
@@ -23,7 +24,18 @@ struct iol_model_options {
     bool all; /* no filter: every process gets its row when it is seen; else those traced, and their ancestors */
     bool running_ancestors; /* such ancestors may be processes that ran before the recording: not those above CMD */
     size_t max_idle_files;  /* files without an account that are remembered */
+    size_t
+        max_names; /* names by which files are known again; 0 unless `all`, and each event of IOL_MODEL_TREE_EVENTS is sent */
 };
+
+#define IOL_MODEL_EVENT_BIT(kind) (UINT32_C(1) << (kind))
+
+/* The kinds of events that say which file a name means. */
+#define IOL_MODEL_TREE_EVENTS                                                                                          \
+    (IOL_MODEL_EVENT_BIT(IOL_EVENT_OPEN) | IOL_MODEL_EVENT_BIT(IOL_EVENT_RENAME) |                                     \
+     IOL_MODEL_EVENT_BIT(IOL_EVENT_UNLINK) | IOL_MODEL_EVENT_BIT(IOL_EVENT_LINK) |                                     \
+     IOL_MODEL_EVENT_BIT(IOL_EVENT_SYMLINK) | IOL_MODEL_EVENT_BIT(IOL_EVENT_MKDIR) |                                   \
+     IOL_MODEL_EVENT_BIT(IOL_EVENT_RMDIR))
 
 struct iol_model *iol_model_new(const struct iol_model_options *options);
 void iol_model_free(struct iol_model *model); /* accepts NULL */
@@ -34,6 +46,9 @@ int64_t iol_model_time(const struct iol_model *model, uint64_t boot_ns);
 
 /* Takes in one record: rows of process, process_exit, file, login and event come of it. 0, or -ENOMEM. */
 int iol_model_post(struct iol_model *model, const struct iol_decoded *record, struct iol_batch *batch);
+
+/* Records of changes were lost, or names changed unseen: from here on no name is known to mean the file that it meant. */
+void iol_model_forget_names(struct iol_model *model);
 
 /*
  * The process image and the file of an account, with a reference that keeps them; their rows are in

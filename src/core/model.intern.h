@@ -53,6 +53,7 @@ struct iol_model {
     struct iol_model_process *ended; /* list, oldest first */
     uint64_t epoch;                  /* posted last */
     struct iol_model_file *files;
+    struct iol_names *names; /* which file a name means; NULL when changes of names are not all seen */
     struct login *logins;
     uint64_t sweep; /* how many have begun */
     bool sweeping;
@@ -61,6 +62,10 @@ struct iol_model {
 
 /* model_file.c: the row of a file (or of a pseudo file) into the batch; returns its id. 0 is no id: no memory. */
 int64_t iol_model_add_file(struct iol_model *model, const struct iol_file_info *info, const struct iol_bytes *path,
+                           const char *more_flags, struct iol_batch *batch);
+
+/* The same for a file of which only its name is known, and perhaps its kind: without device, inode and generation. */
+int64_t iol_model_add_name(struct iol_model *model, const struct iol_file_info *info, const struct iol_bytes *path,
                            const char *more_flags, struct iol_batch *batch);
 
 int iol_model_post_file(struct iol_model *model, const struct iol_decoded_file *record, struct iol_batch *batch);
@@ -92,6 +97,12 @@ void iol_model_drop_texts(struct iol_model_process *process);
 struct iol_event *iol_model_add_event(struct iol_model *model, enum iol_event_kind kind, uint64_t boot_ns,
                                       const struct iol_model_process *process, struct iol_batch *batch);
 int iol_model_post_event(struct iol_model *model, const struct iol_record_event *record, struct iol_batch *batch);
+
+/* model_change.c */
+int iol_model_post_change(struct iol_model *model, const struct iol_decoded_change *change, struct iol_batch *batch);
+
+/* The kernel has walked this path to this file. */
+void iol_model_learn_name(struct iol_model *model, const struct iol_file_info *info, const struct iol_bytes *path);
 
 /* model.c: forgets the images that have ended and that nobody needs any more. */
 void iol_model_trim_processes(struct iol_model *model);

@@ -46,8 +46,8 @@ static struct iol_file *add_row(struct iol_model *model, const char *flags, stru
     return row;
 }
 
-int64_t iol_model_add_file(struct iol_model *model, const struct iol_file_info *info, const struct iol_bytes *path,
-                           const char *more_flags, struct iol_batch *batch)
+static int64_t add_file(struct iol_model *model, const struct iol_file_info *info, const struct iol_bytes *path,
+                        const char *more_flags, bool identified, struct iol_batch *batch)
 {
     char flags[128] = "";
     char *text = iol_model_path_text(batch, info, path, flags, sizeof(flags));
@@ -58,13 +58,25 @@ int64_t iol_model_add_file(struct iol_model *model, const struct iol_file_info *
     row = text ? add_row(model, flags, batch) : NULL;
     if (!row)
         return 0;
-    row->dev = stat_dev(info->dev);
-    row->inode = (int64_t)info->inode;
-    row->generation = info->generation;
+    row->dev = identified ? stat_dev(info->dev) : IOL_NULL;
+    row->inode = identified ? (int64_t)info->inode : IOL_NULL;
+    row->generation = identified ? info->generation : IOL_NULL;
     row->kind = info->kind;
     row->path = text;
     row->id = file_id(row);
     return row->id;
+}
+
+int64_t iol_model_add_file(struct iol_model *model, const struct iol_file_info *info, const struct iol_bytes *path,
+                           const char *more_flags, struct iol_batch *batch)
+{
+    return add_file(model, info, path, more_flags, true, batch);
+}
+
+int64_t iol_model_add_name(struct iol_model *model, const struct iol_file_info *info, const struct iol_bytes *path,
+                           const char *more_flags, struct iol_batch *batch)
+{
+    return add_file(model, info, path, more_flags, false, batch);
 }
 
 /* Pseudo files: names in parentheses, one for each kind. */
@@ -134,6 +146,7 @@ int iol_model_post_file(struct iol_model *model, const struct iol_decoded_file *
 {
     int64_t id = iol_model_add_file(model, &record->fixed.info, &record->path, NULL, batch);
 
+    iol_model_learn_name(model, &record->fixed.info, &record->path);
     return id && remember_file(model, record->fixed.key, id) ? 0 : -ENOMEM;
 }
 

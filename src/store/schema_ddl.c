@@ -23,7 +23,8 @@ static const struct index {
     {IOL_TABLE_FILE, "path", "spgist", true},    {IOL_TABLE_FILE, "inode", "btree", true},
     {IOL_TABLE_IO, "file_id", "btree", true},    {IOL_TABLE_IO, "process_id", "btree", true},
     {IOL_TABLE_IO, "ts", "brin", false},         {IOL_TABLE_EVENT, "process_id", "btree", true},
-    {IOL_TABLE_EVENT, "file_id", "btree", true}, {IOL_TABLE_EVENT, "ts", "brin", false},
+    {IOL_TABLE_EVENT, "file_id", "btree", true}, {IOL_TABLE_EVENT, "other_file_id", "btree", true},
+    {IOL_TABLE_EVENT, "ts", "brin", false},
 };
 
 /* "user" is a key word of PostgreSQL, hence the quotes. */

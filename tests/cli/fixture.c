@@ -2,7 +2,7 @@
 // SPDX-FileCopyrightText: The ioledger authors
 
 /*
- * Writes a ledger with known contents through the sink of the URL: fixture URL full|empty|unbalanced|lossy|many.
+ * Writes a ledger with known contents through the sink of the URL: fixture URL full|empty|unbalanced|lossy|many|renamed.
  * What is in it stands here, and tests/cli/test_commands.py says what the commands must make of it.
  */
 #include <stdio.h>
@@ -254,13 +254,83 @@ static void add_many(void)
     }
 }
 
+static void add_change(int second, enum iol_event_kind kind, int64_t file_id, int64_t other_file_id)
+{
+    struct iol_event *event;
+
+    add_exec(5, file_id);
+    event = &((struct iol_event *)batch->rows[IOL_TABLE_EVENT].data)[batch->rows[IOL_TABLE_EVENT].count - 1];
+    event->ts = T0 + 2000 * SECOND + second * SECOND;
+    event->kind = kind;
+    event->other_file_id = other_file_id ? other_file_id : IOL_NULL;
+}
+
+/* Each account is told by the bytes read in it. Seconds as of add_io(), whose accounts are open in the second before. */
+static void add_renamed(void)
+{
+    add_host(HOST_A, "alpha");
+    add_process(5, 500, 0, IOL_ORIGIN_EXEC, "mv", "/bin/mv", "mv");
+    add_process(6, 600, 0, IOL_ORIGIN_EXEC, "cat", "/bin/cat", "cat");
+    /* a chain /r/a, /r/b, /r/c with other files under the same names before and after, and the directory renamed at last */
+    add_file(201, 0, IOL_KIND_FILE, "/r/a", NULL);
+    add_file(202, 0, IOL_KIND_FILE, "/r/b", NULL);
+    add_file(203, 0, IOL_KIND_FILE, "/r/c", NULL);
+    add_file(204, 0, IOL_KIND_FILE, "/s/c", NULL);
+    add_file(205, 0, IOL_KIND_DIR, "/r", NULL);
+    add_file(206, 0, IOL_KIND_DIR, "/s", NULL);
+    add_io(1, 6, 201, IOL_ROUTE_RW, 1, 1, 0, 0, 0);
+    add_change(2, IOL_EVENT_UNLINK, 201, 0);
+    add_change(3, IOL_EVENT_OPEN, 201, 0);
+    add_io(4, 6, 201, IOL_ROUTE_RW, 1, 2, 0, 0, 0);
+    add_io(4, 6, 202, IOL_ROUTE_RW, 1, 4, 0, 0, 0);
+    add_change(5, IOL_EVENT_RENAME, 201, 202);
+    add_io(6, 6, 202, IOL_ROUTE_RW, 1, 8, 0, 0, 0);
+    add_io(7, 6, 201, IOL_ROUTE_RW, 1, 16, 0, 0, 0);
+    add_change(8, IOL_EVENT_RENAME, 202, 203);
+    add_io(9, 6, 203, IOL_ROUTE_RW, 1, 32, 0, 0, 0);
+    add_io(10, 6, 202, IOL_ROUTE_RW, 1, 64, 0, 0, 0);
+    add_change(11, IOL_EVENT_RENAME, 205, 206);
+    add_io(12, 6, 204, IOL_ROUTE_RW, 1, 128, 0, 0, 0);
+    add_change(13, IOL_EVENT_UNLINK, 204, 0);
+    add_io(14, 6, 204, IOL_ROUTE_RW, 1, 256, 0, 0, 0);
+    /* a file that is written anew beside its name each time, and one with a hard link */
+    add_file(211, 0, IOL_KIND_FILE, "/e/conf", NULL);
+    for (int64_t i = 0; i < 100; i++) {
+        char path[32];
+
+        snprintf(path, sizeof(path), "/e/conf.tmp%d", (int)i);
+        add_file(300 + i, 0, IOL_KIND_FILE, path, NULL);
+        add_change(20 + (int)i, IOL_EVENT_RENAME, 300 + i, 211);
+    }
+    add_io(20, 6, 300, IOL_ROUTE_RW, 1, 1, 0, 0, 0);
+    add_io(119, 6, 399, IOL_ROUTE_RW, 1, 2, 0, 0, 0);
+    add_io(120, 6, 211, IOL_ROUTE_RW, 1, 4, 0, 0, 0);
+    add_file(221, 0, IOL_KIND_FILE, "/l/one", NULL);
+    add_file(222, 0, IOL_KIND_FILE, "/l/two", NULL);
+    add_io(1, 6, 221, IOL_ROUTE_RW, 1, 1, 0, 0, 0);
+    add_change(2, IOL_EVENT_LINK, 221, 222);
+    add_io(3, 6, 221, IOL_ROUTE_RW, 1, 2, 0, 0, 0);
+    add_io(4, 6, 222, IOL_ROUTE_RW, 1, 4, 0, 0, 0);
+    /* no event, but the same device, inode and generation, or only the same inode one after the other */
+    add_file(231, 51, IOL_KIND_FILE, "/g/one", NULL);
+    add_file(232, 51, IOL_KIND_FILE, "/g/two", NULL);
+    add_file(233, 51, IOL_KIND_FILE, "/g/reused", NULL);
+    for (size_t i = 1; i <= 3; i++) {
+        struct iol_rows *files = &batch->rows[IOL_TABLE_FILE];
+
+        ((struct iol_file *)files->data)[files->count - i].generation = i == 1 ? 8 : 9;
+    }
+    for (int64_t i = 1; i <= 3; i++)
+        add_io(1, 6, 230 + i, IOL_ROUTE_RW, 1, i, 0, 0, 0);
+}
+
 int main(int argc, char **argv)
 {
     static const struct {
         const char *name;
         void (*add)(void);
-    } contents[] = {
-        {"full", add_full}, {"empty", NULL}, {"unbalanced", add_unbalanced}, {"lossy", add_lossy}, {"many", add_many}};
+    } contents[] = {{"full", add_full},   {"empty", NULL},    {"unbalanced", add_unbalanced},
+                    {"lossy", add_lossy}, {"many", add_many}, {"renamed", add_renamed}};
     struct iol_error err = {0};
     struct iol_sink *sink;
     bool known = false;
@@ -274,7 +344,7 @@ int main(int argc, char **argv)
         }
     }
     if (!known) {
-        fputs("usage: fixture URL full|empty|unbalanced|lossy|many\n", stderr);
+        fputs("usage: fixture URL full|empty|unbalanced|lossy|many|renamed\n", stderr);
         return 2;
     }
     *(struct iol_batch_row *)add(IOL_TABLE_BATCH) =

@@ -25,7 +25,7 @@ import time
 import traceback
 
 IOLEDGER, FIXTURE, PGCLUSTER = map(os.path.abspath, sys.argv[1:4])
-CONTENTS = ("full", "empty", "unbalanced", "lossy", "many")
+CONTENTS = ("full", "empty", "unbalanced", "lossy", "many", "renamed")
 PATIENCE = 60  # seconds
 
 HOSTILE_COMM = "e\x1b]0;x\x07\n\"'\\"
@@ -163,6 +163,38 @@ def test_who_names(tap, db, scratch):
               "who: a link above a file that is gone")
     tap.equal(len(ask_json("who", "root/", "--db", db["full"], cwd=scratch + "/names")), 15,
               "who: a link to the root, with everything below")
+
+
+def test_who_renamed(tap, db):
+    def found(path):
+        rows = ask_json("who", path, "--db", db["renamed"])
+        return {name: sum(r["read_bytes"] for r in rows if r["path"] == name) for name in {r["path"] for r in rows}}
+
+    tap.equal(found("/r/a"), {"/r/a": 1 + 2 + 16, "/r/b": 8, "/r/c": 32, "/s/c": 128},
+              "who: by its first name, and from each renaming on by the next, until it was removed")
+    tap.equal(found("/s/c"), {"/s/c": 128 + 256, "/r/c": 32, "/r/b": 8, "/r/a": 2},
+              "who: by its last name, and before each renaming by the one before, since it was created")
+    tap.equal(found("/r/b"), {"/r/b": 4 + 8 + 64, "/r/a": 2, "/r/c": 32, "/s/c": 128}, "who: by a name in the middle")
+    tap.equal(found("/s/"), {"/s/c": 128 + 256, "/r/a": 19, "/r/b": 76, "/r/c": 32}, "who DIR/: under its old name too")
+    tap.equal(found("/r/"), {"/r/a": 19, "/r/b": 76, "/r/c": 32, "/s/c": 128 + 256}, "who DIR/: under its new name too")
+    tap.equal(found("/e/conf"), {"/e/conf": 4, "/e/conf.tmp99": 2}, "who: the latest of very many names")
+    tap.equal(found("/e/conf.tmp0"), {"/e/conf.tmp0": 1}, "who: a file that was replaced at once")
+    tap.equal((found("/l/one"), found("/l/two")), ({"/l/one": 3, "/l/two": 4}, {"/l/one": 3, "/l/two": 4}),
+              "who: a hard link, by either name")
+    tap.equal(found("/g/one"), {"/g/one": 1, "/g/two": 2}, "who: the same inode and generation, and no other one")
+    tap.equal([r["ancestry"] for r in ask_json("who", "/g/one", "--db", db["renamed"])], ["cat(600)"] * 2,
+              "who: the ancestry of those under another name")
+    table = ask("who", "/s/c", "--db", db["renamed"])
+    tap.ok("PATH" in table.out and "/r/a" in table.out and
+           "also known as '/r/c' since 2025-11-23 08:53:28 until 2025-11-23 08:53:31, renamed by mv(500)" in table.err,
+           "who: says what it was called, when, and who renamed it", table)
+    tap.ok("since 2025-11-23 08:53:31 until 2025-11-23 08:53:33, renamed by mv(500)" in
+           ask("who", "/r/c", "--db", db["renamed"]).err, "who: says what it is called now")
+    tap.ok("more names" in ask("who", "/e/conf", "--db", db["renamed"]).err, "who: says that there are more names")
+    tap.ok("'/s/' since" in ask("who", "/r/", "--db", db["renamed"]).err, "who DIR/: says what the directory is called now")
+    tap.ok("PATH" not in ask("who", "/e/conf.tmp0", "--db", db["renamed"]).out, "who: no column PATH for one path")
+    header = ask("who", "/e/conf.tmp0", "--db", db["renamed"], "--format", "csv").out.splitlines()[0]
+    tap.ok("path" in header.split(","), "who: the path is always in csv", header)
 
 
 def test_files(tap, db):
@@ -506,7 +538,7 @@ def main():
                 print("ok %d - %s # SKIP no PostgreSQL server is installed" % (tap.count, kind))
                 continue
             fill(db)
-            for test in (test_who, test_who_tree, test_files, test_tree, test_balance, test_formats, test_terminal,
+            for test in (test_who, test_who_tree, test_who_renamed, test_files, test_tree, test_balance, test_formats, test_terminal,
                          test_nothing_found, test_statements):
                 run(tap, "%s on %s" % (test.__name__, kind), test, db)
             run(tap, "test_who_names on %s" % kind, test_who_names, db, scratch)

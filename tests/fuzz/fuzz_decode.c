@@ -166,6 +166,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         .boot_id = "fuzz",
         .all = size > 0 && data[0] & 1,
         .max_idle_files = 1,
+        .max_names = size > 0 && data[0] & 2 ? 8 : 0,
     };
     struct iol_model *model = iol_model_new(&options);
     struct iol_batch *batch = iol_batch_new();
