@@ -408,9 +408,9 @@ struct iol_record_file {
 struct iol_record_event {
     struct iol_record head;
     __u64 image;
-    __u64 file; /* file key of a file record that went before, or enum iol_file_pseudo */
-    __u32 kind; /* enum iol_event_kind of core/row.h */
-    __u32 tid;
+    __u64 file;   /* file key of a file record that went before, or enum iol_file_pseudo */
+    __u32 kind;   /* enum iol_event_kind of core/row.h */
+    __u32 tid;    /* 0: of no thread of the process */
     __s64 offset; /* in the file, before the operation; -1: none */
     __s64 result; /* bytes, or -errno */
     __u64 weight; /* operations that it stands for */

@@ -42,7 +42,7 @@ int iol_model_post_event(struct iol_model *model, const struct iol_record_event 
     if (process && file)
         event = iol_model_add_event(model, record->kind, record->head.ts, process, batch);
     if (event) {
-        event->tid = record->tid;
+        event->tid = record->tid ? record->tid : IOL_NULL;
         event->file_id = file->id;
         event->offset_bytes = record->offset < 0 ? IOL_NULL : record->offset;
         /* of a mapping nobody knows */

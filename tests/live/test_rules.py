@@ -24,6 +24,7 @@ import livelib as live
 NOBODY = pwd.getpwnam("nobody").pw_uid
 PROGRAM = live.workload("rules")
 EVENT_COLUMNS = "e.kind, e.tid, e.offset_bytes, e.bytes, e.result, e.weight"
+THREAD_PART = 1000  # workload_rules.c
 OVER_BUDGET, RING_FULL = "event budget used up", "ring buffer full: events"
 
 
@@ -88,9 +89,8 @@ def end(tap, recorder, url, name):
 
 # --every
 
-def operation_of(i, position, last):
+def operation_of(i, position):
     """What operation() of workload_rules.c does: (kind, offset, bytes, result), and how far it moves the file's position."""
-    del last
     step = i % 1000
     if step == 500:
         return ("read", 7 * i % 1000003, 3, 0), 0
@@ -108,7 +108,7 @@ def operation_of(i, position, last):
 def series_of(n):
     position, operations = 0, []
     for i in range(n):
-        operation, moved = operation_of(i, position, n)
+        operation, moved = operation_of(i, position)
         operations.append(operation)
         position += moved
     return operations
@@ -147,7 +147,7 @@ def every(tap, scratch, budget, n):
     wrong, at = [], 0
     for row in arrived:
         want = (row["kind"], row["offset_bytes"], row["bytes"], row["result"])
-        while at < n and (operations[at] != want or tids[at >= n - 1000] != row["tid"]):
+        while at < n and (operations[at] != want or tids[at >= n - THREAD_PART] != row["tid"]):
             at += 1
         if at == n:
             wrong.append(row)
@@ -370,6 +370,17 @@ def too_deep(tap, scratch):
     tap.equal(found, OPERATIONS, "%s: each operation is an event" % name)
 
 
+def nameless(tap, scratch):
+    """What has no place in a folder has no path for a rule, however it is called; its kind is met."""
+    for pattern, option, want in (("*.log", "--ignore", True), ("/**", "--ignore", True), ("kind:memfd", "--ignore", False)):
+        name, url = named("a memfd called x.log, --ignore %s" % pattern), live.new_url("sqlite", scratch)
+        recorder = record(url, option, pattern, command=[sys.executable, "-c", "import os; os.write(os.memfd_create('x.log'), b'12345')"])
+        recorder.wait()
+        end(tap, recorder, url, name)
+        got = [live.sums([row]) for row in live.accounts(url, kind="memfd")]
+        tap.equal(got, [(0, 0, 0, 1, 5, 0)] if want else [], "%s: it is %s" % (name, "counted" if want else "ignored"))
+
+
 def scopes(tap, scratch):
     """` if comm=`, `user=`, `exe=` and `kind=`, where they hold and where they do not."""
     name, url, folder = named("conditions"), live.new_url("sqlite", scratch), os.path.join(scratch, "scopes")
@@ -382,8 +393,7 @@ def scopes(tap, scratch):
     os.symlink(programs["two"], link)
     conditions = {"comm": "comm=one", "long": "comm=a name of more than 15", "user": "user=nobody", "uid": "user=%d" % NOBODY, "exe": "exe=" + link,
                   "kind": "kind=file", "wrong-kind": "kind=dir,pipe", "both": "user=nobody and exe=" + programs["one"]}
-    options = [word for what, condition in conditions.items() for word in ("--every", "%s/%s.*.x if %s" % (folder, what, condition))]
-    # a path with a `*` in its middle is no pattern: one rule for each (condition, process)
+    # one rule for each (condition, process): a pattern has no `*` in the middle of a name
     runs = {"one": ("one", False), "two": ("two", False), "long": ("a name of more than 15", False), "one-nobody": ("one", True), "two-nobody": ("two", True)}
     options = [word for what, condition in conditions.items() for run in runs
                for word in ("--every", "%s/%s.%s if %s" % (folder, what, run, condition))]
@@ -391,9 +401,8 @@ def scopes(tap, scratch):
              "exe": {"two", "two-nobody"}, "kind": set(runs), "wrong-kind": set(), "both": {"one-nobody"}}
     recorder = record(url, *options, "--pid", str(os.getpid()))
     for run, (program, as_nobody) in runs.items():
-        prefix = ["setpriv", "--reuid", str(NOBODY), "--clear-groups"] if as_nobody else []
-        subprocess.run([*prefix, programs[program], "touch", "3", *(os.path.join(folder, "%s.%s" % (what, run)) for what in conditions)],
-                       check=True, stdout=subprocess.DEVNULL)
+        subprocess.run([programs[program], "touch", "3", *(os.path.join(folder, "%s.%s" % (what, run)) for what in conditions)],
+                       check=True, stdout=subprocess.DEVNULL, user=NOBODY if as_nobody else None)
     end(tap, recorder, url, name)
     counted = {os.path.basename(row["path"]): live.sums([row]) for row in live.accounts(url) if os.path.dirname(row["path"]) == folder}
     tap.equal(counted, {"%s.%s" % (what, run): TOUCHED for what in conditions for run in runs}, "%s: all is counted" % name)
@@ -633,7 +642,7 @@ def legacy(tap, scratch):
     before = {key: getattr(Setting, key) for key in ("probes", "word", "series", "samples")}
     Setting.probes, Setting.word, Setting.series, Setting.samples = ("--probes", "tracepoint-legacy"), "legacy: ", 50000, 3
     try:
-        for test in (every_operation, sample, ignore, order, names, too_deep, scopes, rules_change, while_it_reads, budgets, routes):
+        for test in (every_operation, sample, ignore, order, names, too_deep, nameless, scopes, rules_change, while_it_reads, budgets, routes):
             folder = os.path.join(scratch, test.__name__)
             os.mkdir(folder)
             with contextlib.suppress(live.Skip):
@@ -643,4 +652,4 @@ def legacy(tap, scratch):
             setattr(Setting, key, value)
 
 
-live.main(every_operation, sample, ignore, ignored_alone, order, names, too_deep, scopes, rules_change, while_it_reads, budgets, routes, legacy)
+live.main(every_operation, sample, ignore, ignored_alone, order, names, too_deep, nameless, scopes, rules_change, while_it_reads, budgets, routes, legacy)
