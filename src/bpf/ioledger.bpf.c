@@ -81,14 +81,16 @@ static __always_inline bool has_offset_of_its_own(const struct pt_regs *regs, bo
 #define SIDE(class, compat, direction) ((class) << 2 | (compat) << 1 | (direction))
 
 /* One side of a call as an event. `file`: 0 when the position of what is there now tells nothing. */
-static __noinline void send_side(__u64 image, const struct pt_regs *regs, __u64 side_and_found, __u64 file, __s64 result)
+static __noinline void send_side(__u64 image, const struct pt_regs *regs, __u64 side_and_found, __u64 file,
+                                 __s64 result)
 {
     __u32 side = side_and_found >> 32, class = side >> 2, direction = side & 1;
     bool compat = side & 2;
 
     if (has_offset_of_its_own(regs, compat, class, direction))
         file = 0;
-    send_event(FOUND_SLOT((__u32)side_and_found), image, direction, offset_of(regs, compat, class, file, result), result);
+    send_event(FOUND_SLOT((__u32)side_and_found), image, direction, offset_of(regs, compat, class, file, result),
+               result);
 }
 
 /* One side of a call, on the file that its descriptor leads to, or led to when the thread fell asleep. */

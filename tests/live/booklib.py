@@ -12,21 +12,12 @@ GROUPED = ("pipe", "socket", "other")
 RING = "anon_inode:[io_uring]"
 
 
-class Run:
-    """A workload that was recorded to its end: `expected` and `notes` as it wrote them, `url` the ledger."""
+class Books:
+    """A workload that was recorded to its end, in `folder`: `expected` and `notes` as it wrote them to `result`, `url` the ledger."""
 
-    def __init__(self, tap, scratch, kind, name, *words, options=()):
-        self.tap, self.kind, self.name = tap, kind, "%s: %s" % (kind, name)
-        self.folder = os.path.join(scratch, kind + "-" + name)
-        self.result = self.folder + ".result"
-        self.url = live.new_url(kind, scratch)
-        os.mkdir(self.folder)
-        recorder = live.Recorder(self.url, *options, command=[live.workload(name), self.folder, *map(str, words)],
-                                 env={**os.environ, "IOLEDGER_RESULT": self.result})
-        status = recorder.wait()
-        if status != 0:
-            raise live.Failure("%s: the workload ended with status %s: %s" % (self.name, status, recorder.errors()))
-        self.expected, self.notes = live.read_expected(self.result)
+    def __init__(self, tap, name, folder, url, result):
+        self.tap, self.name, self.folder, self.url = tap, name, folder, url
+        self.expected, self.notes = live.read_expected(result)
 
     def noted(self, scenario):
         """The words that a scenario noted."""
@@ -67,6 +58,21 @@ class Run:
             if inside or key in want or row["kind"] in GROUPED or row["route"] == "io_uring":
                 got[key] = add(got.get(key, NOTHING), live.sums([row]))
         return got
+
+
+class Run(Books):
+    """Records a workload to its end."""
+
+    def __init__(self, tap, scratch, kind, name, *words, options=()):
+        folder, url = os.path.join(scratch, kind + "-" + name), live.new_url(kind, scratch)
+        self.kind, result = kind, folder + ".result"
+        os.mkdir(folder)
+        recorder = live.Recorder(url, *options, command=[live.workload(name), folder, *map(str, words)],
+                                 env={**os.environ, "IOLEDGER_RESULT": result})
+        status = recorder.wait()
+        if status != 0:
+            raise live.Failure("%s: %s: the workload ended with status %s: %s" % (kind, name, status, recorder.errors()))
+        super().__init__(tap, "%s: %s" % (kind, name), folder, url, result)
 
 
 def add(a, b):
