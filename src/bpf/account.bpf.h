@@ -377,6 +377,7 @@ static __always_inline int consider_file(struct scratch *scratch, __u32 index)
     int i, lost = 0;
 
     for (i = 0; i < TRIES; i++) {
+        ADDRESSES_ANEW(scratch);
         lost = try_to_consider(scratch, index);
         if (lost != 1 + IOL_LOST_RENAMED)
             break;
@@ -503,6 +504,7 @@ __noinline int open_account(__u64 image, __u64 task, __u64 file, __u32 route)
     name_account(&scratch->key, image, file, scratch->route);
     known = bpf_map_lookup_elem(&accounts, &scratch->key);
     scratch->kind = file ? file_kind(BPF_CORE_READ(opened, f_inode), BPF_CORE_READ(opened, f_path.dentry)) : 0;
+    ADDRESSES_ANEW(scratch);
     if (known && known->renames == (__u32)scratch->version)
         found = FOUND(known->slot, known->verdict); /* another thread has opened it meanwhile */
     else if (!scratch->key.inode)

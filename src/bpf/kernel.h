@@ -257,6 +257,19 @@ struct io_kiocb___6_12 {
     struct task_struct *task;
 };
 
+struct io_fixed_file___6_12 {
+    unsigned long file_ptr;
+};
+
+struct io_file_table___6_12 {
+    struct io_fixed_file___6_12 *files;
+};
+
+struct io_ring_ctx___6_12 {
+    struct io_file_table___6_12 file_table;
+    unsigned int nr_user_files;
+};
+
 struct io_uring_cqe {
     __u64 user_data;
     __s32 res;

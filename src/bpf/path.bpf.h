@@ -114,7 +114,7 @@ __noinline int walk_steps(__u32 index)
     if (!scratch)
         return 1;
     for (i = 0; i < STEPS_PER_CALL; i++) {
-        asm volatile("" : "+r"(scratch)); /* or the addresses of its members are kept on the stack from turn to turn */
+        ADDRESSES_ANEW(scratch);
         if (!walk_step(scratch)) {
             scratch->done = 1;
             return 1;

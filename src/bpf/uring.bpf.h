@@ -110,9 +110,23 @@ static __always_inline void post_uring(const struct thread *thread, __u64 file, 
         post(thread->image, thread->task, file, HOW(IOL_ABI_ROUTE_IO_URING, direction), -1, result);
 }
 
+#define FFS_MASK 7ULL /* io_uring/filetable.h: flags in the low bits of a file's address */
+
+/* The file in a slot of the ring's table: 6.13 made it one of nodes, which a splice holds on to. */
+static __always_inline __u64 file_in_slot(const struct io_kiocb *request, __u32 slot)
+{
+    struct io_ring_ctx___6_12 *ring = (void *)BPF_CORE_READ(request, ctx);
+    __u64 files;
+
+    if (!bpf_core_field_exists(ring->file_table.files) || slot >= BPF_CORE_READ(ring, nr_user_files))
+        return 0;
+    files = (__u64)BPF_CORE_READ(ring, file_table.files);
+    return load_word(files + slot * bpf_core_type_size(struct io_fixed_file___6_12)) & ~FFS_MASK;
+}
+
 /*
- * A splice has a second file: what its descriptor leads to now or, of a registered one, what its node holds, which is put
- * after the completion. One that was never issued, because its chain was broken, has neither.
+ * A splice has a second file: what its descriptor or slot leads to now or, from 6.13 on, what the node of its slot holds,
+ * which is put after the completion. One that was never issued, because its chain was broken, has neither.
  */
 static __always_inline __u64 second_file(const struct io_kiocb *request, const struct thread *thread)
 {
@@ -124,9 +138,9 @@ static __always_inline __u64 second_file(const struct io_kiocb *request, const s
     if (!(BPF_CORE_READ(splice, flags) & SPLICE_F_FD_IN_FIXED))
         return file_of(LOAD_ADDRESS(task_struct, thread->task, files), BPF_CORE_READ(splice, splice_fd_in));
     if (!bpf_core_field_exists(splice->rsrc_node))
-        return 0;
+        return file_in_slot(request, BPF_CORE_READ(splice, splice_fd_in));
     node = BPF_CORE_READ(splice, rsrc_node);
-    return node ? BPF_CORE_READ(node, file_ptr) & ~7ULL : 0; /* FFS_MASK: flags in the low bits */
+    return node ? BPF_CORE_READ(node, file_ptr) & ~FFS_MASK : 0;
 }
 
 static __always_inline void complete_splice(const struct io_kiocb *request, const struct thread *thread, __s64 result)

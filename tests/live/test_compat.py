@@ -37,6 +37,18 @@ def require_32_bits(program, folder):
         raise live.Failure("step %d of workload_compat.c did not do what it must" % status)
 
 
+def compare(tap, url, folder, name):
+    got = {}
+    for row in live.accounts(url, maps=True, origin="exec", comm="workload_compat"):
+        path = os.path.relpath(row["path"], folder) if row["path"].startswith("/") else row["path"]
+        got[path, row["kind"], row["route"]] = live.sums([row])
+    for route in dict.fromkeys(key[2] for key in BOOKS):
+        want = {key: BOOKS[key] for key in BOOKS if key[2] == route}
+        tap.equal({key: got.get(key) for key in want}, want, "%s: %s: %d accounts exact" % (name, route, len(want)))
+    tap.equal({key: got[key] for key in got if key not in BOOKS}, {}, "%s: no call is taken for its 64-bit namesake" % name)
+    live.check_balance(tap, url, name)
+
+
 def check(tap, scratch, kind):
     program, folder = live.workload("compat"), os.path.join(scratch, kind)
     trial = folder + "-trial"
@@ -46,15 +58,7 @@ def check(tap, scratch, kind):
     url = live.new_url(kind, scratch)
     recorder = live.Recorder(url, command=[program], cwd=folder)
     tap.equal(recorder.wait(), 0, "%s: the 32-bit program runs to its end" % kind)
-    got = {}
-    for row in live.accounts(url, maps=True, origin="exec", comm="workload_compat"):
-        name = os.path.relpath(row["path"], folder) if row["path"].startswith("/") else row["path"]
-        got[name, row["kind"], row["route"]] = live.sums([row])
-    for route in dict.fromkeys(key[2] for key in BOOKS):
-        want = {key: BOOKS[key] for key in BOOKS if key[2] == route}
-        tap.equal({key: got.get(key) for key in want}, want, "%s: %s: %d accounts exact" % (kind, route, len(want)))
-    tap.equal({key: got[key] for key in got if key not in BOOKS}, {}, "%s: no call is taken for its 64-bit namesake" % kind)
-    live.check_balance(tap, url, kind)
+    compare(tap, url, folder, kind)
 
 
 def sqlite(tap, scratch):
@@ -65,4 +69,5 @@ def postgresql(tap, scratch):
     check(tap, scratch, "postgresql")
 
 
-live.main(sqlite, postgresql)
+if __name__ == "__main__":
+    live.main(sqlite, postgresql)
