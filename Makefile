@@ -37,7 +37,7 @@ check:
 	@BUILD=$(BUILD) WERROR=$(WERROR) tools/check
 
 bench: build
-	@ninja -C $(BUILD) bench/calls bench/floor
+	@ninja -C $(BUILD) bench/calls bench/hotpath
 	@bench/cost $(BUILD)
 
 install: build

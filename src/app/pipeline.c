@@ -384,6 +384,8 @@ static int sweep(struct iol_pipeline *pipeline)
     struct iol_error err = {0};
     int r;
 
+    if (lost != pipeline->swept_lost)
+        iol_model_forget_names(pipeline->model); /* a change that never came may have given a name to another file */
     if (!sweep_is_due(pipeline, now, lost))
         return 0;
     pipeline->swept_ns = now;

@@ -104,6 +104,7 @@ static struct iol_name_node *find_at(const struct iol_names *names, const struct
 {
     struct iol_name_node *node = NULL;
 
+    // NOLINTNEXTLINE(clang-analyzer-core.UndefinedBinaryOperatorResult): two pointers, and both are set
     HASH_FIND(hh, names->nodes, place, sizeof(*place), node);
     return node;
 }

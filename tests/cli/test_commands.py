@@ -388,6 +388,10 @@ def test_usage(tap, url):
                         (("who", "--\x1b[31m\n", "x"), "'--\\e[31m\\n'")):
         answer = ask(*args)
         tap.ok(one_line_and_hint(answer, first), "bad usage: %s" % ascii(" ".join(args)), answer)
+    for words, wrong in (("rename,nonsense", "nonsense"), ("exec", "exec"), ("read", "read"), ("rename,", ""), ("renam", "renam")):
+        answer = ask("record", "--events", words)
+        tap.ok(one_line_and_hint(answer, "--events: '%s' is no event; events are none, all, tree, or of open," % wrong),
+               "bad usage: record --events %s" % words, answer)
     tap.ok("'sqlite:some.db'" in ask("files", "--db", "some.db").err, "bad usage: a path for a URL is understood")
     for word, suggestion in (("whoo", "did you mean 'who'?"), ("fiels", "did you mean 'files'?"),
                              ("bal", "did you mean 'balance'?"), ("zzz", "unknown command 'zzz'"),
