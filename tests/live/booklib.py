@@ -74,14 +74,14 @@ class Run(Books):
 
     def __init__(self, tap, scratch, kind, name, *words, options=()):
         folder, url = os.path.join(scratch, kind + "-" + name), live.new_url(kind, scratch)
-        self.kind, result = kind, folder + ".result"
+        self.kind, self.result = kind, folder + ".result"
         os.mkdir(folder)
         recorder = live.Recorder(url, *options, command=[live.workload(name), folder, *map(str, words)],
-                                 env={**os.environ, "IOLEDGER_RESULT": result})
+                                 env={**os.environ, "IOLEDGER_RESULT": self.result})
         status = recorder.wait()
         if status != 0:
             raise live.Failure("%s: %s: the workload ended with status %s: %s" % (kind, name, status, recorder.errors()))
-        super().__init__(tap, "%s: %s" % (kind, name), folder, url, result)
+        super().__init__(tap, "%s: %s" % (kind, name), folder, url, self.result)
 
 
 def add(a, b):
