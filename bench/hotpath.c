@@ -4,7 +4,8 @@
 /*
  * What a system call costs in a tight loop: with nothing attached, with the floor (an empty program on the same hook), and
  * with the programs of the recorder in several states. `hotpath FILE [ROUNDS [CALLS]]` prints one line for each state and
- * call: "STATE CALL NS ADDED", medians over the rounds; ADDED is the median of the differences to nothing in the same round.
+ * call: "STATE CALL NS ADDED", medians over the rounds; ADDED is the median of the differences to nothing, which is
+ * measured before and after each state: what is subtracted is the mean of the two.
  *
  * The states take turns every few milliseconds, in one process, so that what else the machine does falls on all of them.
  * The calls are made by a child: the recorder leaves itself out.
@@ -48,6 +49,7 @@ struct state {
     bool filtered;
     struct iol_capture *capture;
     double ns[CALLS][ROUNDS_MAX];
+    double added[CALLS][ROUNDS_MAX];
 };
 
 static struct state states[] = {
@@ -161,9 +163,10 @@ static void ask(int to, int from, double ns[CALLS])
 static void measure(struct state *state, int floor, int to, int from, size_t round)
 {
     struct iol_error err = {0};
-    double ns[CALLS];
+    double before[CALLS], ns[CALLS], after[CALLS];
     int link = -1;
 
+    ask(to, from, before);
     if (state->kind == FLOOR && (link = bpf_raw_tracepoint_open("sys_exit", floor)) < 0)
         fail("cannot attach an empty program");
     if (state->kind == CAPTURE && iol_capture_attach(state->capture, ignore_record, NULL, &err) < 0) {
@@ -174,14 +177,17 @@ static void measure(struct state *state, int floor, int to, int from, size_t rou
     if (state->kind == CAPTURE)
         iol_capture_poll(state->capture, 0, ignore_record, NULL);
     ask(to, from, ns);
-    for (size_t call = 0; call < CALLS; call++)
-        state->ns[call][round] = ns[call];
     if (state->kind == CAPTURE) {
         iol_capture_detach(state->capture);
         iol_capture_poll(state->capture, 0, ignore_record, NULL);
     }
     if (link >= 0)
         close(link);
+    ask(to, from, after);
+    for (size_t call = 0; call < CALLS; call++) {
+        state->ns[call][round] = ns[call];
+        state->added[call][round] = ns[call] - (before[call] + after[call]) / 2;
+    }
 }
 
 static int compare(const void *a, const void *b)
@@ -199,22 +205,10 @@ static double median(double *numbers, size_t n)
 
 static void report(size_t rounds)
 {
-    static double added[IOL_ARRAY_SIZE(states)][CALLS];
-
-    /* before the medians are taken, which sorts */
-    for (size_t s = 0; s < IOL_ARRAY_SIZE(states); s++) {
-        for (size_t call = 0; call < CALLS; call++) {
-            double difference[ROUNDS_MAX];
-
-            for (size_t round = 0; round < rounds; round++)
-                difference[round] = states[s].ns[call][round] - states[0].ns[call][round];
-            added[s][call] = median(difference, rounds);
-        }
-    }
     for (size_t s = 0; s < IOL_ARRAY_SIZE(states); s++) {
         for (size_t call = 0; call < CALLS; call++)
             printf("%s %s %.1f %.1f\n", states[s].name, call_names[call], median(states[s].ns[call], rounds),
-                   added[s][call]);
+                   median(states[s].added[call], rounds));
     }
 }
 

@@ -269,9 +269,9 @@ static __always_inline int find_anew(struct iol_recent *recent, __u64 name, __u6
  * that is not enough: there is none, or the thread has slept meanwhile.
  */
 static __noinline int look_again(struct bpf_raw_tracepoint_args *ctx, struct iol_thread *place, __u32 direction,
-                                 __u64 image, __u64 task)
+                                 __u64 image)
 {
-    __u64 stack = ctx->args[0] >> STACK_SHIFT, file, files, name;
+    __u64 stack = ctx->args[0] >> STACK_SHIFT, task = bpf_get_current_task(), file, files, name;
     struct iol_recent *recent = &place->recent[direction & 1];
     struct iol_control *now;
     __u32 zero = 0, fd;
@@ -296,14 +296,14 @@ static __noinline int look_again(struct bpf_raw_tracepoint_args *ctx, struct iol
     return found;
 }
 
-static __noinline int send_call_event(struct bpf_raw_tracepoint_args *ctx, __u64 image, __u32 index, __u32 direction)
+static __noinline int send_call_event(struct bpf_raw_tracepoint_args *ctx, __u32 index, __u32 direction)
 {
     const struct pt_regs *regs = AS(pt_regs, ctx->args[0]);
     __u32 class = native_classes[masked(syscall_number(regs), IOL_SYSCALLS_MAX - 1)];
-    __u64 files = LOAD_ADDRESS(task_struct, bpf_get_current_task(), files);
+    __u64 task = bpf_get_current_task(), files = LOAD_ADDRESS(task_struct, task, files);
     __s64 result = ctx->args[1];
 
-    return send_event(index, image, direction,
+    return send_event(index, image_of(AS(task_struct, task)), direction,
                       offset_of(regs, false, class, file_of(files, syscall_argument1(regs, false)), result), result);
 }
 
@@ -316,11 +316,11 @@ static __noinline int send_call_event(struct bpf_raw_tracepoint_args *ctx, __u64
 static __always_inline int read_or_write(struct bpf_raw_tracepoint_args *ctx, const struct pt_regs *regs,
                                          __u32 direction, bool many)
 {
-    __u64 image, task, standing, epoch, stack = ctx->args[0] >> STACK_SHIFT;
+    __u64 image, task, standing, stack = ctx->args[0] >> STACK_SHIFT;
     struct iol_thread *place;
     struct iol_control *now;
     struct iol_account *slot;
-    __u32 index, zero = 0;
+    __u32 index, set_and_direction, zero = 0;
     int found;
 
     index = place_of(stack, many);
@@ -337,12 +337,13 @@ static __always_inline int read_or_write(struct bpf_raw_tracepoint_args *ctx, co
     now = bpf_map_lookup_elem(&control, &zero);
     if (!now || syscall_is_compat(AS(task_struct, task)))
         return NOT_COUNTED;
-    epoch = epoch_of(now);
+    set_and_direction = (epoch_of(now) & 1) << 1 | direction;
+    barrier_var(set_and_direction); /* one word instead of two on the stack */
 
     found = *(volatile __u64 *)&place->recent[direction].slot;
     if ((place->recent[direction].descriptor_check ^ (__u32)found) !=
         name_descriptor(stack, image, syscall_argument1(regs, false), now)) {
-        found = look_again(ctx, place, direction, image, task);
+        found = look_again(ctx, place, set_and_direction & 1, image);
         if (found < 0)
             return NOT_COUNTED;
     }
@@ -354,10 +355,10 @@ static __always_inline int read_or_write(struct bpf_raw_tracepoint_args *ctx, co
     slot = bpf_map_lookup_elem(&slots, &index);
     if (!slot)
         return 0;
-    counters_add(&place->total[epoch & 1].read_ops, direction, ctx->args[1]);
-    slot_add(slot, epoch, now->epoch_start, direction, ctx->args[1]);
+    counters_add(&place->total[set_and_direction >> 1].read_ops, set_and_direction, ctx->args[1]);
+    slot_add(slot, set_and_direction >> 1, now->epoch_start, set_and_direction, ctx->args[1]);
     if (FOUND_VERDICT(found) != IOL_VERDICT_AGGREGATE)
-        send_call_event(ctx, image, index, direction);
+        send_call_event(ctx, FOUND_SLOT(found), set_and_direction & 1);
     return 0;
 }
 

@@ -14,7 +14,7 @@ import sys
 
 STACK, FRAMES, ROUND = 512, 8, 32
 HOT = ("on_sys_exit", "on_sys_exit_many")  # every system call of the machine pays for them
-HOT_STACK = 64
+HOT_STACK = 48  # rounded up to 16 it must stay below 64 (BPF_PRIV_STACK_MIN_SIZE): from there on 6.13 gives it a stack in a page of its own
 R_BPF_64_32 = 10
 STT_FUNC, STT_SECTION = 2, 3
 FRAME_POINTER = 10
@@ -118,7 +118,7 @@ def main():
             ok(len(longest) <= FRAMES, title + describe(longest))
             if name in HOT and "legacy" not in path:
                 own = code.look(place)[1]
-                ok(own < HOT_STACK, "%sits own stack, %d, is less than %d" % (title, own, HOT_STACK))
+                ok(own <= HOT_STACK, "%sits own stack, %d, is at most %d" % (title, own, HOT_STACK))
     print("1..%d" % count)
     return 1 if failed else 0
 

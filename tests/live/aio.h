@@ -50,3 +50,6 @@ size_t aio_fetch(aio_context_t context, size_t least, size_t most);
 
 /* The same by io_pgetevents(2). */
 size_t aio_fetch_masked(aio_context_t context, size_t least, size_t most);
+
+/* Submits one iocb again and again, and takes each event from the ring in memory, without a system call. Books nothing. */
+void aio_resubmit(aio_context_t context, const struct aio_request *request, unsigned times);

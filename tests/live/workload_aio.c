@@ -234,6 +234,23 @@ static void threads(void)
     aio_done(other);
 }
 
+/* Events that are taken from the ring in memory: an operation shows when its iocb is used again, without its bytes. */
+static void from_the_ring(void)
+{
+    enum { TIMES = 100 };
+    struct account a;
+    int fd = new_hole(&a, folder, "from_the_ring", SIZE);
+    aio_context_t context = aio_init(8);
+    const struct aio_request request = {"PREAD of one iocb", IOCB_CMD_PREAD, fd, buf, 61, 0, NULL, NULL, 61};
+    aio_resubmit(context, &request, TIMES);
+    for (unsigned i = 0; i < TIMES - 1; i++) {
+        count_read(&a, ROUTE_RW, 0);
+    }
+    report("from_the_ring", &a);
+    note("from_the_ring", "99");
+    aio_done(context);
+}
+
 int main(int argc, char **argv)
 {
     if (argc != 2) {
@@ -249,5 +266,6 @@ int main(int argc, char **argv)
     forgotten();
     others();
     threads();
+    from_the_ring();
     return 0;
 }
