@@ -18,8 +18,9 @@
 #include "bpf/objects.h"
 #include "capture/capture.intern.h"
 
-#define RING_BYTES (2U << 20)        /* its data is mapped twice */
-#define RING_WAKEUP (RING_BYTES / 4) /* a quarter: see ring_send_event() */
+#define RING_BYTES_PER_SLOT 64 /* a second of short processes, while user space posts that many accounts */
+#define RING_BYTES_MIN (1U << 20)
+#define RING_BYTES_MAX (64U << 20)
 #define MAX_FILES 65536U
 #define MAX_TASKS 65536U
 #define SCRATCH_PER_CPU 2 /* bpf/scratch.bpf.h */
@@ -72,6 +73,16 @@ static void set_size(struct iol_capture *capture, const char *name, uint32_t ent
     bpf_map__set_max_entries(bpf_object__find_map_by_name(capture->object, name), entries);
 }
 
+/* A power of two, and so of pages; it is mapped twice. */
+static uint32_t ring_bytes(uint64_t slots)
+{
+    uint32_t bytes = RING_BYTES_MIN;
+
+    while (bytes < RING_BYTES_MAX && bytes < slots * RING_BYTES_PER_SLOT)
+        bytes *= 2;
+    return bytes;
+}
+
 /* Slots are shared between the host's own (one for each route), the spare ones for pseudo files, and the rest. */
 static void set_sizes(struct iol_capture *capture)
 {
@@ -88,8 +99,8 @@ static void set_sizes(struct iol_capture *capture)
     set_size(capture, "threads", capture->settings.n_threads);
     set_size(capture, "cpus", (uint32_t)capture->n_cpus);
     set_size(capture, "scratches", (uint32_t)capture->n_cpus * SCRATCH_PER_CPU);
-    set_size(capture, "ring", RING_BYTES);
-    capture->settings.ring_wakeup = RING_WAKEUP;
+    set_size(capture, "ring", ring_bytes(slots));
+    capture->settings.ring_wakeup = ring_bytes(slots) / 4; /* a quarter: see ring_send_event() */
 }
 
 static void *map_memory(int fd, size_t size, int protection)
