@@ -203,9 +203,9 @@ def hour(tap, scratch):
 
 def lost_exits(tap, scratch):
     """The recorder stands still while the ring buffer overflows: exits and whole processes are lost, and forgotten all the same."""
-    number = 100000 if FULL else 20000
+    number = 100000 if FULL else 20000  # some hundred bytes each, and the ring buffer of so many accounts has 4 MB
     url = live.new_url("sqlite", scratch)
-    recorder = live.Recorder(url, "--interval", "0.25s", "--max-accounts", "262144", "--verbose")
+    recorder = live.Recorder(url, "--interval", "0.25s", "--max-accounts", "65536", "--verbose")
     churn = Churn(scratch, 4, 100)
     for times in range(2):
         name = "stopped %d times" % (times + 1)
