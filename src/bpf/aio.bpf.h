@@ -101,6 +101,7 @@ __noinline int submit_aio(__u64 image, __u64 task, __u64 block)
     if (old) {
         post_found(find_noted(old), current_epoch(), image, HOW(IOL_ABI_ROUTE_RW, old->direction & 1), -1, 0);
         count_lost(IOL_LOST_AIO_BYTES, 1);
+        bpf_map_delete_elem(&aio_requests, &name);
     }
     if (!read_block(block, task, &direction, &file))
         return 0;
@@ -108,7 +109,8 @@ __noinline int submit_aio(__u64 image, __u64 task, __u64 block)
     request.direction = direction;
     request.ignored = found >= 0 && FOUND_VERDICT(found) == IOL_VERDICT_IGNORE;
     name_account(&request.key, image, file, IOL_ABI_ROUTE_RW);
-    bpf_map_update_elem(&aio_requests, &name, &request, BPF_ANY);
+    if (bpf_map_update_elem(&aio_requests, &name, &request, BPF_NOEXIST))
+        bpf_map_delete_elem(&aio_requests, &name); /* fetched by another thread at this very moment */
     return 0;
 }
 
@@ -135,7 +137,8 @@ __noinline int complete_aio(__u64 image, __u64 task, __u64 address)
     if (!read_block(name.block, task, &direction, &file))
         return 0;
     post(image, task, file, HOW(IOL_ABI_ROUTE_RW, direction & 1), -1, result);
-    bpf_map_update_elem(&aio_requests, &name, &fetched_already, BPF_ANY);
+    if (bpf_map_update_elem(&aio_requests, &name, &fetched_already, BPF_NOEXIST))
+        bpf_map_delete_elem(&aio_requests, &name); /* noted by the thread that submitted it meanwhile */
     return 0;
 }
 

@@ -200,15 +200,18 @@ struct part {
 /* Submits to one context and fetches from another, into which the other thread submits: whoever fetches is the same process. */
 static void *exchange(void *arg)
 {
-    enum { TIMES = 200 };
+    enum { ROUNDS = 50, TIMES = 200 };
     struct part *part = arg;
-    for (unsigned i = 0; i < TIMES; i++) {
-        const struct aio_request request = {"of a thread",  IOCB_CMD_PREAD, part->fd,   buf, 1 + i, 0,
-                                            &part->account, NULL,           1 + (long)i};
-        aio_submit(part->submits, &request, 1);
-    }
-    for (unsigned fetched = 0; fetched < TIMES;) {
-        fetched += (unsigned)aio_fetch(part->fetches, 1, 7);
+    unsigned fetched = 0;
+    for (unsigned round = 1; round <= ROUNDS; round++) {
+        for (unsigned i = 0; i < TIMES; i++) {
+            const struct aio_request request = {"of a thread",  IOCB_CMD_PREAD, part->fd,   buf, 1 + i, 0,
+                                                &part->account, NULL,           1 + (long)i};
+            aio_submit(part->submits, &request, 1);
+        }
+        while (fetched < round * TIMES) {
+            fetched += (unsigned)aio_fetch(part->fetches, 1, 7);
+        }
     }
     return NULL;
 }
