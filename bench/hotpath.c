@@ -160,13 +160,13 @@ static void ask(int to, int from, double ns[CALLS])
         fail("the child is gone");
 }
 
-static void measure(struct state *state, int floor, int to, int from, size_t round)
+/* `nothing`: what the calls cost before it, and afterwards what they cost after it. */
+static void measure(struct state *state, int floor, int to, int from, size_t round, double nothing[CALLS])
 {
     struct iol_error err = {0};
-    double before[CALLS], ns[CALLS], after[CALLS];
+    double ns[CALLS], after[CALLS];
     int link = -1;
 
-    ask(to, from, before);
     if (state->kind == FLOOR && (link = bpf_raw_tracepoint_open("sys_exit", floor)) < 0)
         fail("cannot attach an empty program");
     if (state->kind == CAPTURE && iol_capture_attach(state->capture, ignore_record, NULL, &err) < 0) {
@@ -186,7 +186,8 @@ static void measure(struct state *state, int floor, int to, int from, size_t rou
     ask(to, from, after);
     for (size_t call = 0; call < CALLS; call++) {
         state->ns[call][round] = ns[call];
-        state->added[call][round] = ns[call] - (before[call] + after[call]) / 2;
+        state->added[call][round] = ns[call] - (nothing[call] + after[call]) / 2;
+        nothing[call] = after[call];
     }
 }
 
@@ -216,6 +217,7 @@ int main(int argc, char **argv)
 {
     size_t rounds = argc > 2 ? (size_t)atol(argv[2]) : 61;
     long n = argc > 3 ? atol(argv[3]) : 5000;
+    double nothing[CALLS];
     int to[2], from[2], floor, cpus = (int)sysconf(_SC_NPROCESSORS_ONLN);
     pid_t child;
 
@@ -234,9 +236,10 @@ int main(int argc, char **argv)
     floor = load_floor();
     for (size_t s = 0; s < IOL_ARRAY_SIZE(states); s++)
         open_state(&states[s]);
+    ask(to[1], from[0], nothing);
     for (size_t round = 0; round < rounds; round++) {
         for (size_t s = 0; s < IOL_ARRAY_SIZE(states); s++)
-            measure(&states[s], floor, to[1], from[0], round);
+            measure(&states[s], floor, to[1], from[0], round, nothing);
     }
     report(rounds);
     for (size_t s = 0; s < IOL_ARRAY_SIZE(states); s++)

@@ -50,6 +50,16 @@ struct aio_event {
 
 enum aio_opcode { AIO_PREAD = 0, AIO_PWRITE = 1, AIO_PREADV = 7, AIO_PWRITEV = 8 };
 
+/*
+ * Submission and event of a request are seen on two CPUs, in either order: the first leaves a note, the second finds that and
+ * takes it away.
+ */
+static __always_inline void meet(const struct aio_name *name, const struct aio_request *note)
+{
+    if (bpf_map_update_elem(&aio_requests, name, note, BPF_NOEXIST))
+        bpf_map_delete_elem(&aio_requests, name);
+}
+
 /* The account of a request that was noted: it is open, unless slots are scarce. */
 static __always_inline int find_noted(const struct aio_request *noted)
 {
@@ -109,8 +119,7 @@ __noinline int submit_aio(__u64 image, __u64 task, __u64 block)
     request.direction = direction;
     request.ignored = found >= 0 && FOUND_VERDICT(found) == IOL_VERDICT_IGNORE;
     name_account(&request.key, image, file, IOL_ABI_ROUTE_RW);
-    if (bpf_map_update_elem(&aio_requests, &name, &request, BPF_NOEXIST))
-        bpf_map_delete_elem(&aio_requests, &name); /* fetched by another thread at this very moment */
+    meet(&name, &request);
     return 0;
 }
 
@@ -137,8 +146,7 @@ __noinline int complete_aio(__u64 image, __u64 task, __u64 address)
     if (!read_block(name.block, task, &direction, &file))
         return 0;
     post(image, task, file, HOW(IOL_ABI_ROUTE_RW, direction & 1), -1, result);
-    if (bpf_map_update_elem(&aio_requests, &name, &fetched_already, BPF_NOEXIST))
-        bpf_map_delete_elem(&aio_requests, &name); /* noted by the thread that submitted it meanwhile */
+    meet(&name, &fetched_already);
     return 0;
 }
 

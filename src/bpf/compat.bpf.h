@@ -23,7 +23,7 @@
  */
 static __always_inline __u64 masked(__u64 value, __u64 mask)
 {
-    asm volatile("" : "+r"(value));
+    barrier_var(value);
     return value & mask;
 }
 

@@ -85,7 +85,7 @@ struct {
 } scratches SEC(".maps");
 
 /* Keeps the compiler from computing addresses of members ahead of time, which it would then keep on the stack. */
-#define ADDRESSES_ANEW(scratch) asm volatile("" : "+r"(scratch))
+#define ADDRESSES_ANEW(scratch) barrier_var(scratch)
 
 /* Returns the scratch and its index, or NULL when both of this CPU's are taken. */
 static __always_inline struct scratch *scratch_take(__u32 *ret_index)

@@ -169,7 +169,7 @@ static const volatile __u8 compat_classes[IOL_SYSCALLS_MAX] SEC(".rodata.syscall
 #define PICK_WORD(mask, number, n)                                                                                     \
     if ((number) >> 6 == (n)) {                                                                                        \
         __u64 word = mask(n);                                                                                          \
-        asm volatile("" : "+r"(word));                                                                                 \
+        barrier_var(word);                                                                                             \
         return word >> ((number)&63) & 1;                                                                              \
     }
 

@@ -86,7 +86,7 @@ static uint32_t ring_bytes(uint64_t slots)
 /* Slots are shared between the host's own (one for each route), the spare ones for pseudo files, and the rest. */
 static void set_sizes(struct iol_capture *capture)
 {
-    uint32_t slots = (uint32_t)capture->n_slots;
+    uint32_t slots = (uint32_t)capture->n_slots, ring = ring_bytes(slots);
     uint32_t spare = slots / 8;
 
     capture->n_spare = spare < 16 ? 16 : spare > 4096 ? 4096 : spare;
@@ -99,8 +99,8 @@ static void set_sizes(struct iol_capture *capture)
     set_size(capture, "threads", capture->settings.n_threads);
     set_size(capture, "cpus", (uint32_t)capture->n_cpus);
     set_size(capture, "scratches", (uint32_t)capture->n_cpus * SCRATCH_PER_CPU);
-    set_size(capture, "ring", ring_bytes(slots));
-    capture->settings.ring_wakeup = ring_bytes(slots) / 4; /* a quarter: see ring_send_event() */
+    set_size(capture, "ring", ring);
+    capture->settings.ring_wakeup = ring / 4; /* see ring_send_event() */
 }
 
 static void *map_memory(int fd, size_t size, int protection)
