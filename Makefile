@@ -16,7 +16,7 @@ help:
 	@echo 'make build     builds $(BUILD)/ioledger (as root, installs the packages that are missing)'
 	@echo 'make run       as root: records this machine for some seconds and asks the database what happened'
 	@echo 'make check     builds, then runs every test; as root, the live ones too'
-	@echo 'make bench     as root: what a system call costs while ioledger records'
+	@echo 'make bench     as root: what ioledger costs, in half an hour; PARTS=calls: only that (see bench/run --help)'
 	@echo 'make install   installs it; PREFIX (default /usr/local) and DESTDIR are heeded'
 	@echo 'make format    reformats the C files'
 	@echo 'make lint      the source rules of the tests, clang-tidy and shellcheck'
@@ -37,8 +37,8 @@ check:
 	@BUILD=$(BUILD) WERROR=$(WERROR) tools/check
 
 bench: build
-	@ninja -C $(BUILD) bench/calls bench/hotpath
-	@bench/cost $(BUILD)
+	@ninja -C $(BUILD) bench-programs
+	@bench/run --build $(BUILD) $(PARTS)
 
 install: build
 	@test -z "$(PREFIX)" || meson configure $(BUILD) -Dprefix="$(PREFIX)"

@@ -28,6 +28,7 @@
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "capture/capture.h"
+#include "empty.h"
 
 #define ROUNDS_MAX 1001
 
@@ -119,19 +120,6 @@ static void serve(int in, int out, const char *path, long n)
             exit(1);
     }
     exit(0);
-}
-
-static int load_floor(void)
-{
-    const struct bpf_insn insns[] = {
-        {.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0},
-        {.code = BPF_JMP | BPF_EXIT},
-    };
-    int program = bpf_prog_load(BPF_PROG_TYPE_RAW_TRACEPOINT, "floor", "GPL", insns, IOL_ARRAY_SIZE(insns), NULL);
-
-    if (program < 0)
-        fail("cannot load an empty program");
-    return program;
 }
 
 static void ignore_record(void *arg, const void *data, size_t size)
@@ -233,7 +221,8 @@ int main(int argc, char **argv)
         serve(to[0], from[1], argv[1], n);
     }
     bind_to(0);
-    floor = load_floor();
+    if ((floor = load_empty_program()) < 0)
+        fail("cannot load an empty program");
     for (size_t s = 0; s < IOL_ARRAY_SIZE(states); s++)
         open_state(&states[s]);
     ask(to[1], from[0], nothing);

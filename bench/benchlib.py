@@ -1,0 +1,215 @@
+# SPDX-License-Identifier: BSD-2-Clause
+# SPDX-FileCopyrightText: The ioledger authors
+"""What the parts of the bench share: the recorder and the floor as states, CPU time, tables, charts, results on disk.
+
+A part is a module part_NAME.py with `measure(bench)`, which returns a Result. What it compares it measures in turns within one
+run, each state `bench.rounds` times, and tells medians: machines drift, ratios of one run do not.
+"""
+import dataclasses
+import json
+import os
+import platform
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+ROOT = os.path.dirname(HERE)
+READY_SECONDS = 120
+
+
+class Unavailable(Exception):
+    """Something cannot run on this machine; the message says why."""
+
+
+@dataclasses.dataclass
+class Table:
+    """`name` is that of its place in docs/PERFORMANCE.md; cells are text, or numbers as they shall be shown."""
+    name: str
+    columns: list
+    rows: list
+
+    def markdown(self):
+        lines = [self.columns, ["---"] * len(self.columns), *self.rows]
+        return "\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in lines)
+
+
+@dataclasses.dataclass
+class Chart:
+    """Lines over x, or with `bars` a bar for each (label, value) of its one series; charts.py draws it."""
+    name: str  # docs/performance/NAME.svg
+    title: str
+    x_label: str
+    y_label: str
+    series: dict  # name: [(x, y), ...]
+    bars: bool = False
+    log_x: bool = False
+    log_y: bool = False
+
+
+@dataclasses.dataclass
+class Result:
+    part: str
+    tables: list
+    charts: list = dataclasses.field(default_factory=list)
+    notes: list = dataclasses.field(default_factory=list)  # sentences below the tables
+    figures: dict = dataclasses.field(default_factory=dict)  # name: number, for baselines and tests
+    date: str = ""
+    machine: str = ""
+
+
+@dataclasses.dataclass
+class Bench:
+    build: str
+    rounds: int  # of each state, for whatever takes seconds; quicker things make more
+    scratch: str  # a folder of the part's own, on a real disk
+
+    def program(self, name):
+        return os.path.join(self.build, "bench", name)
+
+    @property
+    def ioledger(self):
+        return os.path.join(self.build, "ioledger")
+
+
+def machine():
+    with open("/proc/meminfo", encoding="ascii") as info:
+        memory = int(info.readline().split()[1]) / 1048576
+    with open("/etc/os-release", encoding="utf-8") as release:
+        name = next(line.split("=")[1].strip().strip('"') for line in release if line.startswith("PRETTY_NAME"))
+    return "%d cores, %.0f GB, %s, Linux %s" % (os.cpu_count(), memory, name, ".".join(platform.release().split(".")[:2]))
+
+
+def median(values):
+    return statistics.median(values)
+
+
+def significant(value, digits=3):
+    """A number as a reader wants it: three digits that count, thousands separated."""
+    if value == 0:
+        return "0"
+    text = "%.*g" % (digits, value)
+    number = float(text)
+    return "{:,.0f}".format(number) if abs(number) >= 10 ** (digits - 1) or "e" in text else text
+
+
+def percent(ratio):
+    """What a ratio of times adds, in percent: 1.03 is +3.0 %."""
+    return "%+.1f %%" % (100 * (ratio - 1))
+
+
+def cpu_seconds(pid):
+    """User and system time of a process and of its children that it has waited for."""
+    with open("/proc/%d/stat" % pid, encoding="ascii", errors="replace") as stat:
+        fields = stat.read().rsplit(")", 1)[1].split()
+    return sum(int(field) for field in fields[11:15]) / os.sysconf("SC_CLK_TCK")
+
+
+def resident_mb(pid):
+    with open("/proc/%d/status" % pid, encoding="ascii", errors="replace") as status:
+        return next(int(line.split()[1]) for line in status if line.startswith("VmRSS")) / 1024
+
+
+def drop_idle_time():
+    """Lets what the last state left behind finish: written pages, ended processes."""
+    os.sync()
+
+
+class Attached:
+    """A program in the background that says on stderr or stdout, in a line with `ready` in it, that it is attached."""
+
+    def __init__(self, command, ready, name=None):
+        self.command = command
+        self.log = tempfile.NamedTemporaryFile(prefix="ioledger-bench-", suffix=".log")
+        self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log, start_new_session=True)
+        self.pid = self.process.pid
+        self.name = name or os.path.basename(command[0])
+        end = time.monotonic() + READY_SECONDS
+        while ready not in self.said():
+            if self.process.poll() is not None or time.monotonic() > end:
+                self.process.kill()
+                self.process.wait()
+                raise Unavailable("%s does not start: %s" % (self.name, (self.said().strip() or "no message").split("\n")[-1]))
+            time.sleep(0.01)
+
+    def said(self):
+        with open(self.log.name, encoding="utf-8", errors="replace") as log:
+            return log.read()
+
+    def cpu(self):
+        return cpu_seconds(self.pid)
+
+    def stop(self):
+        """Ends it as Ctrl-C would; its exit status."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGINT)
+        try:
+            return self.process.wait(READY_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            return self.process.wait()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *unused):
+        self.stop()
+        self.log.close()
+
+
+class Recorder(Attached):
+    """`ioledger record`, into a SQLite database of its own below `folder` unless `db` says where."""
+
+    def __init__(self, bench, folder, *options, db=None):
+        self.db = db or "sqlite:%s/ledger-%d.db" % (folder, time.monotonic_ns())
+        super().__init__([bench.ioledger, "record", "--db", self.db, *options], "recording to", "ioledger")
+
+
+class Floor(Attached):
+    """An empty BPF program on the hook that ioledger uses for system calls."""
+
+    def __init__(self, bench):
+        super().__init__([bench.program("floor")], "attached", "floor")
+
+
+def in_turns(rounds, states, measure):
+    """{state: [measure(state), ...]}: every state once in each round, in an order that turns around from round to round."""
+    found = {state: [] for state in states}
+    for turn in range(rounds):
+        for state in states if turn % 2 == 0 else reversed(states):
+            found[state].append(measure(state))
+    return found
+
+
+def paired_ratio(found, state, base):
+    """The median of the ratios of `state` to `base`, each within its round."""
+    return median([a / b for a, b in zip(found[state], found[base])])
+
+
+def save(build, result):
+    result.date = time.strftime("%Y-%m-%d")
+    result.machine = machine()
+    folder = os.path.join(build, "bench", "results")
+    os.makedirs(folder, exist_ok=True)
+    with open(os.path.join(folder, result.part + ".json"), "w", encoding="utf-8") as file:
+        json.dump(dataclasses.asdict(result), file, indent=1)
+        file.write("\n")
+
+
+def load(build, part):
+    """The Result that was saved last, or None."""
+    path = os.path.join(build, "bench", "results", part + ".json")
+    if not os.path.exists(path):
+        return None
+    with open(path, encoding="utf-8") as file:
+        data = json.load(file)
+    data["tables"] = [Table(**table) for table in data["tables"]]
+    data["charts"] = [Chart(**chart) for chart in data["charts"]]
+    return Result(**data)
+
+
+def say(text):
+    print(text, file=sys.stderr, flush=True)

@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: BSD-2-Clause
+# SPDX-FileCopyrightText: The ioledger authors
+"""What a system call costs, in bench/hotpath.c's states, and what the recorder itself uses meanwhile."""
+import os
+import subprocess
+import time
+
+from benchlib import Chart, Recorder, Result, Table, resident_mb
+
+CALLS = 1_000_000
+HOT_ROUNDS = 61
+NAMES = {"read_zero": "read of 1 byte, /dev/zero", "pread_file": "pread of 1 byte, cached file",
+         "write_null": "write of 1 byte, /dev/null", "getppid": "getppid"}
+STATES = {"record": "record", "filtered": "filtered out", "ignored": "`--ignore '/**'`", "sample_100": "`--sample '100:/**'`",
+          "every": "`--every '/**'`"}
+
+
+def hot_path(bench, file, rounds=HOT_ROUNDS):
+    """{state: {call: (ns, ns added)}}"""
+    out = subprocess.run([bench.program("hotpath"), file, str(rounds)], check=True, capture_output=True, text=True).stdout
+    found = {}
+    for line in out.splitlines():
+        state, call, ns, added = line.split()
+        found.setdefault(state, {})[call] = float(ns), float(added)
+    return found
+
+
+def ratios(found):
+    """{"STATE CALL": what it adds over what the floor adds}"""
+    return {"%s %s" % (state, call): found[state][call][1] / found["floor"][call][1]
+            for state in STATES for call in NAMES}
+
+
+def own_use(bench, file):
+    """(MB at rest, million operations a second, percent of a core)"""
+    with Recorder(bench, bench.scratch) as recorder:
+        time.sleep(3)  # the processes that run already are in the books
+        rest, start = resident_mb(recorder.pid), recorder.cpu()
+        began = time.monotonic()
+        readers = [subprocess.Popen([bench.program("calls"), str(4 * CALLS), file], stdout=subprocess.DEVNULL)
+                   for _ in range(os.cpu_count())]
+        for reader in readers:
+            reader.wait()
+        used, elapsed = recorder.cpu() - start, time.monotonic() - began
+    return rest, 3 * 4 * CALLS * len(readers) / elapsed / 1e6, 100 * used / elapsed
+
+
+def measure(bench):
+    file = os.path.join(bench.scratch, "file")
+    with open(file, "wb") as out:
+        out.write(b"x" * 4096)
+    found = hot_path(bench, file)
+    ratio = ratios(found)
+    rows = []
+    for call, title in NAMES.items():
+        row = [title, "%.0f" % found["nothing"][call][0], "%.0f" % found["floor"][call][1]]
+        for state in STATES:
+            row += ["%.0f" % found[state][call][1], "%.2f" % ratio["%s %s" % (state, call)]]
+        rows.append(row)
+    columns = ["call", "nothing, ns", "floor adds, ns"]
+    for title in STATES.values():
+        columns += [title, "ratio"]
+    rest, rate, used = own_use(bench, file)
+    own = Table("own use", ["what", "figure"], [
+        ["resident memory at rest, SQLite", "%.0f MB" % rest],
+        ["CPU during %.2f million 1-byte operations a second" % rate, "%.2f %% of a core" % used],
+        ["the same for a million operations a second", "%.2f %% of a core" % (used / rate)]])
+    chart = Chart("calls", "What one read of 1 byte from /dev/zero costs in addition", "", "ns",
+                  {"added": [("floor", found["floor"]["read_zero"][1])] +
+                            [(state.replace("_", " "), found[state]["read_zero"][1]) for state in STATES]}, bars=True)
+    return Result("calls", [Table("calls", columns, rows), own], [chart],
+                  figures={**ratio, "own_percent_per_million": used / rate, "floor_ns": found["floor"]["read_zero"][1]})
