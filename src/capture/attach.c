@@ -64,7 +64,7 @@ enum iol_uring iol_capture_uring(const struct btf *btf)
 
 bool iol_capture_has_notes(void)
 {
-    return libbpf_probe_bpf_helper(BPF_PROG_TYPE_TRACING, BPF_FUNC_task_pt_regs, NULL) != 0;
+    return libbpf_probe_bpf_helper(BPF_PROG_TYPE_RAW_TRACEPOINT, BPF_FUNC_task_pt_regs, NULL) > 0;
 }
 
 const char *iol_capture_uncovered(const struct iol_capture *capture)
