@@ -19,6 +19,7 @@ import time
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(HERE)
 READY_SECONDS = 120
+PARTS = ("calls", "work", "others", "scaling")
 
 
 class Unavailable(Exception):
@@ -187,6 +188,21 @@ def in_turns(rounds, states, measure):
 def paired_ratio(found, state, base):
     """The median of the ratios of `state` to `base`, each within its round."""
     return median([a / b for a, b in zip(found[state], found[base])])
+
+
+def write_file(path, text):
+    """All of it, or nothing: nobody sees half a file."""
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    mode = os.stat(path).st_mode & 0o777 if os.path.exists(path) else 0o644
+    with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=os.path.dirname(path), prefix=".", delete=False) as file:
+        try:
+            file.write(text)
+            file.flush()
+            os.fchmod(file.fileno(), mode)
+            os.replace(file.name, path)
+        except BaseException:
+            os.unlink(file.name)
+            raise
 
 
 def save(build, result):
