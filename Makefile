@@ -9,7 +9,7 @@ CLANG_FORMAT ?= $(shell command -v clang-format-14 || echo clang-format)
 C_FILES = $(shell find src tests bench -name '*.[ch]')
 TIDY_FILES = $(shell find src -name '*.c' ! -path 'src/bpf/*')
 
-.PHONY: help build run check bench install clean format lint
+.PHONY: help build run check bench bench-check install clean format lint
 .NOTPARALLEL:
 
 help:
@@ -17,6 +17,7 @@ help:
 	@echo 'make run       as root: records this machine for some seconds and asks the database what happened'
 	@echo 'make check     builds, then runs every test; as root, the live ones too'
 	@echo 'make bench     as root: what ioledger costs, in half an hour; PARTS=calls: only that (see bench/run --help)'
+	@echo 'make bench-check   compares instructions and, as root, costs with bench/baseline.json'
 	@echo 'make install   installs it; PREFIX (default /usr/local) and DESTDIR are heeded'
 	@echo 'make format    reformats the C files'
 	@echo 'make lint      the source rules of the tests, clang-tidy and shellcheck'
@@ -39,6 +40,10 @@ check:
 bench: build
 	@ninja -C $(BUILD) bench-programs
 	@bench/run --build $(BUILD) $(PARTS)
+
+bench-check: build
+	@ninja -C $(BUILD) bench-programs
+	@bench/check --build $(BUILD)
 
 install: build
 	@test -z "$(PREFIX)" || meson configure $(BUILD) -Dprefix="$(PREFIX)"
