@@ -114,6 +114,31 @@ def resident_mb(pid):
         return next(int(line.split()[1]) for line in status if line.startswith("VmRSS")) / 1024
 
 
+def peak_mb(pid):
+    with open("/proc/%d/status" % pid, encoding="ascii", errors="replace") as status:
+        return next(int(line.split()[1]) for line in status if line.startswith("VmHWM")) / 1024
+
+
+def run_seconds(pid):
+    """CPU time of the threads that a process has, to the nanosecond: for what takes less than the ticks of cpu_seconds()."""
+    nanoseconds = 0
+    for thread in os.listdir("/proc/%d/task" % pid):
+        with open("/proc/%d/task/%s/schedstat" % (pid, thread), encoding="ascii") as stat:
+            nanoseconds += int(stat.read().split()[0])
+    return nanoseconds / 1e9
+
+
+def map_mb(pid):
+    """Kernel memory of the BPF maps that a process holds."""
+    maps = {}
+    for fd in os.listdir("/proc/%d/fdinfo" % pid):
+        with open("/proc/%d/fdinfo/%s" % (pid, fd), encoding="ascii", errors="replace") as info:
+            words = dict(line.rstrip("\n").split(":", 1) for line in info if ":" in line)
+        if "map_id" in words:
+            maps[int(words["map_id"])] = int(words["memlock"])
+    return sum(maps.values()) / 1048576
+
+
 def drop_idle_time():
     """Lets what the last state left behind finish: written pages, ended processes."""
     os.sync()
