@@ -222,6 +222,10 @@ int main(int argc, char **argv)
         fprintf(stderr, "usage: contention FOLDER ROUNDS\n");
         return 2;
     }
+    if (sysconf(_SC_NPROCESSORS_ONLN) < 2) {
+        fprintf(stderr, "contention: needs two CPUs\n");
+        return 1;
+    }
     open_files(&setup, argv[1]);
     crowd = crowd_start(PROCESSES, take_part, &setup);
     if ((setup.floor = load_empty_program()) < 0)

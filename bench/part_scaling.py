@@ -9,7 +9,7 @@ import tempfile
 import time
 
 from benchlib import (Chart, Floor, Recorder, Result, Table, Unavailable, in_turns, map_mb, median, peak_mb, resident_mb, run_seconds,
-                      significant)
+                      say, significant)
 
 RATES = (1, 100, 10_000, 100_000, 1_000_000, 0)  # 0: as many as can be
 COMPUTED_RATES = (3_000_000, 10_000_000)
@@ -20,7 +20,7 @@ PROCESSES_RATE = 10_000
 PROCESSES = (1, 10, 100, 1000, 5000)
 ACCOUNTS = (  # files, processes, --max-accounts; their product is below 3/4 of it, beyond which idle accounts are closed
     (1, 1, "64k"), (1000, 1, "64k"), (1000, 10, "64k"), (1000, 100, "256k"), (1000, 1000, "2m"))
-DRAIN_FILES = 700  # with a process for 1,024 slots: 68 % of the slots are in use, for the same reason
+DRAIN_FILES = 640  # with a process for 1,024 slots: five in eight are in use, for the same reason
 DRAIN_SLOTS = (4096, 16384, 65536, 262144, 1048576)
 DRAIN_AIM = 65536
 SIGHT_FILES = 100_000
@@ -29,6 +29,7 @@ SITUATIONS = {"alone": "one thread", "threads_two_files": "two threads, a file e
               "processes_one_file": "two processes, one file"}
 QUIET = 0.1  # of a core: the recorder has nothing left to do but look over its accounts
 QUIET_SECONDS = 180
+END_SECONDS = 60
 
 
 @contextlib.contextmanager
@@ -52,6 +53,8 @@ def run(bench, program, *args):
     done = subprocess.run([bench.program(program), *map(str, args)], capture_output=True, text=True, check=False)
     if done.returncode:
         raise Unavailable("%s: %s" % (program, done.stderr.strip() or "exit status %d" % done.returncode))
+    if done.stderr:
+        say(done.stderr.strip())
     return [line.split() for line in done.stdout.splitlines()]
 
 
@@ -80,10 +83,16 @@ class Load:
         return int(operations), float(seconds), float(cpu_ns)
 
     def end(self):
-        self.process.kill()  # its processes end with it
-        self.process.wait()
-        self.process.stdin.close()
-        self.process.stdout.close()
+        with contextlib.suppress(BrokenPipeError):
+            self.process.stdin.close()  # it ends its processes, then itself
+        try:
+            self.process.wait(END_SECONDS)
+        except BaseException:
+            self.process.kill()  # they end with it
+            self.process.wait()
+            raise
+        finally:
+            self.process.stdout.close()
 
     def __enter__(self):
         return self
