@@ -28,6 +28,7 @@ SIGHT_PROCESSES = 2000
 SITUATIONS = {"alone": "one thread", "threads_two_files": "two threads, a file each", "threads_one_file": "two threads, one file",
               "processes_one_file": "two processes, one file"}
 QUIET = 0.1  # of a core: the recorder has nothing left to do but look over its accounts
+QUIET_WINDOW = 1.1  # seconds: an interval ends in each
 QUIET_SECONDS = 180
 END_SECONDS = 60
 
@@ -131,8 +132,8 @@ def until_quiet(recorder):
     end = time.monotonic() + QUIET_SECONDS
     while True:
         before = run_seconds(recorder.pid)
-        time.sleep(1)
-        if run_seconds(recorder.pid) - before < QUIET:
+        time.sleep(QUIET_WINDOW)
+        if run_seconds(recorder.pid) - before < QUIET * QUIET_WINDOW:
             return
         if time.monotonic() > end:
             raise Unavailable("the recorder is still busy after %d s" % QUIET_SECONDS)
@@ -214,7 +215,7 @@ def hold_accounts(bench, folder, processes, files, slots):
             before, began = run_seconds(recorder.pid), time.monotonic()
             load.turn()
             until_quiet(recorder)
-            busy = run_seconds(recorder.pid) - before - rest * (time.monotonic() - began - 1)
+            busy = max(0, run_seconds(recorder.pid) - before - rest * (time.monotonic() - began))
             memory = [resident_mb(recorder.pid), peak_mb(recorder.pid), map_mb(recorder.pid)]
     with Ledger(recorder) as ledger:
         accounts = files * processes
@@ -272,11 +273,21 @@ def processes(bench, folder):
 def contention(bench, folder):
     make_files(folder + "/contention", 2, bytes(1 << 20))
     rows, figures = [], {}
-    for name, nothing, floor, record in run(bench, "contention", folder + "/contention", 6 * bench.rounds + 1):
+    for name, nothing, floor, record in run(bench, "contention", folder + "/contention", 4 * bench.rounds + 1):
         rows.append([SITUATIONS[name], "%.0f" % float(nothing), "%.0f" % float(floor), "%.0f" % float(record)])
         figures.update({"contention %s" % name: float(record), "contention %s_floor" % name: float(floor)})
     notes = ["Each reader is on a CPU of its own, and has a descriptor and a page of its own; all figures are for one read of one of them."]
     return Table("scaling contention", ["readers", "nothing, ns", "floor adds, ns", "record adds, ns"], rows), notes, figures
+
+
+def grace_notes():
+    try:
+        with open("/sys/kernel/rcu_expedited", encoding="ascii") as file:
+            if file.read().strip() != "0":
+                return ["This kernel hurries grace periods (rcu_expedited); elsewhere one takes some milliseconds, of sleep."]
+    except OSError:
+        pass
+    return []
 
 
 def drain(bench, folder):
@@ -296,7 +307,7 @@ def drain(bench, folder):
     notes = ["CPU time is that of the thread that captures, in the pipeline's own code: it ends the interval, reads the ring buffer, looks over the "
              "accounts, and makes the rows. From start to end is longer by the grace period, in which the thread sleeps. Writing the rows is another thread's "
              "affair, and not in these figures."]
-    return Table("scaling drain", columns, rows), chart, notes, figures
+    return Table("scaling drain", columns, rows), chart, notes + grace_notes(), figures
 
 
 def see(bench, folder, state, what, n, losses):
@@ -325,7 +336,7 @@ def sights(bench, folder):
     titles = {"files": ("file", SIGHT_FILES, "open, read of 1 byte and close of a file"),
               "processes": ("process", SIGHT_PROCESSES, "fork, read of 1 byte and end of a process")}
     for what, (one, n, title) in titles.items():
-        found = in_turns(bench.rounds, ("nothing", "floor", "record"), lambda state: see(bench, folder + "/sights", state, what, n, losses))
+        found = in_turns(min(bench.rounds, 3), ("nothing", "floor", "record"), lambda state: see(bench, folder + "/sights", state, what, n, losses))
         added = {state: [median([a[i] - b[i] for a, b in zip(found[state], found["nothing"])]) / 1000 for i in range(2)]
                  for state in ("floor", "record")}
         own = median([turn[2] for turn in found["record"]]) / 1000
