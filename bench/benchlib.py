@@ -153,11 +153,17 @@ class Attached:
         self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log, start_new_session=True)
         self.pid = self.process.pid
         self.name = name or os.path.basename(command[0])
+        try:
+            self.wait_until_ready(ready)
+        except BaseException:  # Ctrl-C too: nobody else knows of it yet
+            self.process.kill()
+            self.process.wait()
+            raise
+
+    def wait_until_ready(self, ready):
         end = time.monotonic() + READY_SECONDS
         while ready not in self.said():
             if self.process.poll() is not None or time.monotonic() > end:
-                self.process.kill()
-                self.process.wait()
                 raise Unavailable("%s does not start: %s" % (self.name, (self.said().strip() or "no message").split("\n")[-1]))
             time.sleep(0.01)
 
