@@ -334,9 +334,9 @@ def sights(bench, folder):
     make_files(folder + "/sights", SIGHT_FILES)
     rows, losses, figures = [], [], {}
     titles = {"files": ("file", SIGHT_FILES, "open, read of 1 byte and close of a file"),
-              "processes": ("process", SIGHT_PROCESSES, "fork, read of 1 byte and end of a process")}
+              "processes": ("process", SIGHT_PROCESSES, "vfork, read of 1 byte and end of a process")}
     for what, (one, n, title) in titles.items():
-        found = in_turns(min(bench.rounds, 3), ("nothing", "floor", "record"), lambda state: see(bench, folder + "/sights", state, what, n, losses))
+        found = in_turns(bench.rounds, ("nothing", "floor", "record"), lambda state: see(bench, folder + "/sights", state, what, n, losses))
         added = {state: [median([a[i] - b[i] for a, b in zip(found[state], found["nothing"])]) / 1000 for i in range(2)]
                  for state in ("floor", "record")}
         own = median([turn[2] for turn in found["record"]]) / 1000
@@ -354,9 +354,16 @@ def measure(bench):
     result = Result("scaling", [])
     with memory_folder(bench) as folder:
         for one in (operations, accounts, processes, contention, drain, sights):
-            table, *charts, notes, figures = one(bench, folder)
+            say("bench: scaling: %s" % one.__name__)
+            try:
+                table, *charts, notes, figures = one(bench, folder)
+            except Unavailable as reason:
+                result.notes.append("Not measured: %s: %s." % (one.__name__, reason))
+                continue
             result.tables.append(table)
             result.charts += charts
             result.notes += notes
             result.figures.update(figures)
+    if not result.tables:
+        raise Unavailable(result.notes[0])
     return result
