@@ -215,7 +215,7 @@ def hold_accounts(bench, folder, processes, files, slots):
             before, began = run_seconds(recorder.pid), time.monotonic()
             load.turn()
             until_quiet(recorder)
-            busy = max(0, run_seconds(recorder.pid) - before - rest * (time.monotonic() - began))
+            busy = run_seconds(recorder.pid) - before - rest * (time.monotonic() - began)
             memory = [resident_mb(recorder.pid), peak_mb(recorder.pid), map_mb(recorder.pid)]
     with Ledger(recorder) as ledger:
         accounts = files * processes
