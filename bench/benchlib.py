@@ -158,6 +158,7 @@ class Attached:
         except BaseException:  # Ctrl-C too: nobody else knows of it yet
             self.process.kill()
             self.process.wait()
+            self.log.close()
             raise
 
     def wait_until_ready(self, ready):
