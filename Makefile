@@ -38,6 +38,7 @@ check:
 	@BUILD=$(BUILD) WERROR=$(WERROR) tools/check
 
 bench: build
+	@tools/install-deps bench
 	@ninja -C $(BUILD) bench-programs
 	@bench/run --build $(BUILD) $(PARTS)
 
