@@ -1,0 +1,313 @@
+# SPDX-License-Identifier: BSD-2-Clause
+# SPDX-FileCopyrightText: The ioledger authors
+"""How much slower real programs are while ioledger records, beside an empty BPF program on the same hook and beside nothing."""
+import contextlib
+import dataclasses
+import functools
+import glob
+import os
+import random
+import resource
+import shlex
+import shutil
+import signal
+import sqlite3
+import subprocess
+import time
+
+from benchlib import (ROOT, Chart, Floor, Recorder, Result, Table, Unavailable, cpu_seconds, drop_idle_time, in_turns, median,
+                      paired_ratio, percent, resident_mb, say, significant)
+
+STATES = ("nothing", "floor", "record")
+AIM_FLOOR, AIM_NOTHING = 1.03, 1.08
+SETTLE_SECONDS = 0.5  # what the last state left behind is taken down: maps are freed after a grace period
+TREE_FILES = 30_000
+SQLITE_TRANSACTIONS = 20_000
+PGBENCH_TRANSACTIONS = 4_000  # of each of two clients
+PROCESSES = 1_000
+IDLE_SECONDS = 3
+
+
+@dataclasses.dataclass(frozen=True)
+class Program:
+    name: str
+    title: str
+    command: tuple
+    fresh: str = ""  # a folder that is emptied before each run
+    server: int = 0  # a process that works for it beside its children
+
+
+@dataclasses.dataclass
+class Run:
+    wall: float
+    cpu: float
+    own_cpu: float = 0  # of the recorder, until all is stored
+    resident: float = 0  # of the recorder, when the program ends
+    ops: int = 0
+    rows: int = 0
+    lost: int = 0
+
+
+def need(name):
+    path = shutil.which(name)
+    if not path:
+        raise Unavailable("%s is not installed" % name)
+    return path
+
+
+def shell(script):
+    return "sh", "-ec", script
+
+
+def prepare(command, **options):
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, **options)
+    if done.returncode:
+        raise Unavailable("%s: %s" % (shlex.join(command)[:60], (done.stderr.strip() or "no message").split("\n")[-1]))
+    return done.stdout.strip()
+
+
+def source_tree(folder):
+    """A tree as large projects have them: 30,000 files of some 2 kB in 1,000 folders; the same every time."""
+    if os.path.exists(folder):
+        return folder
+    chance = random.Random(1)
+    words = ["".join(chance.choices("abcdefghijklmnopqrstuvwxyz_", k=chance.randint(2, 11))) for _ in range(5000)]
+    for number in range(TREE_FILES):
+        place = os.path.join(folder, "d%02d" % (number % 20), "d%02d" % (number // 20 % 50))
+        os.makedirs(place, exist_ok=True)
+        lines = (" ".join(chance.choices(words, k=8)) for _ in range(chance.randint(5, 55)))
+        with open(os.path.join(place, "file%05d.c" % number), "w", encoding="ascii") as file:
+            file.write("\n".join(lines) + "\n")
+    return folder
+
+
+def compile_program(scratch):
+    source, output = os.path.join(ROOT, "src"), os.path.join(scratch, "objects")
+    flags = prepare([need("pkg-config"), "--cflags", "sqlite3", "libpq", "jansson", "libxxhash"])
+    need("cc")
+    compiler = "cc -O2 -std=gnu17 -D_GNU_SOURCE '-DIOL_VERSION=\"0\"' %s -I%s" % (flags, shlex.quote(source))
+    lines = []
+    for path in sorted(glob.glob(source + "/base/*.c") + glob.glob(source + "/core/*.c") + glob.glob(source + "/store/*.c")):
+        lines.append("%s -c %s -o %s/%s.o" % (compiler, shlex.quote(path), output, os.path.basename(path)[:-2]))
+    script = "printf '%%s\\0' %s | xargs -0 -P2 -n1 sh -c" % " ".join(shlex.quote(line) for line in lines)
+    return Program("compile", "cc -O2, %d files, two at a time" % len(lines), shell(script), output)
+
+
+def tar_program(scratch):
+    tree, output = source_tree(os.path.join(scratch, "tree")), os.path.join(scratch, "archive")
+    need("gzip")
+    return Program("tar", "tar and gzip, 30,000 files", shell("tar -cf - -C %s . | gzip -4 >%s/tree.tar.gz" % (tree, output)), output)
+
+
+def git_program(scratch):
+    tree = source_tree(os.path.join(scratch, "tree"))
+    git = [need("git"), "-C", tree, "-c", "gc.auto=0", "-c", "safe.directory=*"]
+    plain = dict(os.environ, GIT_CONFIG_GLOBAL="/dev/null", GIT_CONFIG_NOSYSTEM="1")
+    prepare([*git, "init", "-q"], env=plain)
+    prepare([*git, "add", "."], env=plain)
+    prepare([*git, "-c", "user.name=bench", "-c", "user.email=bench", "commit", "-qm", "all"], env=plain)
+    line = shlex.join(git)
+    script = "for i in 1 2 3; do %s status; %s grep -c 'no such_line' || test $? = 1; done" % (line, line)
+    command = "env", "GIT_CONFIG_GLOBAL=/dev/null", "GIT_CONFIG_NOSYSTEM=1", *shell(script)
+    return Program("git", "git status and git grep, 30,000 files", command)
+
+
+def sqlite_program(scratch):
+    script, folder = os.path.join(scratch, "transactions.sql"), os.path.join(scratch, "sqlite")
+    with open(script, "w", encoding="ascii") as file:
+        file.write("PRAGMA synchronous = OFF;\nCREATE TABLE t (id INTEGER PRIMARY KEY, k INTEGER, v TEXT);\n"
+                   "CREATE INDEX t_k ON t (k);\n")
+        for number in range(SQLITE_TRANSACTIONS):
+            file.write("BEGIN; INSERT INTO t VALUES (%d, %d, '%s'); SELECT count(*), max(v) FROM t WHERE k = %d; COMMIT;\n" % (
+                number, number * 7919 % 1009, "v" * 100, number % 1009))
+    command = shell("%s -batch %s/work.db <%s" % (need("sqlite3"), folder, script))
+    return Program("sqlite", "sqlite3, %s transactions" % significant(SQLITE_TRANSACTIONS), command, folder)
+
+
+def pgbench_program(scratch, cleanup):
+    folder, cluster = os.path.join(scratch, "pg"), os.path.join(ROOT, "tests", "db", "pgcluster")
+    found = sorted(glob.glob("/usr/lib/postgresql/*/bin/pgbench"), key=lambda path: float(path.split("/")[4]))
+    if not found:
+        raise Unavailable("pgbench is not installed")
+    cleanup.callback(subprocess.run, [cluster, "remove", folder], check=False)
+    url = prepare([cluster, "start", folder])
+    prepare([found[-1], "-i", "-q", "-s", "5", url])
+    with open(os.path.join(folder, "data", "postmaster.pid"), encoding="ascii") as file:
+        server = int(file.readline())
+    command = found[-1], "-c", "2", "-j", "1", "-t", str(PGBENCH_TRANSACTIONS), "--random-seed=1", url
+    return Program("pgbench", "pgbench, 2 clients, %s transactions" % significant(2 * PGBENCH_TRANSACTIONS), command, server=server)
+
+
+def processes_program(_scratch):
+    script = "i=0; while [ $i -lt %d ]; do /bin/true; i=$((i + 1)); done" % PROCESSES
+    return Program("processes", "%s × /bin/true" % significant(PROCESSES), shell(script))
+
+
+def cpu_clock(pid):
+    """CPU time of all threads of a process, finer than the ticks of /proc/PID/stat; the clock that clock_getcpuclockid(3) gives."""
+    return time.clock_gettime(~pid << 3 | 2)
+
+
+def with_children(pid):
+    """CPU time of a server, of its children and of those that have ended."""
+    if not pid:
+        return 0
+    with open("/proc/%d/task/%d/children" % (pid, pid), encoding="ascii") as file:
+        children = [int(child) for child in file.read().split()]
+    total = cpu_seconds(pid)
+    for child in children:
+        with contextlib.suppress(OSError):
+            total += cpu_seconds(child)
+    return total
+
+
+def run(program):
+    if program.fresh:
+        shutil.rmtree(program.fresh, ignore_errors=True)
+        os.makedirs(program.fresh)
+    server = with_children(program.server)
+    began = time.monotonic()
+    process = subprocess.Popen(program.command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+                               start_new_session=True)
+    try:
+        said = process.stderr.read()
+        _, status, usage = os.wait4(process.pid, 0)
+    except BaseException:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        raise
+    finally:
+        process.stderr.close()
+    wall = time.monotonic() - began
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise Unavailable("%s: exit %d: %s" % (program.name, process.returncode, said.decode(errors="replace").strip()[-200:]))
+    return Run(wall, usage.ru_utime + usage.ru_stime + with_children(program.server) - server)
+
+
+def children_cpu():
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
+
+
+def settle(recorder=None):
+    """Until the recorder has caught up with what ran before it."""
+    drop_idle_time()
+    time.sleep(SETTLE_SECONDS)
+    for _ in range(20 if recorder else 0):
+        before = cpu_clock(recorder.pid)
+        time.sleep(0.2)
+        if cpu_clock(recorder.pid) - before < 0.002:
+            return
+
+
+def books(path):
+    """(operations, rows of io, lost details) of a ledger."""
+    with contextlib.closing(sqlite3.connect(path)) as ledger:
+        return [ledger.execute(query).fetchone()[0] for query in (
+            "SELECT coalesce(sum(read_ops + write_ops), 0) FROM total", "SELECT count(*) FROM io",
+            "SELECT coalesce(sum(lost), 0) FROM loss")]
+
+
+def record(bench, program):
+    with Recorder(bench, bench.scratch) as recorder:
+        settle(recorder)
+        before = cpu_clock(recorder.pid)
+        found = run(program)
+        found.resident = resident_mb(recorder.pid)
+        others = children_cpu()
+        if recorder.stop():
+            raise Unavailable("ioledger: " + recorder.said().strip().split("\n")[-1])
+        found.own_cpu = children_cpu() - others - before
+    path = recorder.db.split(":", 1)[1]
+    found.ops, found.rows, found.lost = books(path)
+    os.unlink(path)
+    return found
+
+
+def measure_state(bench, program, state):
+    if state == "record":
+        return record(bench, program)
+    with Floor(bench) if state == "floor" else contextlib.nullcontext():
+        settle()
+        return run(program)
+
+
+def each(found, value):
+    return {state: [getattr(one, value) for one in runs] for state, runs in found.items()}
+
+
+def time_row(title, found):
+    wall, cpu = each(found, "wall"), each(found, "cpu")
+    ratios = [one / base for one, base in zip(wall["record"], wall["nothing"])]
+    row = [title, "%.2f" % median(wall["nothing"]), percent(paired_ratio(wall, "floor", "nothing")),
+           percent(paired_ratio(wall, "record", "floor")),
+           "%s (%s to %s)" % (percent(median(ratios)), *["%+.1f" % (100 * (ratio - 1)) for ratio in (min(ratios), max(ratios))])]
+    return row + ["%.2f" % median(cpu["nothing"])] + [percent(paired_ratio(cpu, state, base)) for state, base in (
+        ("floor", "nothing"), ("record", "floor"), ("record", "nothing"))]
+
+
+def own_row(title, runs):
+    def middle(value):
+        return median([value(one) for one in runs])
+
+    return [title, significant(middle(lambda one: one.ops / one.wall)), significant(middle(lambda one: one.rows)),
+            "%.2f s" % middle(lambda one: one.own_cpu), "%.1f %%" % middle(lambda one: 100 * one.own_cpu / one.wall),
+            "%.1f %%" % middle(lambda one: 100 * one.own_cpu / one.cpu),
+            "%.0f MB" % middle(lambda one: one.resident), significant(max(one.lost for one in runs))]
+
+
+def idle_row(bench):
+    program = Program("idle", "nothing (sleep %d)" % IDLE_SECONDS, ("sleep", str(IDLE_SECONDS)))
+    row = own_row(program.title, [record(bench, program) for _ in range(bench.rounds)])
+    row[5] = ""  # it has none
+    return row
+
+
+def measure_all(bench, cleanup, notes):
+    """{Program: {state: [Run, ...]}}"""
+    found = {}
+    makers = (compile_program, tar_program, git_program, sqlite_program,
+              lambda scratch: pgbench_program(scratch, cleanup), processes_program)
+    for make in makers:
+        try:
+            program = make(bench.scratch)
+            say("bench: work: %s" % program.name)
+            run(program)  # caches are warm from here on
+            found[program] = in_turns(bench.rounds, STATES, functools.partial(measure_state, bench, program))
+        except Unavailable as reason:
+            say("bench: work: %s" % reason)
+            notes.append("Not measured: %s." % reason)
+    if not found:
+        raise Unavailable(" ".join(notes))
+    return found
+
+
+def aims(figures):
+    over = ["%s %s" % (name[len("work "):], percent(ratio)) for name, ratio in figures.items()
+            if ratio > (AIM_FLOOR if name.endswith("floor") else AIM_NOTHING)]
+    return "Aims: record at most %s beside the floor, at most %s beside nothing. %s" % (
+        percent(AIM_FLOOR), percent(AIM_NOTHING), "Not met: %s." % ", ".join(over) if over else "All are met.")
+
+
+def measure(bench):
+    missing, figures, bars = [], {}, []
+    with contextlib.ExitStack() as cleanup:
+        found = measure_all(bench, cleanup, missing)
+    for program, runs in found.items():
+        wall = each(runs, "wall")
+        for base in ("floor", "nothing"):
+            figures["work %s record/%s" % (program.name, base)] = paired_ratio(wall, "record", base)
+        for state in ("floor", "record"):
+            bars.append(("%s, %s" % (program.name, state), 100 * (paired_ratio(wall, state, "nothing") - 1)))
+    times = Table("work", ["program", "nothing, s", "floor / nothing", "record / floor", "record / nothing",
+                           "CPU: nothing, s", "floor / nothing", "record / floor", "record / nothing"],
+                  [time_row(program.title, runs) for program, runs in found.items()])
+    own = Table("work own use", ["program", "operations/s", "rows of `io`", "recorder's CPU", "of a core", "of the program's CPU",
+                                 "resident", "details lost"],
+                [own_row(program.title, runs["record"]) for program, runs in found.items()] + [idle_row(bench)])
+    method = ("Medians of the ratios within each of %d rounds, of wall clock and of the programs' own CPU time; in parentheses the lowest "
+              "and the highest. The recorder's CPU time is that from the program's start until all is stored and the recorder has "
+              "ended; the last row shows what of it is there without a program." % bench.rounds)
+    chart = Chart("work", "How much slower real programs are", "", "% slower than with nothing", {"slower": bars}, bars=True)
+    return Result("work", [times, own], [chart], [method, aims(figures), *missing], figures)
