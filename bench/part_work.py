@@ -89,27 +89,44 @@ def compile_program(scratch):
     lines = []
     for path in sorted(glob.glob(source + "/base/*.c") + glob.glob(source + "/core/*.c") + glob.glob(source + "/store/*.c")):
         lines.append("%s -c %s -o %s/%s.o" % (compiler, shlex.quote(path), output, os.path.basename(path)[:-2]))
-    script = "printf '%%s\\0' %s | xargs -0 -P2 -n1 sh -c" % " ".join(shlex.quote(line) for line in lines)
+    # An interrupted compiler leaves temporary files.
+    script = "export TMPDIR=%s; printf '%%s\\0' %s | xargs -0 -P2 -n1 sh -c" % (
+        output, " ".join(shlex.quote(line) for line in lines))
     return Program("compile", "cc -O2, %d files, two at a time" % len(lines), shell(script), output)
 
 
 def tar_program(scratch):
     tree, output = source_tree(os.path.join(scratch, "tree")), os.path.join(scratch, "archive")
     need("gzip")
-    return Program("tar", "tar and gzip, 30,000 files", shell("tar -cf - -C %s . | gzip -4 >%s/tree.tar.gz" % (tree, output)), output)
+    script = "tar -cf - -C %s . | gzip -4 >%s/tree.tar.gz" % (tree, output)
+    return Program("tar", "tar and gzip, 30,000 files", shell(script), output)
 
 
-def git_program(scratch):
+def git_tree(scratch):
+    """A repository with all of the tree in one commit; the commands that git is called with, whatever its user has set."""
     tree = source_tree(os.path.join(scratch, "tree"))
-    git = [need("git"), "-C", tree, "-c", "gc.auto=0", "-c", "safe.directory=*"]
-    plain = dict(os.environ, GIT_CONFIG_GLOBAL="/dev/null", GIT_CONFIG_NOSYSTEM="1")
-    prepare([*git, "init", "-q"], env=plain)
-    prepare([*git, "add", "."], env=plain)
-    prepare([*git, "-c", "user.name=bench", "-c", "user.email=bench", "commit", "-qm", "all"], env=plain)
-    line = shlex.join(git)
-    script = "for i in 1 2 3; do %s status; %s grep -c 'no such_line' || test $? = 1; done" % (line, line)
-    command = "env", "GIT_CONFIG_GLOBAL=/dev/null", "GIT_CONFIG_NOSYSTEM=1", *shell(script)
-    return Program("git", "git status and git grep, 30,000 files", command)
+    git = ["env", "GIT_CONFIG_GLOBAL=/dev/null", "GIT_CONFIG_NOSYSTEM=1", need("git"), "-C", tree, "-c", "gc.auto=0"]
+    if not os.path.exists(os.path.join(tree, ".git")):
+        prepare([*git, "init", "-q"])
+        prepare([*git, "add", "."])
+        prepare([*git, "-c", "user.name=bench", "-c", "user.email=bench", "commit", "-qm", "all"])
+    return shlex.join(git)
+
+
+def git_status_program(scratch):
+    script = "i=0; while [ $i -lt 20 ]; do %s status; i=$((i + 1)); done" % git_tree(scratch)
+    return Program("git-status", "20 × git status, 30,000 files", shell(script))
+
+
+def git_grep_program(scratch):
+    script = "%s grep -cE '[a-z]+_[0-9]+' || test $? = 1" % git_tree(scratch)
+    return Program("git-grep", "git grep, an expression, 30,000 files", shell(script))
+
+
+def git_words_program(scratch):
+    """The worst that there is: next to no work with each file, and each of them new to each process."""
+    script = "i=0; while [ $i -lt 8 ]; do %s grep -c no_such_line || test $? = 1; i=$((i + 1)); done" % git_tree(scratch)
+    return Program("git-words", "8 × git grep, a word, 30,000 files", shell(script))
 
 
 def sqlite_program(scratch):
@@ -135,7 +152,8 @@ def pgbench_program(scratch, cleanup):
     with open(os.path.join(folder, "data", "postmaster.pid"), encoding="ascii") as file:
         server = int(file.readline())
     command = found[-1], "-c", "2", "-j", "1", "-t", str(PGBENCH_TRANSACTIONS), "--random-seed=1", url
-    return Program("pgbench", "pgbench, 2 clients, %s transactions" % significant(2 * PGBENCH_TRANSACTIONS), command, server=server)
+    title = "pgbench, 2 clients, %s transactions" % significant(2 * PGBENCH_TRANSACTIONS)
+    return Program("pgbench", title, command, server=server)
 
 
 def processes_program(_scratch):
@@ -267,7 +285,7 @@ def idle_row(bench):
 def measure_all(bench, cleanup, notes):
     """{Program: {state: [Run, ...]}}"""
     found = {}
-    makers = (compile_program, tar_program, git_program, sqlite_program,
+    makers = (compile_program, tar_program, git_status_program, git_grep_program, git_words_program, sqlite_program,
               lambda scratch: pgbench_program(scratch, cleanup), processes_program)
     for make in makers:
         try:
