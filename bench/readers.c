@@ -6,6 +6,7 @@
  * FIRST_FD and those that follow. Says on stdout its pid, the calls made, the nanoseconds of a call, the CPU
  * nanoseconds of a call, and the CPU seconds of the whole process. */
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -66,6 +67,7 @@ int main(int argc, char **argv)
 {
     long n = argc == 5 ? atol(argv[2]) : 0;
     int files = argc == 5 ? atoi(argv[4]) : 0;
+    bool reads = argc == 5 && strcmp(argv[1], "read") == 0;
     double start, cpu;
 
     if (n < 1 || files < 1 || files > MOST_FILES) {
@@ -75,12 +77,12 @@ int main(int argc, char **argv)
     for (int i = 0; i < files; i++)
         snprintf(paths[i], sizeof paths[i], "%s/%04d", argv[3], i);
     strcpy(paths[files], "/dev/zero");
-    for (int i = 0; i <= files; i++)
+    for (int i = 0; reads && i <= files; i++)
         open_as(paths[i], FIRST_FD + i);
     start = now_ns(CLOCK_MONOTONIC);
     cpu = now_ns(CLOCK_PROCESS_CPUTIME_ID);
     for (int i = 0; i <= files; i++) {
-        if (strcmp(argv[1], "read") == 0)
+        if (reads)
             read_bytes(paths[i], FIRST_FD + i, n);
         else
             open_and_close(paths[i], n);
