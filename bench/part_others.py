@@ -404,7 +404,7 @@ def against(found, runs):
 def getppid_ns(bench):
     """The quickest of some fresh processes."""
     return min(float(re.search(r"getppid (\S+)", subprocess.run(
-        [bench.program("calls"), "1000000", output(bench, "files/0000")], check=True, capture_output=True, text=True).stdout)[1])
+        [bench.program("calls"), "200000", output(bench, "files/0000")], check=True, capture_output=True, text=True).stdout)[1])
                for _ in range(3))
 
 
