@@ -115,8 +115,8 @@ class Audit(Attached):
     def restore(self):
         process = getattr(self, "process", None)
         if process and process.poll() is None:
-            process.terminate()
-            process.wait(60)
+            process.kill()
+            process.wait()
         auditctl("-D")
         auditctl(*NEVER)
         for setting, option in SETTINGS.items():

@@ -176,14 +176,17 @@ class Attached:
         return cpu_seconds(self.pid)
 
     def stop(self):
-        """Ends it as Ctrl-C would; its exit status."""
+        """Ends it as Ctrl-C would; its exit status, None when it had to be killed."""
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGINT)
         try:
             return self.process.wait(READY_SECONDS)
         except subprocess.TimeoutExpired:
-            self.process.kill()
-            return self.process.wait()
+            return None
+        finally:  # also when a signal ends the waiting
+            if self.process.poll() is None:
+                self.process.kill()
+                self.process.wait()
 
     def __enter__(self):
         return self
