@@ -174,16 +174,15 @@ struct iol_settings {
     __u32 reserved2;
 };
 
-/* The one entry of the mmapable map `control`, written by user space but for `renames`. */
+/* The one variable of section .data.control, which user space maps; it writes all but what the programs count. */
 struct iol_control {
     __u64 epoch;       /* its lowest bit chooses the set of counters */
     __u64 epoch_start; /* jiffies when it began */
+    __u64 changes;     /* counts whatever may change what a descriptor leads to: renames, retired, files deleted */
     __u32 self_tgid;   /* the recorder, in the initial pid namespace */
     __u32 rules;       /* generation of the rules in force */
     __u32 renames;     /* counts what may give open accounts another path or verdict: renames, mounts, new rules */
     __u32 retired;     /* counts how often user space has taken keys out of the map `accounts` */
-    __u32 unlinks;     /* counts what may have deleted files that are open */
-    __u32 reserved;
 };
 
 /* The one variable of section .data.clock: what on_clock() read when user space last ran it. */
@@ -270,7 +269,8 @@ enum iol_standing {
 
 /*
  * What the hot path has to know of a thread, found by the address of its kernel stack: one place in the array `threads`
- * for many stacks, whoever was there last. `check` ties the members before it to that address. The sums belong to the place:
+ * for many stacks, whoever was there last. `check` ties the members before it to that address, and what is in `recent` is
+ * tied to it and to the task by hashes of its own. The sums belong to the place:
  * everything that read and write of its threads have moved, counted apart from the accounts.
  */
 struct iol_thread {
@@ -278,14 +278,15 @@ struct iol_thread {
     __u64 task; /* struct task_struct */
     __u64 standing;
     __u64 check;
+    __u64 untraced; /* the address, mixed, of a thread that no filter asks for, or 0 */
+    __u64 switches; /* to other threads, when the last operation ended */
     __u64 ignored_ops;
     __u64 ignored_bytes;
+    struct iol_recent recent[2]; /* of reads, of writes */
     __u64 excluded_ops;
     __u64 excluded_bytes;
-    struct iol_recent recent[2]; /* of reads, of writes */
-    struct iol_sums total[2];    /* route rw, by epoch */
-    __u64 switches;              /* to other threads, when the last operation ended */
-    __u64 reserved[5];
+    struct iol_sums total[2]; /* route rw, by epoch */
+    __u64 reserved[4];
 };
 
 #define IOL_THREADS_FEW 64    /* 16 KiB: memory that needs no TLB entry of its own */

@@ -127,14 +127,14 @@ static __always_inline void name_account(struct iol_account_key *key, __u64 imag
 }
 
 /* Renames, rules and retired slots so far: what has been found before another one of these has to be found anew. */
-static __always_inline __u64 version_of(const struct iol_control *now)
+static __always_inline __u64 version_now(void)
 {
-    return *(const volatile __u64 *)&now->renames;
+    return *(const volatile __u64 *)&control.renames;
 }
 
 _Static_assert(__builtin_offsetof(struct iol_control, retired) == __builtin_offsetof(struct iol_control, renames) + 4 &&
                    __builtin_offsetof(struct iol_control, renames) % 8 == 0,
-               "version_of() reads both");
+               "version_now() reads both");
 
 /* Sixty-four bits that stand for key and version. */
 static __always_inline __u64 name_of_account(const struct iol_account_key *key, __u64 version)
@@ -485,17 +485,15 @@ __noinline int open_account(__u64 image, __u64 task, __u64 file, __u32 route)
 {
     struct file *opened = (struct file *)file;
     struct iol_account_ref *known;
-    struct iol_control *now;
     struct scratch *scratch;
-    __u32 zero = 0, index;
+    __u32 index;
     int found;
 
-    now = bpf_map_lookup_elem(&control, &zero);
-    scratch = now ? scratch_take(&index) : NULL;
+    scratch = scratch_take(&index);
     if (!scratch)
         return FOUND_NO_SCRATCH;
-    scratch->version = version_of(now); /* before the rules, which are put in place first: see capture/rules.c */
-    scratch->rules = *(volatile __u32 *)&now->rules;
+    scratch->version = version_now(); /* before the rules, which are put in place first: see capture/rules.c */
+    scratch->rules = *(volatile __u32 *)&control.rules;
     scratch->route = route & (IOL_ABI_ROUTE_SLOTS - 1);
     scratch->task = (struct task_struct *)task;
     scratch->file = opened;
@@ -524,18 +522,13 @@ __noinline int open_blindly(__u64 image, __u64 file, __u32 route)
 {
     struct iol_account_key key = {};
     struct iol_account_ref *known;
-    struct iol_control *now;
-    __u32 zero = 0;
 
-    now = bpf_map_lookup_elem(&control, &zero);
-    if (!now)
-        return FOUND_NOTHING;
     name_account(&key, image, file, route & (IOL_ABI_ROUTE_SLOTS - 1));
     known = bpf_map_lookup_elem(&accounts, &key);
     if (known)
         return for_now(FOUND(known->slot, known->verdict));
     count_lost(IOL_LOST_SCRATCH, 1);
-    return for_now(open_other(image, route & (IOL_ABI_ROUTE_SLOTS - 1), state_of(version_of(now), now->rules)));
+    return for_now(open_other(image, route & (IOL_ABI_ROUTE_SLOTS - 1), state_of(version_now(), control.rules)));
 }
 
 /*
@@ -546,19 +539,13 @@ __noinline int find_account(__u64 image, __u64 task, __u64 file, __u32 route)
 {
     struct iol_account_key key = {};
     struct iol_account_ref *known;
-    struct iol_control *now;
-    __u32 zero = 0;
-    __u64 version;
+    __u64 version = version_now();
 
-    now = bpf_map_lookup_elem(&control, &zero);
-    if (!now)
-        return FOUND_NOTHING;
-    version = version_of(now);
     name_account(&key, image, file, route & (IOL_ABI_ROUTE_SLOTS - 1));
     known = bpf_map_lookup_elem(&accounts, &key);
     if (known && known->renames == (__u32)version)
         return FOUND(known->slot, known->verdict);
-    if (now->rules && is_ignored(name_of_account(&key, version)))
+    if (control.rules && is_ignored(name_of_account(&key, version)))
         return FOUND(0, IOL_VERDICT_IGNORE);
     return is_announced(BPF_CORE_READ((struct task_struct *)task, tgid), image) ? FOUND_UNOPENED : FOUND_UNANNOUNCED;
 }

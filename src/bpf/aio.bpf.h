@@ -64,17 +64,12 @@ static __always_inline void meet(const struct aio_name *name, const struct aio_r
 static __always_inline int find_noted(const struct aio_request *noted)
 {
     struct iol_account_ref *known = bpf_map_lookup_elem(&accounts, &noted->key);
-    struct iol_control *now;
-    __u32 zero = 0;
 
     if (known)
         return FOUND(known->slot, known->verdict);
-    now = bpf_map_lookup_elem(&control, &zero);
-    if (!now)
-        return FOUND_NOTHING;
-    if (noted->ignored || (now->rules && is_ignored(name_of_account(&noted->key, version_of(now)))))
+    if (noted->ignored || (control.rules && is_ignored(name_of_account(&noted->key, version_now()))))
         return FOUND(0, IOL_VERDICT_IGNORE);
-    return open_other(noted->key.image, IOL_ABI_ROUTE_RW, state_of(version_of(now), now->rules));
+    return open_other(noted->key.image, IOL_ABI_ROUTE_RW, state_of(version_now(), control.rules));
 }
 
 /* Direction and file of a control block; false when it neither reads nor writes. */

@@ -18,7 +18,10 @@ __noinline int forget_places(__u64 image, __u32 first)
         __u32 index = first + i;
         struct iol_thread *place = bpf_map_lookup_elem(&threads, &index);
 
-        if (place && place->image == image)
+        if (!place)
+            continue;
+        place->untraced = 0; /* whosever: two threads may have written what is in this place */
+        if (place->image == image)
             place->check = 0;
     }
     return 0;
@@ -62,5 +65,6 @@ int BPF_PROG(on_cgroup_attach, struct cgroup *cgroup, const char *path, struct t
         known->bits = bits;
     }
     forget_image(image_of_other(what.task, 0));
+    __sync_fetch_and_add(&control.changes, 1); /* what its threads remember of their descriptors is void too */
     return 0;
 }

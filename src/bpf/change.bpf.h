@@ -73,12 +73,9 @@ static __always_inline bool event_is_wanted(__u32 kind)
  */
 static __always_inline bool change_is_wanted(__u32 tgid)
 {
-    struct iol_control *now;
     struct iol_task *known;
-    __u32 zero = 0;
 
-    now = bpf_map_lookup_elem(&control, &zero);
-    if (!now || tgid == now->self_tgid)
+    if (tgid == control.self_tgid)
         return false;
     if (!settings.filter || settings.filter == IOL_FILTER_ANY)
         return true;

@@ -71,11 +71,8 @@ __noinline int recall(__u64 stack, __u64 image, __u64 file, __u32 how)
     __u32 route = how >> 1 & (IOL_ABI_ROUTE_SLOTS - 1);
     struct iol_account_key here = {}, then;
     struct iol_account_ref *known;
-    struct iol_control *now;
-    __u32 zero = 0;
 
-    now = bpf_map_lookup_elem(&control, &zero);
-    if (!note || !now || !note->side[how & 1])
+    if (!note || !note->side[how & 1])
         return FOUND_NOTHING;
     then = note->key[how & 1];
     name_account(&here, image, file, route);
@@ -85,9 +82,9 @@ __noinline int recall(__u64 stack, __u64 image, __u64 file, __u32 how)
     known = bpf_map_lookup_elem(&accounts, &then);
     if (known)
         return FOUND(known->slot, known->verdict);
-    if (note->side[how & 1] == NOTED_IGNORED || (now->rules && is_ignored(name_of_account(&then, version_of(now)))))
+    if (note->side[how & 1] == NOTED_IGNORED || (control.rules && is_ignored(name_of_account(&then, version_now()))))
         return FOUND(0, IOL_VERDICT_IGNORE);
-    return open_other(image, route, state_of(version_of(now), now->rules));
+    return open_other(image, route, state_of(version_now(), control.rules));
 }
 
 /* One descriptor of a thread that goes to sleep: its account is opened now, as the file may be gone when the call ends. */

@@ -229,16 +229,15 @@ static __noinline int other_call(struct bpf_raw_tracepoint_args *ctx)
  * Sixty-four bits that stand for a thread's descriptor and for everything that may have changed what it leads to, but for
  * what the thread itself does: that clears the entry (forget_descriptors()).
  */
-static __always_inline __u64 name_descriptor(__u64 stack, __u64 image, __u32 fd, const struct iol_control *now)
+static __always_inline __u64 name_descriptor(__u64 mixed, __u64 task, __u32 fd)
 {
-    __u64 h = stack ^ image ^ (fd + 1ULL) * MIX_A ^ version_of(now) * MIX_C;
-
-    return h ^ h >> 32 ^ (*(const volatile __u32 *)&now->unlinks + 1ULL) * MIX_B;
+    return mixed ^ task ^ (fd + 1ULL) * MIX_B ^ *(const volatile __u64 *)&control.changes * MIX_C;
 }
 
 /* The same for the file, its name and its mount: addresses as distances from `now`. */
-static __always_inline __u64 name_recent(const struct file *file, __u64 image, const struct iol_control *now)
+static __always_inline __u64 name_recent(const struct file *file, __u64 image)
 {
+    const struct iol_control *now = &control;
     const struct inode *inode = LOAD(file, f_inode);
     const struct dentry *dentry = LOAD(file, f_path.dentry);
     __u64 h = (pointer_distance(dentry, now) ^ LOAD(dentry, d_name.hash_len)) * MIX_A ^
@@ -246,7 +245,7 @@ static __always_inline __u64 name_recent(const struct file *file, __u64 image, c
               (pointer_distance(LOAD(file, f_path.mnt), now) ^ (__u64)LOAD(inode, i_generation) << 32) * MIX_C;
 
     h = (h ^ h >> 32 ^ pointer_distance(inode, now)) * MIX_A;
-    return h ^ h >> 29 ^ image ^ version_of(now) * MIX_C;
+    return h ^ h >> 29 ^ image ^ version_now() * MIX_C;
 }
 
 #define NOT_COUNTED (-1)
@@ -266,28 +265,24 @@ static __always_inline int find_anew(struct iol_recent *recent, __u64 name, __u6
 
 /*
  * Something may have changed since the thread used this descriptor, or it is another one: looks at the file. NOT_COUNTED when
- * that is not enough: there is none, or the thread has slept meanwhile.
+ * that is not enough: the thread is not known, not traced or in a 32-bit call, there is no file, or it has slept meanwhile.
  */
-static __noinline int look_again(struct bpf_raw_tracepoint_args *ctx, struct iol_thread *place, __u32 direction,
-                                 __u64 image)
+static __noinline int look_again(struct bpf_raw_tracepoint_args *ctx, struct iol_thread *place, __u32 direction)
 {
-    __u64 stack = ctx->args[0] >> STACK_SHIFT, task = bpf_get_current_task(), file, files, name;
+    __u64 stack = ctx->args[0] >> STACK_SHIFT, task = bpf_get_current_task(), image = place->image, file, files, name;
+    __u32 fd = syscall_argument1(AS(pt_regs, ctx->args[0]), false);
+    __u64 descriptor = name_descriptor(stack * MIX_A, task, fd); /* before anything is looked at */
     struct iol_recent *recent = &place->recent[direction & 1];
-    struct iol_control *now;
-    __u32 zero = 0, fd;
-    __u64 descriptor;
     int found;
 
-    now = bpf_map_lookup_elem(&control, &zero);
-    if (!now || has_slept(AS(task_struct, task), place, stack))
+    if (*(volatile __u64 *)&place->check != thread_check(stack, image, task, IOL_STANDING_TRACED) ||
+        syscall_is_compat(AS(task_struct, task)) || has_slept(AS(task_struct, task), place, stack))
         return NOT_COUNTED;
-    fd = syscall_argument1(AS(pt_regs, ctx->args[0]), false);
-    descriptor = name_descriptor(stack, image, fd, now); /* before the file is looked at */
     files = LOAD_ADDRESS(task_struct, task, files);
     file = file_of(files, fd);
     if (!file)
         return NOT_COUNTED;
-    name = name_recent(AS(file, file), image, now);
+    name = name_recent(AS(file, file), image);
     found = *(volatile __u64 *)&recent->slot;
     if ((recent->file_check ^ (__u32)found) != name)
         found = find_anew(recent, name, image, task, file);
@@ -316,36 +311,26 @@ static __noinline int send_call_event(struct bpf_raw_tracepoint_args *ctx, __u32
 static __always_inline int read_or_write(struct bpf_raw_tracepoint_args *ctx, const struct pt_regs *regs,
                                          __u32 direction, bool many)
 {
-    __u64 image, task, standing, stack = ctx->args[0] >> STACK_SHIFT;
+    __u64 mixed = mixed_stack(ctx->args[0]), task;
+    __u32 index = place_of(mixed, many), set_and_direction;
     struct iol_thread *place;
-    struct iol_control *now;
     struct iol_account *slot;
-    __u32 index, set_and_direction, zero = 0;
     int found;
 
-    index = place_of(stack, many);
     place = bpf_map_lookup_elem(&threads, &index);
-    if (!place)
+    if (!place || *(volatile __u64 *)&place->untraced == mixed)
         return 0;
-    image = *(volatile __u64 *)&place->image; /* read once: they must be what is checked */
-    task = *(volatile __u64 *)&place->task;
-    standing = *(volatile __u64 *)&place->standing;
-    if (place->check != thread_check(stack, image, task, standing))
-        return NOT_COUNTED;
-    if (standing != IOL_STANDING_TRACED)
-        return standing == IOL_STANDING_UNTRACED ? 0 : NOT_COUNTED;
-    now = bpf_map_lookup_elem(&control, &zero);
-    if (!now || syscall_is_compat(AS(task_struct, task)))
-        return NOT_COUNTED;
-    set_and_direction = (epoch_of(now) & 1) << 1 | direction;
-    barrier_var(set_and_direction); /* one word instead of two on the stack */
-
+    task = *(volatile __u64 *)&place->task; /* read once: it must be what is checked */
     found = *(volatile __u64 *)&place->recent[direction].slot;
+    set_and_direction = (current_epoch() & 1) << 1 | direction;
+    barrier_var(set_and_direction); /* one word instead of two on the stack */
     if ((place->recent[direction].descriptor_check ^ (__u32)found) !=
-        name_descriptor(stack, image, syscall_argument1(regs, false), now)) {
-        found = look_again(ctx, place, set_and_direction & 1, image);
+        name_descriptor(mixed, task, syscall_argument1(regs, false))) {
+        found = look_again(ctx, place, set_and_direction & 1);
         if (found < 0)
             return NOT_COUNTED;
+    } else if (syscall_is_compat(AS(task_struct, task))) {
+        return NOT_COUNTED;
     }
     if (FOUND_VERDICT(found) == IOL_VERDICT_IGNORE) {
         leave_out(&place->ignored_ops, &place->ignored_bytes, ctx->args[1]);
@@ -356,7 +341,7 @@ static __always_inline int read_or_write(struct bpf_raw_tracepoint_args *ctx, co
     if (!slot)
         return 0;
     counters_add(&place->total[set_and_direction >> 1].read_ops, set_and_direction, ctx->args[1]);
-    slot_add(slot, set_and_direction >> 1, now->epoch_start, set_and_direction, ctx->args[1]);
+    slot_add(slot, set_and_direction >> 1, control.epoch_start, set_and_direction, ctx->args[1]);
     if (FOUND_VERDICT(found) != IOL_VERDICT_AGGREGATE)
         send_call_event(ctx, FOUND_SLOT(found), set_and_direction & 1);
     return 0;
@@ -534,19 +519,16 @@ int on_running(struct bpf_iter__task *ctx)
 {
     struct task_struct *task = ctx->task;
     struct iol_task entry = {};
-    struct iol_control *now;
     struct iol_task *known;
     struct task_struct *parent;
     struct scratch *scratch;
     __u32 tgid, index, size;
-    __u32 zero = 0;
     long error = -1;
 
     if (!task || BPF_CORE_READ(task, pid) != BPF_CORE_READ(task, tgid))
         return 0;
     tgid = BPF_CORE_READ(task, tgid);
-    now = bpf_map_lookup_elem(&control, &zero);
-    if (now && tgid == now->self_tgid) {
+    if (tgid == control.self_tgid) {
         recorder_root_dentry = BPF_CORE_READ(task, fs, root.dentry);
         recorder_root_mnt = BPF_CORE_READ(task, fs, root.mnt);
     }

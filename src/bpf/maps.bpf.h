@@ -11,13 +11,8 @@
 
 const volatile struct iol_settings settings SEC(".rodata.settings") = {};
 
-struct {
-    __uint(type, BPF_MAP_TYPE_ARRAY);
-    __uint(map_flags, BPF_F_MMAPABLE);
-    __uint(max_entries, 1);
-    __type(key, __u32);
-    __type(value, struct iol_control);
-} control SEC(".maps");
+/* A section of its own is a map of its own, mapped by user space; programs know its address and need not look it up. */
+struct iol_control control SEC(".data.control");
 
 struct {
     __uint(type, BPF_MAP_TYPE_ARRAY);

@@ -30,12 +30,10 @@ static __always_inline bool within_budget(struct budget *budget, __u64 second, _
 static __always_inline bool may_send_event(__u64 image, __u64 second)
 {
     struct budget *budget, fresh = {};
-    struct iol_control *now;
     struct iol_rules *rule;
     __u32 zero = 0;
 
-    now = bpf_map_lookup_elem(&control, &zero);
-    rule = now ? rules_of(now->rules) : NULL;
+    rule = rules_of(control.rules);
     if (!rule)
         return true;
     if (rule->event_budget_process) {
@@ -98,17 +96,9 @@ __noinline int send_event(__u32 index, __u64 image, __u32 direction, __s64 offse
  * The epoch that an operation belongs to: read once, for total and account, and before the path is looked at, so that it
  * is one that the path was right in.
  */
-static __always_inline __u64 epoch_of(const struct iol_control *now)
-{
-    return *(const volatile __u64 *)&now->epoch;
-}
-
 static __always_inline __u64 current_epoch(void)
 {
-    __u32 zero = 0;
-    const struct iol_control *now = bpf_map_lookup_elem(&control, &zero);
-
-    return now ? epoch_of(now) : 0;
+    return *(const volatile __u64 *)&control.epoch;
 }
 
 #define HOW(route, direction) ((route) << 1 | (direction))
@@ -118,18 +108,13 @@ __noinline int tally(int found, __u64 epoch, __u32 how, __s64 result)
 {
     __u32 route = how >> 1, direction = how & 1, index = FOUND_SLOT(found);
     struct iol_account *slot;
-    struct iol_control *now;
-    __u32 zero = 0;
 
-    now = bpf_map_lookup_elem(&control, &zero);
-    if (!now)
-        return 0;
     if (found >= 0 && FOUND_VERDICT(found) == IOL_VERDICT_IGNORE)
         route = IOL_ABI_IGNORED;
     total_add(epoch, route, direction, result);
     slot = found >= 0 && route != IOL_ABI_IGNORED ? bpf_map_lookup_elem(&slots, &index) : NULL;
     if (slot)
-        slot_add(slot, epoch, now->epoch_start, direction, result);
+        slot_add(slot, epoch, control.epoch_start, direction, result);
     return 0;
 }
 
@@ -170,19 +155,12 @@ static __always_inline void post(__u64 image, __u64 task, __u64 file, __u32 how,
 /* Accounts look at their paths again: one of the names above them may be another now. */
 static __always_inline void count_rename(void)
 {
-    __u32 zero = 0;
-    struct iol_control *now = bpf_map_lookup_elem(&control, &zero);
-
-    if (now)
-        __sync_fetch_and_add(&now->renames, 1);
+    __sync_fetch_and_add(&control.renames, 1);
+    __sync_fetch_and_add(&control.changes, 1);
 }
 
 /* A file that is open may be deleted now. */
 static __always_inline void count_unlink(void)
 {
-    __u32 zero = 0;
-    struct iol_control *now = bpf_map_lookup_elem(&control, &zero);
-
-    if (now)
-        __sync_fetch_and_add(&now->unlinks, 1);
+    __sync_fetch_and_add(&control.changes, 1);
 }

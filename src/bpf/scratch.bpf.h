@@ -54,7 +54,7 @@ struct scratch {
     struct iol_account_ref ref;
     __u64 first_key;     /* file_key when it was made for the first time, */
     __u32 name_sequence; /* and the sequence of the file's own dentry then */
-    __u64 version;       /* version_of() before anything was looked at */
+    __u64 version;       /* version_now() before anything was looked at */
     __u32 route;
     __u32 kind;
     struct known_file known_file;

@@ -24,9 +24,14 @@ struct thread {
     __u64 slept;    /* it may have left the CPU during the call: see descriptor.bpf.h */
 };
 
-static __always_inline __u32 place_of(__u64 stack, bool many)
+static __always_inline __u64 mixed_stack(__u64 registers)
 {
-    return stack * MIX_A >> (many ? 52 : 58);
+    return (registers >> STACK_SHIFT) * MIX_A;
+}
+
+static __always_inline __u32 place_of(__u64 mixed, bool many)
+{
+    return mixed >> (many ? 52 : 58);
 }
 
 _Static_assert(IOL_THREADS_MANY == 1 << (64 - 52) && IOL_THREADS_FEW == 1 << (64 - 58), "shifts of place_of()");
@@ -39,14 +44,9 @@ static __always_inline __u64 thread_check(__u64 stack, __u64 image, __u64 task, 
 static __always_inline __u64 standing_of(const struct task_struct *task)
 {
     __u32 tgid = LOAD(task, tgid);
-    struct iol_control *now;
     struct iol_task *known;
-    __u32 zero = 0;
 
-    now = bpf_map_lookup_elem(&control, &zero);
-    if (!now)
-        return IOL_STANDING_UNTRACED;
-    if (tgid == now->self_tgid)
+    if (tgid == control.self_tgid)
         return IOL_STANDING_EXCLUDED;
     if (!settings.filter)
         return IOL_STANDING_TRACED;
@@ -58,7 +58,10 @@ static __always_inline __u64 standing_of(const struct task_struct *task)
     return known->bits & IOL_TASK_TRACED ? IOL_STANDING_TRACED : IOL_STANDING_UNTRACED;
 }
 
-/* The thread is not the one of its place: looks who it is, and writes that there. A function: its stack is free again afterwards. */
+/*
+ * The thread is not the one of its place: looks who it is, and writes that there. A function: its stack is free again
+ * afterwards.
+ */
 static __noinline void identify(struct thread *thread, __u64 stack, struct iol_thread *place)
 {
     thread->task = bpf_get_current_task();
@@ -70,16 +73,19 @@ static __noinline void identify(struct thread *thread, __u64 stack, struct iol_t
     place->task = thread->task;
     place->standing = thread->standing;
     place->check = thread_check(stack, thread->image, thread->task, thread->standing);
+    place->untraced = thread->standing == IOL_STANDING_UNTRACED ? stack * MIX_A : 0;
     /* another CPU may have judged the process meanwhile, and have found nothing to forget */
-    if (standing_of(AS(task_struct, thread->task)) != thread->standing)
+    if (standing_of(AS(task_struct, thread->task)) != thread->standing) {
         place->check = 0;
+        place->untraced = 0;
+    }
 }
 
 /* Who runs on this stack; false when nothing can be said. */
 static __always_inline bool find_thread(__u64 registers, bool many, struct thread *ret_thread)
 {
     __u64 stack = registers >> STACK_SHIFT;
-    __u32 index = place_of(stack, many);
+    __u32 index = place_of(stack * MIX_A, many);
     struct iol_thread *place = bpf_map_lookup_elem(&threads, &index);
 
     if (!place)
@@ -98,21 +104,23 @@ static __always_inline bool find_thread(__u64 registers, bool many, struct threa
 /* What the thread's descriptors lead to may be another file from here on. */
 static __always_inline void forget_descriptors(struct iol_thread *place)
 {
-    place->recent[0].descriptor_check = 0;
-    place->recent[1].descriptor_check = 0;
+    *(volatile __u64 *)&place->recent[0].descriptor_check = 0;
+    *(volatile __u64 *)&place->recent[1].descriptor_check = 0;
 }
 
 /* The task has a new stack, or something else of what is kept of it has changed. */
 static __always_inline void forget_thread(struct task_struct *task)
 {
     __u64 stack = ((__u64)BPF_CORE_READ(task, stack) >> STACK_SHIFT) + registers_piece;
-    __u32 index = place_of(stack, settings.n_threads == IOL_THREADS_MANY);
+    __u32 index = place_of(stack * MIX_A, settings.n_threads == IOL_THREADS_MANY);
     struct iol_thread *place = bpf_map_lookup_elem(&threads, &index);
 
     bpf_map_delete_elem(&asleep, &stack); /* of one that was killed in its sleep */
     if (!place)
         return;
     forget_descriptors(place);
+    if (place->untraced == stack * MIX_A)
+        place->untraced = 0;
     if (place->check == thread_check(stack, place->image, place->task, place->standing))
         place->check = 0;
 }

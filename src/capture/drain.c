@@ -132,6 +132,7 @@ int iol_capture_remove_account(struct iol_capture *capture, const struct iol_acc
         r = bpf_map_delete_elem(capture->accounts_fd, key) < 0 ? -errno : 0;
     /* what threads remember of the slot is void from here on */
     __atomic_add_fetch(&capture->control->retired, 1, __ATOMIC_RELEASE);
+    __atomic_add_fetch(&capture->control->changes, 1, __ATOMIC_RELEASE);
     return r;
 }
 

@@ -142,7 +142,7 @@ static int map_everything(struct iol_capture *capture)
     capture->clock_fd = bpf_object__find_map_fd_by_name(object, ".data.clock");
     capture->clock_program_fd = bpf_program__fd(bpf_object__find_program_by_name(object, "on_clock"));
 
-    capture->control = map_memory(bpf_object__find_map_fd_by_name(object, "control"),
+    capture->control = map_memory(bpf_object__find_map_fd_by_name(object, ".data.control"),
                                   page_round(sizeof(*capture->control)), PROT_READ | PROT_WRITE);
     capture->slots = map_memory(bpf_object__find_map_fd_by_name(object, "slots"),
                                 page_round(capture->n_slots * sizeof(*capture->slots)), PROT_READ);
