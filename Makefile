@@ -16,7 +16,7 @@ help:
 	@echo 'make build        builds $(BUILD)/ioledger (as root, installs the packages that are missing)'
 	@echo 'make run          as root: records this machine for some seconds and asks the database what happened'
 	@echo 'make check        builds, then runs every test; as root, the live ones too'
-	@echo 'make bench        as root: what ioledger costs, in half an hour; PARTS=calls: only that (see bench/run --help)'
+	@echo 'make bench        as root: what ioledger costs; PARTS=calls: a system call only (see bench/run --help)'
 	@echo 'make bench-check  compares instructions and, as root, costs with bench/baseline.json'
 	@echo 'make install      installs it; PREFIX (default /usr/local) and DESTDIR are heeded'
 	@echo 'make format       reformats the C files'

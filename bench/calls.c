@@ -9,17 +9,11 @@
 #include <time.h>
 #include <unistd.h>
 
-static double now_ns(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec * 1e9 + (double)now.tv_nsec;
-}
+#include "measure.h"
 
 static void report(const char *name, double start, long n)
 {
-    printf("%s %.2f\n", name, (now_ns() - start) / (double)n);
+    printf("%s %.2f\n", name, (clock_ns(CLOCK_MONOTONIC) - start) / (double)n);
 }
 
 int main(int argc, char **argv)
@@ -35,19 +29,19 @@ int main(int argc, char **argv)
         perror("open");
         return 1;
     }
-    start = now_ns();
+    start = clock_ns(CLOCK_MONOTONIC);
     for (long i = 0; i < n; i++)
         sum += read(zero, &byte, 1);
     report("read_zero", start, n);
-    start = now_ns();
+    start = clock_ns(CLOCK_MONOTONIC);
     for (long i = 0; i < n; i++)
         sum += pread(file, &byte, 1, 0);
     report("pread_file", start, n);
-    start = now_ns();
+    start = clock_ns(CLOCK_MONOTONIC);
     for (long i = 0; i < n; i++)
         sum += write(null, &byte, 1);
     report("write_null", start, n);
-    start = now_ns();
+    start = clock_ns(CLOCK_MONOTONIC);
     for (long i = 0; i < n; i++)
         sum += syscall(SYS_getppid);
     report("getppid", start, n);

@@ -23,6 +23,7 @@
 #include "capture/capture.h"
 #include "crowd.h"
 #include "empty.h"
+#include "measure.h"
 
 #define ROUNDS_MAX 1001
 #define READS 20000
@@ -67,14 +68,6 @@ struct setup {
 
 static double ns[SITUATIONS][STATES][ROUNDS_MAX];
 
-static double now_ns(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec * 1e9 + (double)now.tv_nsec;
-}
-
 static void bind_to(size_t cpu)
 {
     cpu_set_t set;
@@ -103,9 +96,9 @@ static void *read_together(void *arg)
     reader->shared->waiting--;
     while (reader->shared->waiting > 0)
         ;
-    start = now_ns();
+    start = clock_ns(CLOCK_MONOTONIC);
     read_some(reader, READS);
-    reader->shared->ns[reader->index] = (now_ns() - start) / READS;
+    reader->shared->ns[reader->index] = (clock_ns(CLOCK_MONOTONIC) - start) / READS;
     return NULL;
 }
 
@@ -172,19 +165,6 @@ static void measure(const struct setup *setup, struct crowd *crowd, enum state s
         iol_capture_detach(setup->capture);
         iol_capture_poll(setup->capture, 0, ignore_record, NULL);
     }
-}
-
-static int compare(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-
-    return (x > y) - (x < y);
-}
-
-static double median(double *numbers, size_t n)
-{
-    qsort(numbers, n, sizeof(*numbers), compare);
-    return numbers[n / 2];
 }
 
 static void report(size_t rounds)

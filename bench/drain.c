@@ -19,6 +19,7 @@
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "crowd.h"
+#include "measure.h"
 
 #define ROUNDS_MAX 1001
 #define WRITER_PAUSE_US 20000
@@ -57,27 +58,6 @@ static void read_files(size_t index, void *arg)
     }
 }
 
-static double read_clock_ms(clockid_t clock)
-{
-    struct timespec now;
-
-    clock_gettime(clock, &now);
-    return (double)now.tv_sec * 1e3 + (double)now.tv_nsec / 1e6;
-}
-
-static int compare(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-
-    return (x > y) - (x < y);
-}
-
-static double median(double *numbers, size_t n)
-{
-    qsort(numbers, n, sizeof(*numbers), compare);
-    return numbers[n / 2];
-}
-
 /* As `record` sets it up by default. */
 static struct iol_pipeline *open_pipeline(uint32_t slots)
 {
@@ -110,12 +90,12 @@ static void wait_for_writer(struct iol_pipeline *pipeline)
 static void end_interval(struct iol_pipeline *pipeline, double *ret_cpu_ms, double *ret_wall_ms)
 {
     struct iol_error err = {0};
-    double cpu = read_clock_ms(CLOCK_THREAD_CPUTIME_ID), wall = read_clock_ms(CLOCK_MONOTONIC);
+    double cpu = clock_ns(CLOCK_THREAD_CPUTIME_ID), wall = clock_ns(CLOCK_MONOTONIC);
 
     if (iol_pipeline_post(pipeline, &err) < 0)
         fail(&err);
-    *ret_cpu_ms = read_clock_ms(CLOCK_THREAD_CPUTIME_ID) - cpu;
-    *ret_wall_ms = read_clock_ms(CLOCK_MONOTONIC) - wall;
+    *ret_cpu_ms = (clock_ns(CLOCK_THREAD_CPUTIME_ID) - cpu) / 1e6;
+    *ret_wall_ms = (clock_ns(CLOCK_MONOTONIC) - wall) / 1e6;
     wait_for_writer(pipeline);
 }
 

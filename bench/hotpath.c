@@ -29,6 +29,7 @@
 #include "base/error.h"
 #include "capture/capture.h"
 #include "empty.h"
+#include "measure.h"
 
 #define ROUNDS_MAX 1001
 
@@ -69,14 +70,6 @@ static void fail(const char *what)
     exit(1);
 }
 
-static double now_ns(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec * 1e9 + (double)now.tv_nsec;
-}
-
 /* On a CPU of its own, where no other program comes in between. Neither is needed for the result to be right. */
 static void bind_to(int cpu)
 {
@@ -100,22 +93,22 @@ static void serve(int in, int out, const char *path, long n)
     if (zero < 0 || null < 0 || file < 0)
         fail(path);
     while (read(in, &go, 1) == 1) {
-        start = now_ns();
+        start = clock_ns(CLOCK_MONOTONIC);
         for (long i = 0; i < n; i++)
             (void)!read(zero, &byte, 1);
-        ns[READ_ZERO] = (now_ns() - start) / (double)n;
-        start = now_ns();
+        ns[READ_ZERO] = (clock_ns(CLOCK_MONOTONIC) - start) / (double)n;
+        start = clock_ns(CLOCK_MONOTONIC);
         for (long i = 0; i < n; i++)
             (void)!pread(file, &byte, 1, 0);
-        ns[PREAD_FILE] = (now_ns() - start) / (double)n;
-        start = now_ns();
+        ns[PREAD_FILE] = (clock_ns(CLOCK_MONOTONIC) - start) / (double)n;
+        start = clock_ns(CLOCK_MONOTONIC);
         for (long i = 0; i < n; i++)
             (void)!write(null, &byte, 1);
-        ns[WRITE_NULL] = (now_ns() - start) / (double)n;
-        start = now_ns();
+        ns[WRITE_NULL] = (clock_ns(CLOCK_MONOTONIC) - start) / (double)n;
+        start = clock_ns(CLOCK_MONOTONIC);
         for (long i = 0; i < n; i++)
             syscall(SYS_getppid);
-        ns[GETPPID] = (now_ns() - start) / (double)n;
+        ns[GETPPID] = (clock_ns(CLOCK_MONOTONIC) - start) / (double)n;
         if (write(out, ns, sizeof(ns)) != (ssize_t)sizeof(ns))
             exit(1);
     }
@@ -177,19 +170,6 @@ static void measure(struct state *state, int floor, int to, int from, size_t rou
         state->added[call][round] = ns[call] - (nothing[call] + after[call]) / 2;
         nothing[call] = after[call];
     }
-}
-
-static int compare(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-
-    return (x > y) - (x < y);
-}
-
-static double median(double *numbers, size_t n)
-{
-    qsort(numbers, n, sizeof(*numbers), compare);
-    return numbers[n / 2];
 }
 
 static void report(size_t rounds)

@@ -7,7 +7,6 @@ import dataclasses
 import glob
 import os
 import re
-import resource
 import shutil
 import signal
 import sqlite3
@@ -17,7 +16,8 @@ import time
 from typing import Callable
 
 import audit
-from benchlib import Attached, Chart, Floor, Recorder, Result, ROOT, Table, Unavailable, in_turns, median, say, significant
+from benchlib import (Attached, Chart, Floor, Recorder, Result, ROOT, Table, Unavailable, children_seconds, in_turns, median, run_seconds,
+                      say, significant)
 
 FILES, FIRST_FD = 256, 100  # FIRST_FD is that of readers.c
 FILE_BYTES = 60_000  # the most reads of a file
@@ -75,27 +75,13 @@ class Tool:
     around: bool = False  # it starts the program itself
 
 
-def cpu_ns(pid):
-    """On the CPU, by the scheduler's clock: /proc/PID/stat has ticks of 10 ms only."""
-    total = 0
-    for path in glob.glob("/proc/%d/task/*/schedstat" % pid):
-        with contextlib.suppress(OSError), open(path, encoding="ascii") as file:
-            total += int(file.read().split()[0])
-    return total
-
-
-def children_ns():
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return 1e9 * (used.ru_utime + used.ru_stime)
-
-
 def wait_until_idle(process, least, most):
     """Until it uses less than 5 % of a CPU: it is attached, or has read what waited for it."""
     end, used = time.monotonic() + most, []
     time.sleep(least)
     while time.monotonic() < end and process.poll() is None:
-        used.append(cpu_ns(process.pid))
-        if len(used) > 5 and used[-1] - used[-6] < 0.05 * 0.5e9:
+        used.append(run_seconds(process.pid))
+        if len(used) > 5 and used[-1] - used[-6] < 0.05 * 0.5:
             return
         time.sleep(0.1)
 
@@ -186,14 +172,14 @@ def run_beside(attached, begin, command, labels):
     """Runs the readers while the tool is attached, and ends the tool: what it does until its end is its cost too."""
     if attached.process.poll() is not None:
         raise Unavailable(complaint(attached.said()))
-    before = cpu_ns(attached.pid)
+    before = run_seconds(attached.pid)
     run = finish(begin(command))
     wait_until_idle(attached.process, 0.3, 30)
     if attached.process.poll() is not None:
         raise Unavailable("ended early: " + complaint(attached.said()))
-    others = children_ns()
+    others = children_seconds()
     attached.stop()
-    run.tool_ns = children_ns() - others - before
+    run.tool_ns = 1e9 * (children_seconds() - others - before)
     said = attached.said()
     told = LOSS.search(said)
     run.told = told.group() if told else ""
@@ -206,9 +192,9 @@ def run_tool(bench, tool, mode, n):
         with Attached(tool.command(bench), "") as attached:
             wait_until_idle(attached.process, 1, 15)
             return run_beside(attached, start, readers(bench, mode, n), lambda pid, said: tool.labels(bench, pid, said))
-    before = children_ns()
+    before = children_seconds()
     run = finish(start(tool.command(bench) + readers(bench, mode, n)))
-    run.tool_ns = children_ns() - before - run.program_ns
+    run.tool_ns = 1e9 * (children_seconds() - before) - run.program_ns
     run.labels = tool.labels(bench, run.pid, "")
     return run
 
@@ -217,8 +203,7 @@ def run_recorder(bench, mode, n):
     with Recorder(bench, bench.scratch) as recorder:
         time.sleep(1)
         run = run_beside(recorder, start, readers(bench, mode, n), lambda pid, said: {})
-        path = recorder.db.split(":", 1)[1]
-    with contextlib.closing(sqlite3.connect(path)) as db:
+    with contextlib.closing(sqlite3.connect(recorder.path)) as db:
         run.labels = dict(db.execute("SELECT path, sum(read_ops) FROM io_named WHERE pid = ? GROUP BY path", (run.pid,)))
         lost = db.execute("SELECT sum(lost) FROM loss").fetchone()[0]
     run.told = "lost %d" % lost if lost else ""
@@ -229,9 +214,9 @@ def run_audited(bench, mode, n):
     thread = audit.kernel_thread()
     with audit.Audit(output(bench, "audit"), bench.program("readers")) as daemon:
         wait_until_idle(daemon.process, 0.5, 15)
-        before, lost = cpu_ns(thread) if thread else 0, []
+        before = run_seconds(thread) if thread else 0
         run = run_beside(daemon, daemon.start, readers(bench, mode, n), lambda pid, said: {})
-        run.tool_ns += cpu_ns(thread) - before if thread else 0
+        run.tool_ns += 1e9 * (run_seconds(thread) - before) if thread else 0
         run.told = "lost %d" % daemon.lost() if daemon.lost() else ""
     for path in glob.glob(output(bench, "audit/audit.log*")):
         found = counted(r"^type=SYSCALL .* exit=1 a0=(?P<file>\w+) .* pid=%d " % run.pid, text_of(path))

@@ -106,7 +106,7 @@ class Ledger:
     """What a recorder that has ended has stored."""
 
     def __init__(self, recorder):
-        self.path = recorder.db.split(":", 1)[1]
+        self.path = recorder.path
         self.db = sqlite3.connect(self.path)
 
     def __enter__(self):

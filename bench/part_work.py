@@ -7,7 +7,6 @@ import functools
 import glob
 import os
 import random
-import resource
 import shlex
 import shutil
 import signal
@@ -15,8 +14,8 @@ import sqlite3
 import subprocess
 import time
 
-from benchlib import (ROOT, Chart, Floor, Recorder, Result, Table, Unavailable, cpu_seconds, drop_idle_time, in_turns, median,
-                      paired_ratio, percent, resident_mb, say, significant)
+from benchlib import (ROOT, Chart, Floor, Recorder, Result, Table, Unavailable, children_seconds, cpu_seconds, drop_idle_time, in_turns,
+                      median, paired_ratio, percent, resident_mb, run_seconds, say, significant)
 
 STATES = ("nothing", "floor", "record")
 AIM_FLOOR, AIM_NOTHING = 1.03, 1.08
@@ -161,11 +160,6 @@ def processes_program(_scratch):
     return Program("processes", "%s × /bin/true" % significant(PROCESSES), shell(script))
 
 
-def cpu_clock(pid):
-    """CPU time of all threads of a process, finer than the ticks of /proc/PID/stat; the clock that clock_getcpuclockid(3) gives."""
-    return time.clock_gettime(~pid << 3 | 2)
-
-
 def with_children(pid):
     """CPU time of a server, of its children and of those that have ended."""
     if not pid:
@@ -203,19 +197,14 @@ def run(program):
     return Run(wall, usage.ru_utime + usage.ru_stime + with_children(program.server) - server)
 
 
-def children_cpu():
-    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return usage.ru_utime + usage.ru_stime
-
-
 def settle(recorder=None):
     """Until the recorder has caught up with what ran before it."""
     drop_idle_time()
     time.sleep(SETTLE_SECONDS)
     for _ in range(20 if recorder else 0):
-        before = cpu_clock(recorder.pid)
+        before = run_seconds(recorder.pid)
         time.sleep(0.2)
-        if cpu_clock(recorder.pid) - before < 0.002:
+        if run_seconds(recorder.pid) - before < 0.002:
             return
 
 
@@ -230,16 +219,15 @@ def books(path):
 def record(bench, program):
     with Recorder(bench, bench.scratch) as recorder:
         settle(recorder)
-        before = cpu_clock(recorder.pid)
+        before = run_seconds(recorder.pid)
         found = run(program)
         found.resident = resident_mb(recorder.pid)
-        others = children_cpu()
+        others = children_seconds()
         if recorder.stop():
             raise Unavailable("ioledger: " + recorder.said().strip().split("\n")[-1])
-        found.own_cpu = children_cpu() - others - before
-    path = recorder.db.split(":", 1)[1]
-    found.ops, found.rows, found.lost = books(path)
-    os.unlink(path)
+        found.own_cpu = children_seconds() - others - before
+    found.ops, found.rows, found.lost = books(recorder.path)
+    os.unlink(recorder.path)
     return found
 
 

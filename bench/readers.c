@@ -14,18 +14,12 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "measure.h"
+
 #define MOST_FILES 900
 #define FIRST_FD 100 /* descriptors that nothing else in the process has had */
 
 static char paths[MOST_FILES + 1][4096];
-
-static double now_ns(clockid_t clock)
-{
-    struct timespec now;
-
-    clock_gettime(clock, &now);
-    return (double)now.tv_sec * 1e9 + (double)now.tv_nsec;
-}
 
 static void fail(const char *what)
 {
@@ -79,18 +73,18 @@ int main(int argc, char **argv)
     strcpy(paths[files], "/dev/zero");
     for (int i = 0; reads && i <= files; i++)
         open_as(paths[i], FIRST_FD + i);
-    start = now_ns(CLOCK_MONOTONIC);
-    cpu = now_ns(CLOCK_PROCESS_CPUTIME_ID);
+    start = clock_ns(CLOCK_MONOTONIC);
+    cpu = clock_ns(CLOCK_PROCESS_CPUTIME_ID);
     for (int i = 0; i <= files; i++) {
         if (reads)
             read_bytes(paths[i], FIRST_FD + i, n);
         else
             open_and_close(paths[i], n);
     }
-    cpu = now_ns(CLOCK_PROCESS_CPUTIME_ID) - cpu;
-    start = now_ns(CLOCK_MONOTONIC) - start;
+    cpu = clock_ns(CLOCK_PROCESS_CPUTIME_ID) - cpu;
+    start = clock_ns(CLOCK_MONOTONIC) - start;
     n *= files + 1;
     printf("%d %ld %.2f %.2f %.6f\n", getpid(), n, start / (double)n, cpu / (double)n,
-           now_ns(CLOCK_PROCESS_CPUTIME_ID) / 1e9);
+           clock_ns(CLOCK_PROCESS_CPUTIME_ID) / 1e9);
     return 0;
 }

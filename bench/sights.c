@@ -16,26 +16,19 @@
 #include <unistd.h>
 
 #include "crowd.h"
+#include "measure.h"
 
 struct times {
     double wall, cpu;
 };
-
-static double read_clock_ns(clockid_t clock)
-{
-    struct timespec now;
-
-    clock_gettime(clock, &now);
-    return (double)now.tv_sec * 1e9 + (double)now.tv_nsec;
-}
 
 static struct times now(void)
 {
     struct rusage children;
 
     getrusage(RUSAGE_CHILDREN, &children);
-    return (struct times){read_clock_ns(CLOCK_MONOTONIC),
-                          read_clock_ns(CLOCK_PROCESS_CPUTIME_ID) +
+    return (struct times){clock_ns(CLOCK_MONOTONIC),
+                          clock_ns(CLOCK_PROCESS_CPUTIME_ID) +
                               (double)(children.ru_utime.tv_sec + children.ru_stime.tv_sec) * 1e9 +
                               (double)(children.ru_utime.tv_usec + children.ru_stime.tv_usec) * 1e3};
 }

@@ -469,6 +469,18 @@ static __always_inline bool is_ignored(__u64 name)
     return bpf_map_lookup_elem(&ignored, &name) != NULL;
 }
 
+/* The account of a key that was noted earlier: it is open, unless slots are scarce. `was_ignored`: it had none then. */
+static __always_inline int find_noted(const struct iol_account_key *key, bool was_ignored, __u32 route)
+{
+    struct iol_account_ref *known = bpf_map_lookup_elem(&accounts, key);
+
+    if (known)
+        return FOUND(known->slot, known->verdict);
+    if (was_ignored || (control.rules && is_ignored(name_of_account(key, version_now()))))
+        return FOUND(0, IOL_VERDICT_IGNORE);
+    return open_other(key->image, route, state_of(version_now(), control.rules));
+}
+
 static __always_inline void remember_ignored(const struct scratch *scratch)
 {
     __u64 name = name_of_account(&scratch->key, scratch->version);

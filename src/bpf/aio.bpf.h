@@ -60,18 +60,6 @@ static __always_inline void meet(const struct aio_name *name, const struct aio_r
         bpf_map_delete_elem(&aio_requests, name);
 }
 
-/* The account of a request that was noted: it is open, unless slots are scarce. */
-static __always_inline int find_noted(const struct aio_request *noted)
-{
-    struct iol_account_ref *known = bpf_map_lookup_elem(&accounts, &noted->key);
-
-    if (known)
-        return FOUND(known->slot, known->verdict);
-    if (noted->ignored || (control.rules && is_ignored(name_of_account(&noted->key, version_now()))))
-        return FOUND(0, IOL_VERDICT_IGNORE);
-    return open_other(noted->key.image, IOL_ABI_ROUTE_RW, state_of(version_now(), control.rules));
-}
-
 /* Direction and file of a control block; false when it neither reads nor writes. */
 static __noinline bool read_block(__u64 block, __u64 task, __u32 *ret_direction, __u64 *ret_file)
 {
@@ -104,7 +92,8 @@ __noinline int submit_aio(__u64 image, __u64 task, __u64 block)
         return 0;
     }
     if (old) {
-        post_found(find_noted(old), current_epoch(), image, HOW(IOL_ABI_ROUTE_RW, old->direction & 1), -1, 0);
+        post_found(find_noted(&old->key, old->ignored, IOL_ABI_ROUTE_RW), current_epoch(), image,
+                   HOW(IOL_ABI_ROUTE_RW, old->direction & 1), -1, 0);
         count_lost(IOL_LOST_AIO_BYTES, 1);
         bpf_map_delete_elem(&aio_requests, &name);
     }
@@ -133,8 +122,8 @@ __noinline int complete_aio(__u64 image, __u64 task, __u64 address)
         return 0;
     request = bpf_map_lookup_elem(&aio_requests, &name);
     if (request && !request->fetched) {
-        post_found(find_noted(request), current_epoch(), image, HOW(IOL_ABI_ROUTE_RW, request->direction & 1), -1,
-                   result);
+        post_found(find_noted(&request->key, request->ignored, IOL_ABI_ROUTE_RW), current_epoch(), image,
+                   HOW(IOL_ABI_ROUTE_RW, request->direction & 1), -1, result);
         bpf_map_delete_elem(&aio_requests, &name);
         return 0;
     }

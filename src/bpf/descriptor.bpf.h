@@ -70,7 +70,6 @@ __noinline int recall(__u64 stack, __u64 image, __u64 file, __u32 how)
     struct asleep *note = bpf_map_lookup_elem(&asleep, &stack);
     __u32 route = how >> 1 & (IOL_ABI_ROUTE_SLOTS - 1);
     struct iol_account_key here = {}, then;
-    struct iol_account_ref *known;
 
     if (!note || !note->side[how & 1])
         return FOUND_NOTHING;
@@ -79,12 +78,7 @@ __noinline int recall(__u64 stack, __u64 image, __u64 file, __u32 how)
     /* the same file; it may have another name by now, and that is the one that counts */
     if (note->file[how & 1] == file && here.inode == then.inode && here.number == then.number)
         return FOUND_NOTHING;
-    known = bpf_map_lookup_elem(&accounts, &then);
-    if (known)
-        return FOUND(known->slot, known->verdict);
-    if (note->side[how & 1] == NOTED_IGNORED || (control.rules && is_ignored(name_of_account(&then, version_now()))))
-        return FOUND(0, IOL_VERDICT_IGNORE);
-    return open_other(image, route, state_of(version_now(), control.rules));
+    return find_noted(&then, note->side[how & 1] == NOTED_IGNORED, route);
 }
 
 /* One descriptor of a thread that goes to sleep: its account is opened now, as the file may be gone when the call ends. */

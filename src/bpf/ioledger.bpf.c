@@ -271,7 +271,7 @@ static __noinline int look_again(struct bpf_raw_tracepoint_args *ctx, struct iol
 {
     __u64 stack = ctx->args[0] >> STACK_SHIFT, task = bpf_get_current_task(), image = place->image, file, files, name;
     __u32 fd = syscall_argument1(AS(pt_regs, ctx->args[0]), false);
-    __u64 descriptor = name_descriptor(stack * MIX_A, task, fd); /* before anything is looked at */
+    __u64 descriptor = name_descriptor(mixed_stack(stack), task, fd); /* before anything is looked at */
     struct iol_recent *recent = &place->recent[direction & 1];
     int found;
 
@@ -311,7 +311,7 @@ static __noinline int send_call_event(struct bpf_raw_tracepoint_args *ctx, __u32
 static __always_inline int read_or_write(struct bpf_raw_tracepoint_args *ctx, const struct pt_regs *regs,
                                          __u32 direction, bool many)
 {
-    __u64 mixed = mixed_stack(ctx->args[0]), task;
+    __u64 mixed = mixed_stack(ctx->args[0] >> STACK_SHIFT), task;
     __u32 index = place_of(mixed, many), set_and_direction;
     struct iol_thread *place;
     struct iol_account *slot;

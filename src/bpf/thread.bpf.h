@@ -24,9 +24,9 @@ struct thread {
     __u64 slept;    /* it may have left the CPU during the call: see descriptor.bpf.h */
 };
 
-static __always_inline __u64 mixed_stack(__u64 registers)
+static __always_inline __u64 mixed_stack(__u64 stack)
 {
-    return (registers >> STACK_SHIFT) * MIX_A;
+    return stack * MIX_A;
 }
 
 static __always_inline __u32 place_of(__u64 mixed, bool many)
@@ -73,7 +73,7 @@ static __noinline void identify(struct thread *thread, __u64 stack, struct iol_t
     place->task = thread->task;
     place->standing = thread->standing;
     place->check = thread_check(stack, thread->image, thread->task, thread->standing);
-    place->untraced = thread->standing == IOL_STANDING_UNTRACED ? stack * MIX_A : 0;
+    place->untraced = thread->standing == IOL_STANDING_UNTRACED ? mixed_stack(stack) : 0;
     /* another CPU may have judged the process meanwhile, and have found nothing to forget */
     if (standing_of(AS(task_struct, thread->task)) != thread->standing) {
         place->check = 0;
@@ -85,7 +85,7 @@ static __noinline void identify(struct thread *thread, __u64 stack, struct iol_t
 static __always_inline bool find_thread(__u64 registers, bool many, struct thread *ret_thread)
 {
     __u64 stack = registers >> STACK_SHIFT;
-    __u32 index = place_of(stack * MIX_A, many);
+    __u32 index = place_of(mixed_stack(stack), many);
     struct iol_thread *place = bpf_map_lookup_elem(&threads, &index);
 
     if (!place)
@@ -104,22 +104,22 @@ static __always_inline bool find_thread(__u64 registers, bool many, struct threa
 /* What the thread's descriptors lead to may be another file from here on. */
 static __always_inline void forget_descriptors(struct iol_thread *place)
 {
-    *(volatile __u64 *)&place->recent[0].descriptor_check = 0;
-    *(volatile __u64 *)&place->recent[1].descriptor_check = 0;
+    place->recent[0].descriptor_check = 0;
+    place->recent[1].descriptor_check = 0;
 }
 
 /* The task has a new stack, or something else of what is kept of it has changed. */
 static __always_inline void forget_thread(struct task_struct *task)
 {
     __u64 stack = ((__u64)BPF_CORE_READ(task, stack) >> STACK_SHIFT) + registers_piece;
-    __u32 index = place_of(stack * MIX_A, settings.n_threads == IOL_THREADS_MANY);
+    __u32 index = place_of(mixed_stack(stack), settings.n_threads == IOL_THREADS_MANY);
     struct iol_thread *place = bpf_map_lookup_elem(&threads, &index);
 
     bpf_map_delete_elem(&asleep, &stack); /* of one that was killed in its sleep */
     if (!place)
         return;
     forget_descriptors(place);
-    if (place->untraced == stack * MIX_A)
+    if (place->untraced == mixed_stack(stack))
         place->untraced = 0;
     if (place->check == thread_check(stack, place->image, place->task, place->standing))
         place->check = 0;

@@ -64,6 +64,7 @@ enum iol_uring iol_capture_uring(const struct btf *btf)
 
 bool iol_capture_has_notes(void)
 {
+    /* libbpf cannot tell it of tracing programs, which have it from the same version on */
     return libbpf_probe_bpf_helper(BPF_PROG_TYPE_RAW_TRACEPOINT, BPF_FUNC_task_pt_regs, NULL) > 0;
 }
 
