@@ -244,15 +244,40 @@ def table_of_processes(pid):
     raise live.Failure("the recorder has no map of processes")
 
 
+NOBODY = 1 << 30  # no process has this number, nor one above it, nor one that is a little below
+ROOM = 1000  # more entries than there are new processes at any moment
+UPDATE, DELETE = 2, 3  # BPF_MAP_UPDATE_ELEM, BPF_MAP_DELETE_ELEM
+
+
+def on_entries(command, table, pids):
+    """bpf(2) with the entries of these processes, up to the first that fails; how many did not."""
+    number = {"x86_64": 321, "aarch64": 280}[platform.machine()]
+    libc = ctypes.CDLL(None, use_errno=True)
+    key, value = ctypes.c_uint32(), (ctypes.c_uint64 * 2)()
+    at_value = ctypes.addressof(value) if command == UPDATE else 0  # what a command does not take has to be 0
+    attributes = struct.pack("=IIQQQ", table, 0, ctypes.addressof(key), at_value, 0)
+    for done, pid in enumerate(pids):
+        key.value = pid
+        if libc.syscall(number, command, attributes, len(attributes)) != 0:
+            return done
+    return len(pids)
+
+
 def fill(table):
     """Entries of processes that are none, until no more fit."""
-    bpf = {"x86_64": 321, "aarch64": 280}[platform.machine()]
-    libc = ctypes.CDLL(None, use_errno=True)
-    key, value = ctypes.c_uint32(1 << 30), (ctypes.c_uint64 * 2)()
-    update = struct.pack("=IIQQQ", table, 0, ctypes.addressof(key), ctypes.addressof(value), 0)
-    while libc.syscall(bpf, 2, update, len(update)) == 0:  # BPF_MAP_UPDATE_ELEM
-        key.value += 1
-    return key.value - (1 << 30)
+    return on_entries(UPDATE, table, range(NOBODY, 2 * NOBODY))
+
+
+def has_room(table):
+    """
+    A sweep leaves few places when the table was filled meanwhile. Another one comes after another loss, as soon as that takes little
+    of the time: where there is not enough room the table is full afterwards, and a process is lost.
+    """
+    more = range(NOBODY - ROOM, NOBODY)
+    if on_entries(UPDATE, table, more) < ROOM:
+        subprocess.run(["true"], check=True)
+        return False
+    return on_entries(DELETE, table, more) == ROOM
 
 
 def full_table(tap, scratch):
@@ -276,6 +301,7 @@ def full_table(tap, scratch):
     live.wait_for(lambda: stored(url, churn), "all of it to be stored", PATIENCE)
     live.wait_for(lambda: live.value(url, lost) > 0, "the loss to be a row", PATIENCE)
     live.wait_for(lambda: any(SWEPT.search(line) for line in recorder.lines), "a sweep, which empties the table", PATIENCE)
+    live.wait_for(lambda: has_room(table), "a sweep since it was filled for the last time", PATIENCE)
     let_settle(url)
     before = live.value(url, lost)
     churn.begin(2000)
