@@ -164,14 +164,12 @@ enum iol_abi_event {
 /* Set once, before the programs are loaded (section .rodata.settings). */
 struct iol_settings {
     __u32 abi_version;
-    __u32 n_threads;   /* entries of `threads`: IOL_THREADS_FEW or IOL_THREADS_MANY */
     __u32 filter;      /* enum iol_filter_bits */
     __u32 kinds;       /* bit per enum iol_abi_kind: itemised; the others have one account per process */
     __u32 n_cpus;      /* entries of `cpus` */
     __u32 ring_wakeup; /* wake the reader when the ring holds this many bytes */
     __u64 self_mnt_ns; /* inode of the recorder's mount namespace */
     __u32 events;      /* bit per enum iol_event_kind of core/row.h: changes of files that become events */
-    __u32 reserved2;
 };
 
 /* The one variable of section .data.control, which user space maps; it writes all but what the programs count. */
@@ -238,28 +236,26 @@ struct iol_account {
     __u32 ring_full;   /* … no room in the ring buffer */
 };
 
-#define IOL_SLOT_IGNORED 0xffffffffU /* in struct iol_recent: no slot, the operation is left out */
-
-/* Operations summed up, without times. */
+/* Operations of one direction, summed up. */
 struct iol_sums {
-    __u64 read_ops;
-    __u64 read_bytes;
-    __u64 write_ops;
-    __u64 write_bytes;
-    __u64 read_errors;
-    __u64 write_errors;
+    __u64 ops;
+    __u64 bytes;
+    __u64 errors;
 };
 
 /*
- * The account that a thread used last, and two hashes, each ^ slot, so that an entry torn between two writers fits none. One
- * is of the file, its name, and what may have changed it; the other one of the descriptor, when nobody else can change what
- * that leads to: then the file need not be looked at.
+ * What a thread has done on one account in one epoch, before it is added to the slot: by the program, with atomics, when the
+ * thread turns to another account in the same epoch; else by user space, when the epoch is closed.
  */
-struct iol_recent {
-    __u64 file_check;
-    __u64 descriptor_check; /* 0: none */
-    __u64 slot;             /* as find_account() returns it: index and verdict */
+struct iol_tab {
+    __u64 account; /* epoch << 32 | IOL_TAB_OPEN | as find_account() returns it, index and verdict; 0: none */
+    struct iol_sums sums;
+    __u64 first; /* jiffies */
+    __u64 last;
 };
+
+#define IOL_TAB_OPEN 0x8000000
+#define IOL_TAB_SLOT(account) ((__u32)(account)&0xffffff)
 
 enum iol_standing {
     IOL_STANDING_UNTRACED, /* no filter asks for it */
@@ -268,30 +264,44 @@ enum iol_standing {
 };
 
 /*
- * What the hot path has to know of a thread, found by the address of its kernel stack: one place in the array `threads`
- * for many stacks, whoever was there last. `check` ties the members before it to that address, and what is in `recent` is
- * tied to it and to the task by hashes of its own. The sums belong to the place:
- * everything that read and write of its threads have moved, counted apart from the accounts.
+ * One direction of a thread. The account that it used last, and two hashes, each ^ slot, so that an entry torn between two
+ * writers fits none: one is of the file, its name, and what may have changed it; the other one of the descriptor, when
+ * nobody else can change what that leads to: then the file need not be looked at.
+ * Below it what only the owner of the place writes: tabs, and everything that read and write have moved, counted apart
+ * from the accounts, both by epoch; and what rules left out.
  */
-struct iol_thread {
-    __u64 image;
-    __u64 task; /* struct task_struct */
-    __u64 standing;
-    __u64 check;
-    __u64 untraced; /* the address, mixed, of a thread that no filter asks for, or 0 */
-    __u64 switches; /* to other threads, when the last operation ended */
-    __u64 ignored_ops;
-    __u64 ignored_bytes;
-    struct iol_recent recent[2]; /* of reads, of writes */
-    __u64 excluded_ops;
-    __u64 excluded_bytes;
-    struct iol_sums total[2]; /* route rw, by epoch */
-    __u64 reserved[4];
+struct iol_side {
+    __u64 file_check;
+    __u64 descriptor_check; /* 0: none */
+    __u64 slot;             /* as find_account() returns it: index and verdict */
+    struct iol_tab tab[2];
+    struct iol_sums total[2]; /* route rw */
+    struct iol_sums ignored;  /* errors are not counted */
 };
 
-#define IOL_THREADS_FEW 64    /* 16 KiB: memory that needs no TLB entry of its own */
-#define IOL_THREADS_MANY 4096 /* from IOL_THREADS_FEW_CPUS + 1 CPUs on */
-#define IOL_THREADS_FEW_CPUS 4
+/*
+ * What the hot path has to know of a thread, found by the address of its kernel stack: one place in the array `threads`
+ * for many stacks. What is known is of whoever was there last; `check` ties it to that address, and what is in `side` is
+ * tied to it and to the task by hashes of its own.
+ * Counting is another matter: that may only the owner do, without atomics, as it runs on one CPU at a time. A place without
+ * an owner is taken by a thread that needs it; it gets free again, by user space, when it was not used in a whole epoch. The
+ * others count with atomics, in the slot and in `cpus`.
+ */
+struct iol_thread {
+    __u64 untraced; /* the address, mixed, of a thread that no filter asks for, or 0 */
+    __u64 owner;    /* the address, mixed, of the thread that counts here; 0: none; IOL_OWNER_LEAVING */
+    __u64 task;     /* struct task_struct */
+    __u64 image;
+    __u64 standing;
+    __u64 check;
+    __u64 switches; /* to other threads, when the last operation ended */
+    __u64 reserved;
+    struct iol_side side[2]; /* of reads, of writes */
+    __u64 reserved2[8];      /* to 512 bytes: none is in two pages */
+};
+
+#define IOL_OWNER_LEAVING 1 /* no address: nobody counts here until the next epoch */
+#define IOL_THREADS 4096
 
 enum iol_lost {
     IOL_LOST_ACCOUNTS_FULL, /* operations counted under (other files): no free slot */

@@ -15,12 +15,13 @@ enum direction { DIRECTION_READ, DIRECTION_WRITE };
 #define FOUND_SLOT(found) ((__u32)(found)&0xffffff)
 #define FOUND_VERDICT(found) ((__u32)(found) >> 28)
 #define FOUND_FOR_NOW 0x1000000 /* something was busy or full: not to be remembered, the next operation asks again */
+#define TAB_OF(epoch, found) ((epoch) << 32 | IOL_TAB_OPEN | (__u32)(found))
 #define FOUND_NOTHING (-1)
 #define FOUND_UNOPENED (-2)
 #define FOUND_UNANNOUNCED (-3) /* its process is not known to user space; nor is it open */
 #define FOUND_NO_SCRATCH (-4)
 
-/* The six counters that struct iol_counters and struct iol_sums begin with. `direction` is 0 or 1. */
+/* The six counters that struct iol_counters begins with. `direction` is 0 or 1. */
 static __always_inline void counters_add(__u64 *counters, __u32 direction, __s64 result)
 {
     direction &= 1;
@@ -32,29 +33,48 @@ static __always_inline void counters_add(__u64 *counters, __u32 direction, __s64
     }
 }
 
-#define ASSERT_COUNTERS(type)                                                                                          \
-    _Static_assert(                                                                                                    \
-        __builtin_offsetof(struct type, read_ops) == 0 && __builtin_offsetof(struct type, read_bytes) == 8 &&          \
-            __builtin_offsetof(struct type, write_ops) == 16 && __builtin_offsetof(struct type, write_bytes) == 24 &&  \
-            __builtin_offsetof(struct type, read_errors) == 32 && __builtin_offsetof(struct type, write_errors) == 40, \
-        "counters_add() counts on it")
-
-ASSERT_COUNTERS(iol_counters);
-ASSERT_COUNTERS(iol_sums);
+_Static_assert(__builtin_offsetof(struct iol_counters, read_ops) == 0 &&
+                   __builtin_offsetof(struct iol_counters, read_bytes) == 8 &&
+                   __builtin_offsetof(struct iol_counters, write_ops) == 16 &&
+                   __builtin_offsetof(struct iol_counters, write_bytes) == 24 &&
+                   __builtin_offsetof(struct iol_counters, read_errors) == 32 &&
+                   __builtin_offsetof(struct iol_counters, write_errors) == 40,
+               "counters_add() counts on it");
 
 /* first and last are hints of a tick's precision: a race between two threads costs a tick at most. */
+static __always_inline void slot_touch(struct iol_counters *counters, __u64 epoch_start, __u64 first, __u64 last)
+{
+    if (counters->last < epoch_start || first < counters->first)
+        counters->first = first;
+    if (counters->last < last)
+        counters->last = last;
+}
+
 static __always_inline void slot_add(struct iol_account *slot, __u64 epoch, __u64 epoch_start, enum direction direction,
                                      __s64 result)
 {
     struct iol_counters *counters = &slot->epoch[epoch & 1];
     __u64 now = bpf_jiffies64();
 
-    if (counters->last != now) {
-        if (counters->last < epoch_start)
-            counters->first = now;
-        counters->last = now;
-    }
+    slot_touch(counters, epoch_start, now, now);
     counters_add(&counters->read_ops, direction, result);
+}
+
+/* The same for what was counted on a tab. */
+static __always_inline void slot_add_tab(struct iol_account *slot, const struct iol_tab *tab, __u64 epoch,
+                                         __u64 epoch_start, enum direction direction)
+{
+    struct iol_counters *counters = &slot->epoch[epoch & 1];
+    __u64 *first = &counters->read_ops;
+
+    direction &= 1;
+    slot_touch(counters, epoch_start, tab->first, tab->last);
+    if (tab->sums.ops) {
+        __sync_fetch_and_add(&first[2 * direction], tab->sums.ops);
+        __sync_fetch_and_add(&first[2 * direction + 1], tab->sums.bytes);
+    }
+    if (tab->sums.errors)
+        __sync_fetch_and_add(&first[4 + direction], tab->sums.errors);
 }
 
 /* The kernel's own total, apart from any account. The hot path has its own, in struct iol_thread. */

@@ -7,7 +7,7 @@
 
 #define PLACES_A_CALL 64
 
-_Static_assert(IOL_THREADS_FEW % PLACES_A_CALL == 0 && IOL_THREADS_MANY % PLACES_A_CALL == 0, "forget_places()");
+_Static_assert(IOL_THREADS % PLACES_A_CALL == 0, "forget_places()");
 
 /* What is kept of threads of the image is to be found anew, in the places from `first` on. A global function: the verifier looks at it once. */
 __noinline int forget_places(__u64 image, __u32 first)
@@ -27,16 +27,13 @@ __noinline int forget_places(__u64 image, __u32 first)
     return 0;
 }
 
-/* All threads of the process: any number of them, while there are few places. */
+/* All threads of the process. */
 static __always_inline void forget_image(__u64 image)
 {
     __u32 first;
 
-    for (first = 0; first < IOL_THREADS_MANY; first += PLACES_A_CALL) {
-        if (first >= settings.n_threads)
-            break;
+    for (first = 0; first < IOL_THREADS; first += PLACES_A_CALL)
         forget_places(image, first);
-    }
 }
 
 /*

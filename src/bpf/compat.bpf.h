@@ -55,6 +55,11 @@ static __always_inline bool try_lock(__u32 *word)
     return __sync_val_compare_and_swap(word, 0, 1) == 0;
 }
 
+static __always_inline bool try_own(__u64 *owner, __u64 name)
+{
+    return __sync_val_compare_and_swap(owner, 0, name) == 0;
+}
+
 #else
 
 #define AS(type, address) ((struct type *)(address))
@@ -81,6 +86,13 @@ static __always_inline bool try_lock(__u32 *word)
         return false;
     *(volatile __u32 *)word = 1;
     return true;
+}
+
+static __always_inline bool try_own(__u64 *owner, __u64 name)
+{
+    (void)owner;
+    (void)name;
+    return false;
 }
 
 #endif

@@ -100,7 +100,7 @@ static __always_inline void note_descriptor(struct asleep *note, const struct th
 }
 
 /* The current thread is about to leave the CPU, within the system call that `regs` describes, if any. */
-static __always_inline void fall_asleep(__u64 registers, bool many)
+static __always_inline void fall_asleep(__u64 registers)
 {
     const struct pt_regs *regs = AS(pt_regs, registers);
     __u64 stack = registers >> STACK_SHIFT;
@@ -113,7 +113,7 @@ static __always_inline void fall_asleep(__u64 registers, bool many)
 
     if (nr >= IOL_SYSCALLS_MAX || !syscall_is_of_interest(nr) || !syscall_goes_on(regs))
         return; /* a note that is made after the end of the call would be read at the end of the next one */
-    if (!find_thread(registers, many, &thread) || thread.standing != IOL_STANDING_TRACED)
+    if (!find_thread(registers, &thread) || thread.standing != IOL_STANDING_TRACED)
         return;
     files = LOAD_ADDRESS(task_struct, thread.task, files);
     if (!table_is_shared(files))

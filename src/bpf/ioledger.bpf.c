@@ -41,14 +41,6 @@ static __noinline void exec_failed(const struct thread *thread, const struct pt_
     scratch_give(scratch);
 }
 
-static __always_inline void leave_out(__u64 *ops, __u64 *bytes, __s64 result)
-{
-    if (result < 0)
-        return;
-    __sync_fetch_and_add(ops, 1);
-    __sync_fetch_and_add(bytes, result);
-}
-
 #define FMODE_STREAM 0x200000 /* include/linux/fs.h: no position */
 
 /* Where the operation began: the argument of calls that have one, else the file's position less what was moved. */
@@ -195,7 +187,7 @@ static __noinline int other_call(struct bpf_raw_tracepoint_args *ctx)
     __u32 class, nr;
     bool compat;
 
-    if (!find_thread(ctx->args[0], settings.n_threads == IOL_THREADS_MANY, &thread))
+    if (!find_thread(ctx->args[0], &thread))
         return 0;
     nr = masked(syscall_number(regs), IOL_SYSCALLS_MAX - 1);
     compat = syscall_is_compat(AS(task_struct, thread.task));
@@ -207,7 +199,7 @@ static __noinline int other_call(struct bpf_raw_tracepoint_args *ctx)
     if (class >= CLASS_MOUNT)
         change(&thread, regs, class, compat, result);
     if (thread.standing == IOL_STANDING_EXCLUDED && class != CLASS_NONE && class < CLASS_MMAP)
-        leave_out(&thread.place->excluded_ops, &thread.place->excluded_bytes, result);
+        total_add(current_epoch(), IOL_ABI_EXCLUDED, 0, result);
     if (thread.standing != IOL_STANDING_TRACED)
         return 0;
     if (class == CLASS_EXECVE || class == CLASS_EXECVEAT) {
@@ -251,7 +243,7 @@ static __always_inline __u64 name_recent(const struct file *file, __u64 image)
 #define NOT_COUNTED (-1)
 
 /* The account is not the one that was used last, or something has happened since: finds it, and remembers it. */
-static __always_inline int find_anew(struct iol_recent *recent, __u64 name, __u64 image, __u64 task, __u64 file)
+static __always_inline int find_anew(struct iol_side *recent, __u64 name, __u64 image, __u64 task, __u64 file)
 {
     int found = find_or_open(image, task, file, IOL_ABI_ROUTE_RW);
 
@@ -272,7 +264,7 @@ static __noinline int look_again(struct bpf_raw_tracepoint_args *ctx, struct iol
     __u64 stack = ctx->args[0] >> STACK_SHIFT, task = bpf_get_current_task(), image = place->image, file, files, name;
     __u32 fd = syscall_argument1(AS(pt_regs, ctx->args[0]), false);
     __u64 descriptor = name_descriptor(mixed_stack(stack), task, fd); /* before anything is looked at */
-    struct iol_recent *recent = &place->recent[direction & 1];
+    struct iol_side *recent = &place->side[direction & 1];
     int found;
 
     if (*(volatile __u64 *)&place->check != thread_check(stack, image, task, IOL_STANDING_TRACED) ||
@@ -302,52 +294,112 @@ static __noinline int send_call_event(struct bpf_raw_tracepoint_args *ctx, __u32
                       offset_of(regs, false, class, file_of(files, syscall_argument1(regs, false)), result), result);
 }
 
+static __always_inline void sums_add(struct iol_sums *sums, __s64 result)
+{
+    if (result < 0) {
+        sums->errors++;
+    } else {
+        sums->ops++;
+        sums->bytes += result;
+    }
+}
+
+static __always_inline void leave_out(struct iol_side *mine, __s64 result)
+{
+    if (result >= 0)
+        sums_add(&mine->ignored, result);
+}
+
+/* The thread turns to another account: what it has done on the last one, in this epoch, goes to the slot. */
+static __always_inline void close_tab(const struct iol_tab *tab, __u64 epoch, __u32 direction)
+{
+    __u32 index = IOL_TAB_SLOT(tab->account);
+    struct iol_account *slot;
+
+    if (tab->account >> 32 != (__u32)epoch)
+        return;
+    slot = bpf_map_lookup_elem(&slots, &index);
+    if (slot)
+        slot_add_tab(slot, tab, epoch, control.epoch_start, direction);
+}
+
 /*
- * The hot path: a read or write of a 64-bit program. The kernel may flush the TLB at each system call: what counts is how
- * many pages are touched, of code and stack too, and whether one has to be read to find the next. A thread that no filter
- * asks for ends at its entry in `threads`; one that uses the descriptor it used last needs that entry, the control page and
- * its slot. Everything else is in functions of their own. NOT_COUNTED: something is special, other_call() looks at it.
+ * The operation cannot be added to what the thread has counted before: it is on another account, or in another epoch, or
+ * the thread does not own its place. `side` is direction and epoch, epoch << 1 | direction.
+ */
+static __noinline int count_anew(struct bpf_raw_tracepoint_args *ctx, struct iol_thread *place, int found, __u64 side)
+{
+    __u64 mixed = mixed_stack(ctx->args[0] >> STACK_SHIFT), epoch = side >> 1;
+    struct iol_side *mine = &place->side[side & 1];
+    struct iol_tab *tab = &mine->tab[epoch & 1];
+    __s64 result = ctx->args[1];
+
+    if (*(volatile __u64 *)&place->owner != mixed && !try_own(&place->owner, mixed))
+        return tally(found, epoch, HOW(IOL_ABI_ROUTE_RW, side & 1), result);
+    if (FOUND_VERDICT(found) == IOL_VERDICT_IGNORE) {
+        leave_out(mine, result);
+        return 0;
+    }
+    close_tab(tab, epoch, side & 1);
+    tab->account = TAB_OF(epoch, found);
+    tab->sums = (struct iol_sums){};
+    tab->first = tab->last = bpf_jiffies64();
+    sums_add(&tab->sums, result);
+    sums_add(&mine->total[epoch & 1], result);
+    return 0;
+}
+
+/*
+ * The hot path: a read or write of a 64-bit program. The kernel may flush the TLB at each system call: what counts there is
+ * how many pages are touched, of code and stack too, and whether one has to be read to find the next; elsewhere it is
+ * atomics. A thread that no filter asks for ends at its entry in `threads`; one that uses the descriptor it used last needs
+ * that entry and the control page. Everything else is in functions of their own. NOT_COUNTED: something is special,
+ * other_call() looks at it.
  */
 static __always_inline int read_or_write(struct bpf_raw_tracepoint_args *ctx, const struct pt_regs *regs,
-                                         __u32 direction, bool many)
+                                         __u32 direction)
 {
-    __u64 mixed = mixed_stack(ctx->args[0] >> STACK_SHIFT), task;
-    __u32 index = place_of(mixed, many), set_and_direction;
+    __u64 mixed = mixed_stack(ctx->args[0] >> STACK_SHIFT), task, epoch;
+    __u32 index = place_of(mixed);
     struct iol_thread *place;
-    struct iol_account *slot;
+    struct iol_side *side;
+    struct iol_tab *tab;
     int found;
 
     place = bpf_map_lookup_elem(&threads, &index);
     if (!place || *(volatile __u64 *)&place->untraced == mixed)
         return 0;
+    side = &place->side[direction & 1];
     task = *(volatile __u64 *)&place->task; /* read once: it must be what is checked */
-    found = *(volatile __u64 *)&place->recent[direction].slot;
-    set_and_direction = (current_epoch() & 1) << 1 | direction;
-    barrier_var(set_and_direction); /* one word instead of two on the stack */
-    if ((place->recent[direction].descriptor_check ^ (__u32)found) !=
-        name_descriptor(mixed, task, syscall_argument1(regs, false))) {
-        found = look_again(ctx, place, set_and_direction & 1);
+    found = *(volatile __u64 *)&side->slot;
+    epoch = current_epoch();
+    if ((side->descriptor_check ^ (__u32)found) != name_descriptor(mixed, task, syscall_argument1(regs, false))) {
+        found = look_again(ctx, place, direction);
         if (found < 0)
             return NOT_COUNTED;
     } else if (syscall_is_compat(AS(task_struct, task))) {
         return NOT_COUNTED;
     }
-    if (FOUND_VERDICT(found) == IOL_VERDICT_IGNORE) {
-        leave_out(&place->ignored_ops, &place->ignored_bytes, ctx->args[1]);
+    tab = &side->tab[epoch & 1];
+    if (*(volatile __u64 *)&place->owner != mixed) {
+        count_anew(ctx, place, found, epoch << 1 | direction);
+    } else if (tab->account == TAB_OF(epoch, found)) {
+        tab->last = bpf_jiffies64();
+        sums_add(&tab->sums, ctx->args[1]);
+        sums_add(&side->total[epoch & 1], ctx->args[1]);
+    } else if (FOUND_VERDICT(found) == IOL_VERDICT_IGNORE) {
+        leave_out(side, ctx->args[1]);
         return 0;
+    } else {
+        count_anew(ctx, place, found, epoch << 1 | direction);
     }
-    index = FOUND_SLOT(found);
-    slot = bpf_map_lookup_elem(&slots, &index);
-    if (!slot)
-        return 0;
-    counters_add(&place->total[set_and_direction >> 1].read_ops, set_and_direction, ctx->args[1]);
-    slot_add(slot, set_and_direction >> 1, control.epoch_start, set_and_direction, ctx->args[1]);
-    if (FOUND_VERDICT(found) != IOL_VERDICT_AGGREGATE)
-        send_call_event(ctx, FOUND_SLOT(found), set_and_direction & 1);
+    if (FOUND_VERDICT(found) == IOL_VERDICT_EVERY || FOUND_VERDICT(found) == IOL_VERDICT_SAMPLE)
+        send_call_event(ctx, FOUND_SLOT(found), direction);
     return 0;
 }
 
-static __always_inline int sys_exit(struct bpf_raw_tracepoint_args *ctx, bool many)
+SEC("raw_tp/sys_exit")
+int on_sys_exit(struct bpf_raw_tracepoint_args *ctx)
 {
     const struct pt_regs *regs = AS(pt_regs, ctx->args[0]);
     __u32 nr = syscall_number(regs);
@@ -355,22 +407,9 @@ static __always_inline int sys_exit(struct bpf_raw_tracepoint_args *ctx, bool ma
 
     if (!syscall_is_of_interest(nr))
         return 0;
-    if (syscall_is_native_rw(nr, &is_read) && read_or_write(ctx, regs, is_read ? 0 : 1, many) != NOT_COUNTED)
+    if (syscall_is_native_rw(nr, &is_read) && read_or_write(ctx, regs, is_read ? 0 : 1) != NOT_COUNTED)
         return 0;
     return other_call(ctx);
-}
-
-/* One of the two is loaded: see struct iol_thread. */
-SEC("raw_tp/sys_exit")
-int on_sys_exit(struct bpf_raw_tracepoint_args *ctx)
-{
-    return sys_exit(ctx, false);
-}
-
-SEC("raw_tp/sys_exit")
-int on_sys_exit_many(struct bpf_raw_tracepoint_args *ctx)
-{
-    return sys_exit(ctx, true);
 }
 
 /* Sleeping inside a call: see descriptor.bpf.h. Not loaded where bpf_task_pt_regs() (5.15) is missing. */
@@ -385,7 +424,7 @@ int BPF_PROG(on_switch, bool preempt, struct task_struct *prev)
     regs = (const struct pt_regs *)bpf_task_pt_regs(prev);
     if (!regs)
         return 0;
-    fall_asleep(address_of(regs), settings.n_threads == IOL_THREADS_MANY);
+    fall_asleep(address_of(regs));
     return 0;
 }
 

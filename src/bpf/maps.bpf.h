@@ -51,10 +51,10 @@ struct {
     __type(value, __u32);
 } spare_slots SEC(".maps");
 
-/* Not mmapable, and so, when small, in memory that the kernel maps with large pages. */
 struct {
     __uint(type, BPF_MAP_TYPE_ARRAY);
-    __uint(max_entries, 1);
+    __uint(map_flags, BPF_F_MMAPABLE);
+    __uint(max_entries, IOL_THREADS);
     __type(key, __u32);
     __type(value, struct iol_thread);
 } threads SEC(".maps");
@@ -222,12 +222,20 @@ static __always_inline void count_lost(enum iol_lost reason, __u64 n)
         __sync_fetch_and_add(&cpu->lost[masked(reason, IOL_LOST_PLACES - 1)], n);
 }
 
-/* Wakes the reader on a fill level only; otherwise it looks in on its own timer. */
+__u64 ring_woken; /* when the reader was last woken, in jiffies */
+
+/*
+ * Wakes the reader on a fill level only; otherwise it looks in on its own timer. Once a tick: a wake-up costs many times what
+ * the record does, and one that came while the reader was at work is not missed, as it looks whether there is more.
+ */
 static __always_inline long ring_send(void *record, __u32 size)
 {
-    __u64 flags =
-        bpf_ringbuf_query(&ring, BPF_RB_AVAIL_DATA) >= settings.ring_wakeup ? BPF_RB_FORCE_WAKEUP : BPF_RB_NO_WAKEUP;
+    __u64 flags = BPF_RB_NO_WAKEUP, now = bpf_jiffies64();
 
+    if (bpf_ringbuf_query(&ring, BPF_RB_AVAIL_DATA) >= settings.ring_wakeup && ring_woken != now) {
+        ring_woken = now;
+        flags = BPF_RB_FORCE_WAKEUP;
+    }
     return bpf_ringbuf_output(&ring, record, size, flags);
 }
 

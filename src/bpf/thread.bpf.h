@@ -29,12 +29,12 @@ static __always_inline __u64 mixed_stack(__u64 stack)
     return stack * MIX_A;
 }
 
-static __always_inline __u32 place_of(__u64 mixed, bool many)
+static __always_inline __u32 place_of(__u64 mixed)
 {
-    return mixed >> (many ? 52 : 58);
+    return mixed >> 52;
 }
 
-_Static_assert(IOL_THREADS_MANY == 1 << (64 - 52) && IOL_THREADS_FEW == 1 << (64 - 58), "shifts of place_of()");
+_Static_assert(IOL_THREADS == 1 << (64 - 52), "the shift of place_of()");
 
 static __always_inline __u64 thread_check(__u64 stack, __u64 image, __u64 task, __u64 standing)
 {
@@ -82,10 +82,10 @@ static __noinline void identify(struct thread *thread, __u64 stack, struct iol_t
 }
 
 /* Who runs on this stack; false when nothing can be said. */
-static __always_inline bool find_thread(__u64 registers, bool many, struct thread *ret_thread)
+static __always_inline bool find_thread(__u64 registers, struct thread *ret_thread)
 {
     __u64 stack = registers >> STACK_SHIFT;
-    __u32 index = place_of(mixed_stack(stack), many);
+    __u32 index = place_of(mixed_stack(stack));
     struct iol_thread *place = bpf_map_lookup_elem(&threads, &index);
 
     if (!place)
@@ -104,15 +104,15 @@ static __always_inline bool find_thread(__u64 registers, bool many, struct threa
 /* What the thread's descriptors lead to may be another file from here on. */
 static __always_inline void forget_descriptors(struct iol_thread *place)
 {
-    place->recent[0].descriptor_check = 0;
-    place->recent[1].descriptor_check = 0;
+    place->side[0].descriptor_check = 0;
+    place->side[1].descriptor_check = 0;
 }
 
 /* The task has a new stack, or something else of what is kept of it has changed. */
 static __always_inline void forget_thread(struct task_struct *task)
 {
     __u64 stack = ((__u64)BPF_CORE_READ(task, stack) >> STACK_SHIFT) + registers_piece;
-    __u32 index = place_of(mixed_stack(stack), settings.n_threads == IOL_THREADS_MANY);
+    __u32 index = place_of(mixed_stack(stack));
     struct iol_thread *place = bpf_map_lookup_elem(&threads, &index);
 
     bpf_map_delete_elem(&asleep, &stack); /* of one that was killed in its sleep */

@@ -80,7 +80,6 @@ void iol_capture_choose_programs(struct iol_capture *capture)
     bool uring = kind == IOL_URING_CQE || kind == IOL_URING_6_12;
     int submit = btf ? tracepoint_parameters(btf, "io_uring_submit_sqe") : -1;
 
-    drop(capture, capture->settings.n_threads == IOL_THREADS_FEW ? "on_sys_exit_many" : "on_sys_exit");
     capture->uncovered = kind == IOL_URING_UNKNOWN ? "io_uring" : NULL;
     if (kind != IOL_URING_CQE)
         drop(capture, "on_uring_complete");
@@ -107,8 +106,7 @@ int iol_capture_attach(struct iol_capture *capture, iol_capture_record_fn *recor
     static const char *const process_hooks[] = {"on_exit", "on_exec", "on_fork", "on_cgroup_attach"};
     static const char *const counting_hooks[] = {
         "on_switch",         "on_uring_submit",   "on_uring_submit_6_3",    "on_uring_submit_5_19",
-        "on_uring_complete", "on_uring_overflow", "on_uring_complete_6_12", "on_sys_exit",
-        "on_sys_exit_many"};
+        "on_uring_complete", "on_uring_overflow", "on_uring_complete_6_12", "on_sys_exit"};
     int r = iol_capture_start_clock(capture);
 
     if (r < 0)

@@ -137,7 +137,7 @@ int iol_capture_flip(struct iol_capture *capture, unsigned int *ret_closed, stru
 const struct iol_account *iol_capture_slots(const struct iol_capture *capture, size_t *ret_n, size_t *ret_first_spare);
 const struct iol_cpu *iol_capture_cpus(const struct iol_capture *capture, size_t *ret_n);
 
-/* What the hot path has counted by threads: a copy, made when the last epoch was closed. */
+/* What the hot path has counted by threads. Of the set that the last flip closed, nothing moves any more. */
 const struct iol_thread *iol_capture_threads(const struct iol_capture *capture, size_t *ret_n);
 
 /* Takes the key of the account in `slot` away: after the next flip but one nobody counts there any more. 0, or -ENOENT. */

@@ -18,9 +18,9 @@ struct iol_capture {
     void *record_arg;
 
     struct iol_control *control;
-    const struct iol_account *slots;
+    struct iol_account *slots;
     const struct iol_cpu *cpus;
-    struct iol_thread *threads; /* as they were when the last epoch was closed */
+    struct iol_thread *threads; /* IOL_THREADS */
     size_t n_slots;
     size_t n_cpus;
 
@@ -29,7 +29,6 @@ struct iol_capture {
     int spare_fd;
     int files_fd;
     int tasks_fd;
-    int threads_fd;
     int clock_program_fd;
     int clock_fd;
 

@@ -46,20 +46,63 @@ void iol_capture_grace_period(struct iol_capture *capture)
         bpf_map_update_elem(capture->outer_fd, &zero, &capture->inner_fd, BPF_ANY);
 }
 
-/* Nobody adds to the closed epoch any more, and what is copied of the open one is not looked at. */
-static int read_threads(struct iol_capture *capture)
+static bool tab_is_of(const struct iol_tab *tab, uint64_t epoch)
 {
-    LIBBPF_OPTS(bpf_map_batch_opts, options);
-    uint32_t n = capture->settings.n_threads, next = 0;
-    uint32_t *keys = calloc(n, sizeof(*keys));
-    int r;
+    return tab->account && tab->account >> 32 == (uint32_t)epoch;
+}
 
-    if (!keys)
-        return -ENOMEM;
-    r = bpf_map_lookup_batch(capture->threads_fd, NULL, &next, keys, capture->threads, &n, &options);
-    free(keys);
-    /* -ENOENT says that there are no more */
-    return r == 0 || r == -ENOENT ? 0 : r;
+static bool used_in(const struct iol_thread *place, uint64_t epoch)
+{
+    return tab_is_of(&place->side[0].tab[epoch & 1], epoch) || tab_is_of(&place->side[1].tab[epoch & 1], epoch);
+}
+
+/* Before the epoch ends: its idle owners leave. A program that has found its thread to be the owner may still count. */
+static void dismiss_owners(struct iol_capture *capture, uint64_t epoch)
+{
+    for (size_t i = 0; i < IOL_THREADS; i++) {
+        struct iol_thread *place = &capture->threads[i];
+
+        if (place->owner && !used_in(place, epoch))
+            __atomic_store_n(&place->owner, IOL_OWNER_LEAVING, __ATOMIC_RELAXED);
+    }
+}
+
+/* The closed set of counters is ours: no program adds to it. */
+static void settle_tab(struct iol_capture *capture, struct iol_tab *tab, uint64_t epoch, size_t direction)
+{
+    struct iol_counters *counters = &capture->slots[IOL_TAB_SLOT(tab->account)].epoch[epoch & 1];
+
+    if (counters->last < capture->epoch_start.jiffies || tab->first < counters->first)
+        counters->first = tab->first;
+    if (counters->last < tab->last)
+        counters->last = tab->last;
+    if (direction == 0) {
+        counters->read_ops += tab->sums.ops;
+        counters->read_bytes += tab->sums.bytes;
+        counters->read_errors += tab->sums.errors;
+    } else {
+        counters->write_ops += tab->sums.ops;
+        counters->write_bytes += tab->sums.bytes;
+        counters->write_errors += tab->sums.errors;
+    }
+    tab->account = 0;
+}
+
+/* After the epoch has ended and everybody who counted in it: its tabs go to the slots, and places whose owners left are free. */
+static void settle_tabs(struct iol_capture *capture, uint64_t epoch)
+{
+    for (size_t i = 0; i < IOL_THREADS; i++) {
+        struct iol_thread *place = &capture->threads[i];
+
+        for (size_t direction = 0; direction < 2; direction++) {
+            struct iol_tab *tab = &place->side[direction].tab[epoch & 1];
+
+            if (tab_is_of(tab, epoch) && IOL_TAB_SLOT(tab->account) < capture->n_slots)
+                settle_tab(capture, tab, epoch, direction);
+        }
+        if (place->owner == IOL_OWNER_LEAVING)
+            __atomic_store_n(&place->owner, 0, __ATOMIC_RELEASE);
+    }
 }
 
 int iol_capture_flip(struct iol_capture *capture, unsigned int *ret_closed, struct iol_clock_pair *ret_from,
@@ -71,12 +114,11 @@ int iol_capture_flip(struct iol_capture *capture, unsigned int *ret_closed, stru
 
     if (r < 0)
         return r;
+    dismiss_owners(capture, epoch);
     __atomic_store_n(&capture->control->epoch_start, clock.jiffies, __ATOMIC_RELEASE);
     __atomic_store_n(&capture->control->epoch, epoch + 1, __ATOMIC_RELEASE);
     iol_capture_grace_period(capture);
-    r = read_threads(capture);
-    if (r < 0)
-        return r;
+    settle_tabs(capture, epoch);
     *ret_closed = epoch & 1;
     *ret_from = capture->epoch_start;
     *ret_to = (struct iol_clock_pair){clock.jiffies, clock.boot_ns};
@@ -118,7 +160,7 @@ const struct iol_cpu *iol_capture_cpus(const struct iol_capture *capture, size_t
 
 const struct iol_thread *iol_capture_threads(const struct iol_capture *capture, size_t *ret_n)
 {
-    *ret_n = capture->settings.n_threads;
+    *ret_n = IOL_THREADS;
     return capture->threads;
 }
 

@@ -96,7 +96,6 @@ static void set_sizes(struct iol_capture *capture)
     set_size(capture, "spare_slots", capture->n_spare);
     set_size(capture, "files", slots < MAX_FILES ? MAX_FILES : slots);
     set_size(capture, "tasks", MAX_TASKS);
-    set_size(capture, "threads", capture->settings.n_threads);
     set_size(capture, "cpus", (uint32_t)capture->n_cpus);
     set_size(capture, "scratches", (uint32_t)capture->n_cpus * SCRATCH_PER_CPU);
     set_size(capture, "ring", ring);
@@ -137,7 +136,6 @@ static int map_everything(struct iol_capture *capture)
     capture->free_fd = bpf_object__find_map_fd_by_name(object, "free_slots");
     capture->spare_fd = bpf_object__find_map_fd_by_name(object, "spare_slots");
     capture->files_fd = bpf_object__find_map_fd_by_name(object, "files");
-    capture->threads_fd = bpf_object__find_map_fd_by_name(object, "threads");
     capture->tasks_fd = bpf_object__find_map_fd_by_name(object, "tasks");
     capture->clock_fd = bpf_object__find_map_fd_by_name(object, ".data.clock");
     capture->clock_program_fd = bpf_program__fd(bpf_object__find_program_by_name(object, "on_clock"));
@@ -145,10 +143,12 @@ static int map_everything(struct iol_capture *capture)
     capture->control = map_memory(bpf_object__find_map_fd_by_name(object, ".data.control"),
                                   page_round(sizeof(*capture->control)), PROT_READ | PROT_WRITE);
     capture->slots = map_memory(bpf_object__find_map_fd_by_name(object, "slots"),
-                                page_round(capture->n_slots * sizeof(*capture->slots)), PROT_READ);
+                                page_round(capture->n_slots * sizeof(*capture->slots)), PROT_READ | PROT_WRITE);
+    capture->threads = map_memory(bpf_object__find_map_fd_by_name(object, "threads"),
+                                  page_round(IOL_THREADS * sizeof(*capture->threads)), PROT_READ | PROT_WRITE);
     capture->cpus = map_memory(bpf_object__find_map_fd_by_name(object, "cpus"),
                                page_round(capture->n_cpus * sizeof(*capture->cpus)), PROT_READ);
-    return capture->control && capture->slots && capture->cpus ? 0 : -errno;
+    return capture->control && capture->slots && capture->threads && capture->cpus ? 0 : -errno;
 }
 
 static int make_grace_map(struct iol_capture *capture)
@@ -225,9 +225,6 @@ static int open_capture(struct iol_capture *capture, const struct iol_capture_op
     if (r < 0)
         return r;
     r = map_everything(capture);
-    capture->threads = calloc(capture->settings.n_threads, sizeof(*capture->threads));
-    if (!capture->threads)
-        return iol_error_set(err, -ENOMEM, "out of memory");
     if (r < 0)
         return iol_error_set(err, r, "cannot map the accounts: %s", strerror(-r));
     r = fill_free_slots(capture);
@@ -275,7 +272,9 @@ void iol_capture_close(struct iol_capture *capture)
     if (capture->control)
         munmap(capture->control, page_round(sizeof(*capture->control)));
     if (capture->slots)
-        munmap((void *)(uintptr_t)capture->slots, page_round(capture->n_slots * sizeof(*capture->slots)));
+        munmap(capture->slots, page_round(capture->n_slots * sizeof(*capture->slots)));
+    if (capture->threads)
+        munmap(capture->threads, page_round(IOL_THREADS * sizeof(*capture->threads)));
     if (capture->cpus)
         munmap((void *)(uintptr_t)capture->cpus, page_round(capture->n_cpus * sizeof(*capture->cpus)));
     if (capture->inner_fd >= 0)
@@ -283,7 +282,6 @@ void iol_capture_close(struct iol_capture *capture)
     if (capture->outer_fd >= 0)
         close(capture->outer_fd);
     bpf_object__close(capture->object);
-    free(capture->threads);
     free(capture->pids);
     free(capture);
 }

@@ -25,7 +25,6 @@ int iol_capture_settings(struct iol_capture *capture, const struct iol_capture_o
     settings->events = options->events;
     settings->n_cpus = (uint32_t)capture->n_cpus;
     settings->self_mnt_ns = mnt_ns.st_ino;
-    settings->n_threads = capture->n_cpus <= IOL_THREADS_FEW_CPUS ? IOL_THREADS_FEW : IOL_THREADS_MANY;
     settings->events = options->events;
 
     if (options->excluded)

@@ -44,7 +44,7 @@ struct iol_accounts {
     int64_t host_id;
     struct slot *slots;
     struct counts totals[2][IOL_ABI_ROUTE_SLOTS];
-    struct iol_thread left_out; /* sums of what threads have left out, posted so far */
+    struct iol_sums ignored; /* by threads, posted so far */
     struct event_loss event_losses[EVENT_LOSSES_MAX];
     size_t n_event_losses;
     struct iol_account_stats stats;
@@ -324,7 +324,13 @@ static void add_counts(struct counts *sum, const struct counts *one)
     sum->write_errors += one->write_errors;
 }
 
-static_assert(sizeof(struct counts) == sizeof(struct iol_sums), "the same six counters");
+static void add_thread(struct counts *sum, const struct iol_thread *thread, unsigned int closed)
+{
+    const struct iol_sums *reads = &thread->side[0].total[closed], *writes = &thread->side[1].total[closed];
+
+    add_counts(sum,
+               &(struct counts){reads->ops, reads->bytes, writes->ops, writes->bytes, reads->errors, writes->errors});
+}
 
 /* What the kernel has counted on a route, by CPUs and, on the hot path, by threads. */
 static struct counts sum_kernel(const struct iol_accounts *accounts, unsigned int closed, size_t route)
@@ -335,30 +341,25 @@ static struct counts sum_kernel(const struct iol_accounts *accounts, unsigned in
         one = read_counts(&accounts->kernel.cpus[cpu].total[closed][route]);
         add_counts(&sum, &one);
     }
-    for (size_t i = 0; route == IOL_ABI_ROUTE_RW && i < accounts->kernel.n_threads; i++) {
-        memcpy(&one, &accounts->kernel.threads[i].total[closed], sizeof(one));
-        add_counts(&sum, &one);
-    }
+    for (size_t i = 0; route == IOL_ABI_ROUTE_RW && i < accounts->kernel.n_threads; i++)
+        add_thread(&sum, &accounts->kernel.threads[i], closed);
     return sum;
 }
 
 /* These are not kept by epoch: they belong to no row. */
-static void post_left_out(struct iol_accounts *accounts)
+static void post_ignored(struct iol_accounts *accounts)
 {
-    struct iol_account_stats *stats = &accounts->stats;
-    struct iol_thread now = {0}, *before = &accounts->left_out;
+    struct iol_sums now = {0};
 
     for (size_t i = 0; i < accounts->kernel.n_threads; i++) {
-        now.ignored_ops += accounts->kernel.threads[i].ignored_ops;
-        now.ignored_bytes += accounts->kernel.threads[i].ignored_bytes;
-        now.excluded_ops += accounts->kernel.threads[i].excluded_ops;
-        now.excluded_bytes += accounts->kernel.threads[i].excluded_bytes;
+        for (size_t direction = 0; direction < 2; direction++) {
+            now.ops += accounts->kernel.threads[i].side[direction].ignored.ops;
+            now.bytes += accounts->kernel.threads[i].side[direction].ignored.bytes;
+        }
     }
-    stats->ignored_ops += now.ignored_ops - before->ignored_ops;
-    stats->ignored_bytes += now.ignored_bytes - before->ignored_bytes;
-    stats->excluded_ops += now.excluded_ops - before->excluded_ops;
-    stats->excluded_bytes += now.excluded_bytes - before->excluded_bytes;
-    *before = now;
+    accounts->stats.ignored_ops += now.ops - accounts->ignored.ops;
+    accounts->stats.ignored_bytes += now.bytes - accounts->ignored.bytes;
+    accounts->ignored = now;
 }
 
 static int post_totals(struct iol_accounts *accounts, const struct iol_epoch *epoch, const struct iol_model *model,
@@ -464,7 +465,7 @@ int iol_accounts_post(struct iol_accounts *accounts, const struct iol_epoch *epo
     if (post_slots(accounts, epoch, model, batch) < 0 || post_totals(accounts, epoch, model, batch) < 0 ||
         post_losses(accounts, epoch, model, batch) < 0)
         return -ENOMEM;
-    post_left_out(accounts);
+    post_ignored(accounts);
     return 0;
 }
 

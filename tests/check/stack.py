@@ -13,7 +13,7 @@ import struct
 import sys
 
 STACK, FRAMES, ROUND = 512, 8, 32
-HOT = ("on_sys_exit", "on_sys_exit_many")  # every system call of the machine pays for them
+HOT = ("on_sys_exit",)  # every system call of the machine pays for them
 HOT_STACK = 48  # rounded up to 16 it must stay below 64 (BPF_PRIV_STACK_MIN_SIZE): from there on 6.13 gives it a stack in a page of its own
 R_BPF_64_32 = 10
 STT_FUNC, STT_SECTION = 2, 3

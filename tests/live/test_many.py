@@ -15,9 +15,9 @@ import livelib as live
 SECONDS = float(os.environ.get("IOLEDGER_MANY_SECONDS", "10"))
 
 
-def record(tap, url, scratch, name, *options):
+def record(tap, url, scratch, name, *options, **shape):
     """Records the workload from its start to its end; returns what it counted."""
-    many = live.ManyControl(scratch, seconds=SECONDS)
+    many = live.ManyControl(scratch, seconds=SECONDS, **shape)
     recorder = live.Recorder(url, *options, command=many.command)
     live.wait_for(lambda: many.get("ready") == many.processes or recorder.process.poll() is not None,
                   "the workload to have its files open")
@@ -60,6 +60,13 @@ def default_accounts(tap, scratch):
         url = live.new_url(kind, scratch)
         many = record(tap, url, scratch, name, "--interval", interval)
         check_each(tap, url, many, name)
+
+
+def many_threads(tap, scratch):
+    """So many threads that some have their place in the kernel's array in common: one of them owns it, the others do not."""
+    name = "256 threads, 2 files"
+    url = live.new_url("sqlite", scratch)
+    check_each(tap, url, record(tap, url, scratch, name, "--interval", "0.1s", files=2, threads=64), name)
 
 
 def few_accounts(tap, scratch):
@@ -108,4 +115,4 @@ def size_of(i):
     return 1 + i % 1000
 
 
-live.main(default_accounts, few_accounts, churn)
+live.main(default_accounts, many_threads, few_accounts, churn)

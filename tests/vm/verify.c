@@ -32,7 +32,6 @@ static void set_sizes(struct bpf_object *object, const struct iol_settings *sett
             bpf_map__key_size(map) + bpf_map__value_size(map) > 0 && !strchr(name, '.'))
             bpf_map__set_max_entries(map, 64);
     }
-    bpf_map__set_max_entries(bpf_object__find_map_by_name(object, "threads"), settings->n_threads);
     bpf_map__set_initial_value(bpf_object__find_map_by_name(object, ".rodata.settings"), settings, sizeof(*settings));
 }
 
@@ -71,10 +70,9 @@ static void print_field(const char *before)
 
 static int verify(const char *which, const char *name)
 {
-    const struct iol_settings few = {.n_threads = IOL_THREADS_FEW, .kinds = ~0U, .events = ~0U};
-    const struct iol_settings all = {
-        .n_threads = IOL_THREADS_MANY, .filter = ~0U, .kinds = 1U << IOL_ABI_KIND_FILE, .events = ~0U};
-    const struct iol_settings *const both[] = {&few, &all};
+    const struct iol_settings plain = {.kinds = ~0U, .events = ~0U};
+    const struct iol_settings filtered = {.filter = ~0U, .kinds = 1U << IOL_ABI_KIND_FILE, .events = ~0U};
+    const struct iol_settings *const both[] = {&plain, &filtered};
 
     printf("%s", name);
     for (size_t i = 0; i < 2; i++) {
