@@ -3,19 +3,24 @@
 #include <errno.h>
 #include <malloc.h>
 #include <poll.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
 #include "app/child.h"
 #include "app/command.h"
+#include "app/control_server.h"
 #include "app/host.h"
 #include "app/options.h"
 #include "app/pipeline.h"
 #include "app/progress.h"
+#include "app/rates.h"
 #include "app/record_options.h"
+#include "app/status.h"
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "base/log.h"
@@ -38,10 +43,15 @@ static void on_second_signal(int signal, siginfo_t *info, void *context)
 struct recording {
     struct iol_record_options *options; /* its rules change when the configuration file is read again */
     struct iol_pipeline *pipeline;
+    struct iol_control *control; /* NULL: none */
     struct iol_progress progress;
+    struct iol_rates rates;
     struct iol_child child;
     int signals;
-    unsigned int stops; /* signals that asked for the end */
+    unsigned int stops;  /* signals that asked for the end */
+    bool stop_asked;     /* over the socket */
+    bool ending;         /* detached; the last rows are being written */
+    uint64_t map_memory; /* bytes in the kernel */
     uint64_t next_post_ns;
     uint64_t end_ns; /* 0: none */
     int command_status;
@@ -131,6 +141,16 @@ static bool asks_for_rules(const struct signalfd_siginfo *info)
  * True when the recording ends now. While CMD runs, Ctrl-C is CMD's affair (the terminal sends it to both)
  * and SIGTERM is passed on; a second one ends the recording whatever CMD does.
  */
+static bool ask_to_end(struct recording *recording, int signum)
+{
+    recording->stops++;
+    if (recording->child.pid <= 0 || recording->stops > 1)
+        return true;
+    if (signum != SIGINT)
+        kill(recording->child.pid, signum);
+    return false;
+}
+
 static bool take_signals(struct recording *recording)
 {
     struct signalfd_siginfo info;
@@ -145,11 +165,7 @@ static bool take_signals(struct recording *recording)
             read_rules_again(recording);
             continue;
         }
-        recording->stops++;
-        if (recording->child.pid <= 0 || recording->stops > 1)
-            ended = true;
-        else if (info.ssi_signo != SIGINT)
-            kill(recording->child.pid, (int)info.ssi_signo);
+        ended |= ask_to_end(recording, (int)info.ssi_signo);
     }
     return ended;
 }
@@ -161,6 +177,7 @@ static int wait_for_work(struct recording *recording)
         {.fd = recording->signals, .events = POLLIN},
         {.fd = iol_pipeline_fd(recording->pipeline), .events = POLLIN},
         {.fd = recording->to_stdout ? STDOUT_FILENO : -1},
+        {.fd = recording->control ? iol_control_fd(recording->control) : -1, .events = POLLIN},
     };
     uint64_t now = iol_host_boot_ns(), next = recording->next_post_ns;
     int timeout = LOOK_IN_MS;
@@ -181,7 +198,8 @@ static void show(struct recording *recording)
     struct iol_pipeline_stats stats;
 
     iol_pipeline_get_stats(recording->pipeline, &stats);
-    iol_progress_show(&recording->progress, &stats);
+    iol_rates_update(&recording->rates, &stats, iol_host_boot_ns());
+    iol_progress_show(&recording->progress, &stats, &recording->rates);
 }
 
 /* Until something ends it. */
@@ -192,7 +210,9 @@ static int record_loop(struct recording *recording, struct iol_error *err)
 
         if (r < 0)
             return iol_error_set(err, r, "cannot wait for records: %s", strerror(-r));
-        if (take_signals(recording) || r > 0)
+        if (recording->control)
+            iol_control_serve(recording->control);
+        if (take_signals(recording) || recording->stop_asked || r > 0)
             return 0;
         r = iol_pipeline_step(recording->pipeline, err);
         if (r < 0)
@@ -210,6 +230,49 @@ static int record_loop(struct recording *recording, struct iol_error *err)
         if (recording->next_post_ns < iol_host_boot_ns())
             recording->next_post_ns = iol_host_boot_ns() + (uint64_t)recording->options->interval_ns;
     }
+}
+
+static json_t *tell_status(void *arg)
+{
+    const struct recording *recording = arg;
+    struct iol_pipeline_stats stats;
+    const struct iol_status_source source = {
+        .stats = &stats,
+        .rates = &recording->rates,
+        .db = recording->options->common.db,
+        .state = recording->ending ? "ending" : "recording",
+        .uptime_ns = iol_host_boot_ns() - recording->progress.started_ns,
+        .interval_ns = recording->options->interval_ns,
+        .map_memory = recording->map_memory,
+    };
+
+    iol_pipeline_get_stats(recording->pipeline, &stats);
+    return iol_status_make(&source);
+}
+
+static void stop_as_asked(void *arg)
+{
+    struct recording *recording = arg;
+
+    if (!recording->ending && ask_to_end(recording, SIGTERM))
+        recording->stop_asked = true;
+}
+
+/* A recording goes on without its usual socket, but not without one that was asked for. */
+static int open_control(struct recording *recording, struct iol_error *err)
+{
+    static const struct iol_control_ops ops = {.status = tell_status, .stop = stop_as_asked};
+    const char *path = recording->options->control;
+    int r;
+
+    if (path && strcmp(path, "none") == 0)
+        return 0;
+    r = iol_control_open(path, &ops, recording, &recording->control, err);
+    if (r == 0 || path)
+        return r;
+    iol_log_warning("'ioledger status' will not find this recorder: %s", err->text);
+    *err = (struct iol_error){0};
+    return 0;
 }
 
 static int open_recording(struct recording *recording, struct iol_error *err)
@@ -251,7 +314,8 @@ static int open_recording(struct recording *recording, struct iol_error *err)
         if (!options->system)
             pipeline.capture.command = recording->child.pid;
     }
-    return iol_pipeline_open(&pipeline, &recording->pipeline, err);
+    r = open_control(recording, err);
+    return r < 0 ? r : iol_pipeline_open(&pipeline, &recording->pipeline, err);
 }
 
 static void announce(const struct recording *recording)
@@ -284,12 +348,13 @@ static int start_recording(struct recording *recording, struct iol_error *err)
 
     if (r < 0)
         return r;
+    recording->map_memory = iol_pipeline_map_memory(recording->pipeline);
     now = iol_host_boot_ns();
     recording->progress = (struct iol_progress){
         .live = isatty(STDERR_FILENO) && !options->command && !options->common.quiet,
         .started_ns = now,
-        .last_ns = now,
     };
+    recording->rates = (struct iol_rates){.counted_ns = now, .written_ns = now};
     recording->next_post_ns = now + (uint64_t)options->interval_ns;
     if (options->duration_ns)
         recording->end_ns = now + (uint64_t)options->duration_ns;
@@ -303,20 +368,70 @@ static int start_recording(struct recording *recording, struct iol_error *err)
     return r;
 }
 
+/* While this thread waits for the writer, another one serves the socket: what it looks at stays as it is, or has a lock. */
+struct aside {
+    struct recording *recording;
+    pthread_t thread;
+    int end; /* eventfd */
+    bool runs;
+};
+
+static void *run_aside(void *arg)
+{
+    const struct aside *aside = arg;
+    struct pollfd fds[] = {{.fd = aside->end, .events = POLLIN},
+                           {.fd = iol_control_fd(aside->recording->control), .events = POLLIN}};
+
+    while (poll(fds, IOL_ARRAY_SIZE(fds), LOOK_IN_MS) >= 0 && !fds[0].revents)
+        iol_control_serve(aside->recording->control);
+    return NULL;
+}
+
+/* Before signals may interrupt: they are for the main thread. Without memory for a thread nobody is answered until the end. */
+static void serve_aside(struct recording *recording, struct aside *ret_aside)
+{
+    *ret_aside = (struct aside){.recording = recording, .end = -1};
+    if (!recording->control)
+        return;
+    ret_aside->end = eventfd(0, EFD_CLOEXEC);
+    ret_aside->runs = ret_aside->end >= 0 && pthread_create(&ret_aside->thread, NULL, run_aside, ret_aside) == 0;
+}
+
+static void stop_serving(struct aside *aside)
+{
+    if (aside->runs && eventfd_write(aside->end, 1) == 0)
+        pthread_join(aside->thread, NULL);
+    if (aside->end >= 0)
+        close(aside->end);
+}
+
+/* For those who asked for the end; *err is NULL when all is well. */
+static json_t *last_word(struct recording *recording, uint64_t unwritten, const struct iol_error *err)
+{
+    return json_pack("{s:o, s:I, s:s?}", "status", tell_status(recording), "unwritten_rows", (json_int_t)unwritten,
+                     "failure", err ? err->text : NULL);
+}
+
 /* Everything counted reaches the database, whatever ended the recording. */
 static int finish_recording(struct recording *recording, struct iol_error *err)
 {
     struct iol_pipeline_stats stats;
+    struct aside server;
     uint64_t unwritten = 0;
     int r = iol_pipeline_stop(recording->pipeline, err);
     int finished;
 
+    recording->ending = true;
     iol_progress_clear(&recording->progress);
+    serve_aside(recording, &server);
     let_signals_interrupt();
     finished = iol_pipeline_finish(recording->pipeline, &interrupted, &unwritten, r < 0 ? NULL : err);
     iol_pipeline_get_stats(recording->pipeline, &stats);
+    stop_serving(&server);
+    if (recording->control)
+        iol_control_end(recording->control, last_word(recording, unwritten, r < 0 || finished < 0 ? err : NULL));
     iol_progress_summary(&recording->progress, &stats, recording->options->common.db);
-    iol_progress_memory(&stats, iol_pipeline_map_memory(recording->pipeline));
+    iol_progress_memory(&stats, recording->map_memory);
     return r < 0 ? r : finished;
 }
 
@@ -357,6 +472,7 @@ int iol_cmd_record(int argc, char **argv)
     if (r < 0 && r != -EPIPE)
         iol_command_fail(&err);
     iol_pipeline_free(recording.pipeline);
+    iol_control_close(recording.control);
     iol_child_done(&recording.child);
     if (recording.signals >= 0)
         close(recording.signals);

@@ -26,6 +26,8 @@ int iol_cmd_doctor(int argc, char **argv);
 int iol_cmd_files(int argc, char **argv);
 int iol_cmd_record(int argc, char **argv);
 int iol_cmd_schema(int argc, char **argv);
+int iol_cmd_status(int argc, char **argv);
+int iol_cmd_stop(int argc, char **argv);
 int iol_cmd_tree(int argc, char **argv);
 int iol_cmd_who(int argc, char **argv);
 

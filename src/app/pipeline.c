@@ -53,6 +53,8 @@ struct iol_pipeline {
     uint64_t seq;
     uint64_t bad_records;
     uint64_t postponed;
+    int64_t posted_ts;   /* when the last interval ended, wall clock */
+    int64_t stored_ts;   /* as posted_ts, of an interval that is in the database with all before it */
     size_t max_ended;    /* MIN_ENDED to MAX_ENDED */
     bool stopped;        /* detached: who runs now is no part of the recording */
     uint64_t swept_ns;   /* when the last sweep began */
@@ -216,6 +218,7 @@ static int open_recording(struct iol_pipeline *pipeline, const struct iol_pipeli
         .version = IOL_VERSION,
         .probes = "tracepoint",
     };
+    pipeline->posted_ts = pipeline->stored_ts = pipeline->recording.started;
     return 0;
 }
 
@@ -411,6 +414,7 @@ static int post_epoch(struct iol_pipeline *pipeline)
 
     if (r < 0)
         return r;
+    pipeline->posted_ts = iol_host_wall_ns();
     epoch.number = ++pipeline->epoch;
     epoch.from_jiffies = from.jiffies;
     epoch.to_jiffies = to.jiffies;
@@ -429,6 +433,29 @@ static int post_epoch(struct iol_pipeline *pipeline)
     return 0;
 }
 
+/* Before an interval ends: nothing waits, so all earlier ones are stored. */
+static void note_stored(struct iol_pipeline *pipeline)
+{
+    struct iol_writer_stats stats;
+
+    iol_writer_get_stats(pipeline->writer, &stats);
+    if (stats.queued == 0)
+        pipeline->stored_ts = pipeline->posted_ts;
+}
+
+/* An interval in which nothing happened makes no batch: the newest batch alone does not tell. */
+static int64_t lag(const struct iol_pipeline *pipeline, const struct iol_writer_stats *writer)
+{
+    int64_t stored = pipeline->stored_ts;
+
+    if (writer->queued == 0)
+        stored = pipeline->posted_ts;
+    else if (stored < writer->committed_ts)
+        stored = writer->committed_ts;
+    stored = iol_host_wall_ns() - stored;
+    return stored > 0 ? stored : 0; /* the clock may have been set */
+}
+
 int iol_pipeline_post(struct iol_pipeline *pipeline, struct iol_error *err)
 {
     int r;
@@ -438,6 +465,7 @@ int iol_pipeline_post(struct iol_pipeline *pipeline, struct iol_error *err)
         pipeline->postponed++;
         return iol_pipeline_step(pipeline, err);
     }
+    note_stored(pipeline);
     r = post_epoch(pipeline);
     if (r == 0)
         r = send_batch(pipeline);
@@ -454,6 +482,7 @@ int iol_pipeline_stop(struct iol_pipeline *pipeline, struct iol_error *err)
     struct iol_account_stats stats;
     int r = sweep(pipeline);
 
+    note_stored(pipeline);
     iol_capture_detach(pipeline->capture);
     pipeline->stopped = true;
     /* the open epoch, and what late programs may have put into the other one */
@@ -487,6 +516,11 @@ void iol_pipeline_get_stats(struct iol_pipeline *pipeline, struct iol_pipeline_s
     ret_stats->bad_records = pipeline->bad_records;
     ret_stats->postponed = pipeline->postponed;
     ret_stats->uncovered = iol_pipeline_uncovered(pipeline);
+    ret_stats->recording_id = pipeline->recording.id;
+    ret_stats->started = pipeline->recording.started;
+    ret_stats->probes = pipeline->recording.probes;
+    ret_stats->scope = pipeline->scope;
+    ret_stats->lag_ns = lag(pipeline, &ret_stats->writer);
 }
 
 uint64_t iol_pipeline_map_memory(const struct iol_pipeline *pipeline)

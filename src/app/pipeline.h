@@ -39,6 +39,10 @@ struct iol_pipeline_stats {
     uint64_t bad_records;  /* from the kernel that could not be understood: always 0 */
     uint64_t postponed;    /* intervals left in the kernel because the queue was full */
     const char *uncovered; /* see iol_capture_uncovered() */
+    int64_t recording_id;  /* of the row in `recording` */
+    int64_t started;       /* wall clock, ns */
+    const char *probes, *scope;
+    int64_t lag_ns; /* since the end of the last interval of which everything is in the database */
 };
 
 /* Whether this user may record here at all: before anything is created. */

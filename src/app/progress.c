@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "app/host.h"
+#include "app/rates.h"
 #include "base/error.h"
 #include "base/log.h"
 #include "base/text.h"
@@ -18,7 +19,6 @@
 
 #define NS_PER_S 1000000000.0
 #define SHORT 16
-#define LINE_MAX_COLUMNS 240
 
 static uint64_t count_losses(const struct iol_account_stats *accounts)
 {
@@ -81,33 +81,66 @@ void iol_progress_memory(const struct iol_pipeline_stats *stats, uint64_t map_me
         maps);
 }
 
-void iol_progress_show(struct iol_progress *progress, const struct iol_pipeline_stats *stats)
+/* Cuts it to so many columns, with a mark when something is missing. */
+static void fit(char *line, size_t columns)
 {
-    char line[LINE_MAX_COLUMNS + 1], rate[SHORT], accounts[SHORT], rows[SHORT], losses[SHORT], queued[64] = "";
-    uint64_t now = iol_host_boot_ns();
-    double seconds = (double)(now - progress->last_ns) / NS_PER_S;
+    size_t length = strlen(line);
+    bool cut = false;
+
+    while (length > 0 && iol_text_width(line) > (cut ? columns - 3 : columns)) {
+        cut = true;
+        do
+            length--;
+        while (length > 0 && (line[length] & 0xc0) == 0x80);
+        line[length] = '\0';
+    }
+    if (cut)
+        memcpy(line + length, "...", sizeof("..."));
+}
+
+char *iol_progress_line(char buf[IOL_PROGRESS_LINE_MAX], size_t columns, const struct iol_pipeline_stats *stats,
+                        const struct iol_rates *rates, int64_t elapsed_ns, int64_t wall_ns)
+{
+    const struct iol_writer_stats *writer = &stats->writer;
+    char raw[IOL_PROGRESS_LINE_MAX / 2], rate[SHORT], accounts[SHORT], rows[SHORT], losses[SHORT], age[32],
+        queued[64] = "";
+    uint64_t seconds = (uint64_t)(elapsed_ns / NS_PER_S);
+
+    iol_text_count(rate, sizeof(rate), rates->ops_per_s);
+    iol_text_count(accounts, sizeof(accounts), stats->accounts.in_use);
+    iol_text_count(rows, sizeof(rows), writer->rows);
+    iol_text_count(losses, sizeof(losses), count_losses(&stats->accounts));
+    iol_text_span(age, sizeof(age), writer->queued > 0 ? wall_ns - writer->oldest_ts : 0);
+    if (writer->queued > 2)
+        snprintf(queued, sizeof(queued), ", %" PRIu64 " batches wait", writer->queued);
+    if (writer->down)
+        snprintf(raw, sizeof(raw),
+                 "%02" PRIu64 ":%02" PRIu64 "  %s ops/s  database away: %" PRIu64 " batch%s wait%s, %s: %.*s",
+                 seconds / 60, seconds % 60, rate, writer->queued, writer->queued == 1 ? "" : "es",
+                 writer->queued == 1 ? "s" : "", age, IOL_PROGRESS_COLUMNS_MAX, writer->last_error);
+    else
+        snprintf(raw, sizeof(raw), "%02" PRIu64 ":%02" PRIu64 "  %s ops/s  %s accounts  %s rows stored%s  %s losses",
+                 seconds / 60, seconds % 60, rate, accounts, rows, queued, losses);
+    iol_text_visible(buf, IOL_PROGRESS_LINE_MAX - sizeof("..."), raw);
+    fit(buf, columns > IOL_PROGRESS_COLUMNS_MAX ? IOL_PROGRESS_COLUMNS_MAX : columns);
+    return buf;
+}
+
+void iol_progress_show(struct iol_progress *progress, const struct iol_pipeline_stats *stats,
+                       const struct iol_rates *rates)
+{
+    char line[IOL_PROGRESS_LINE_MAX];
     unsigned int columns = terminal_columns();
-    uint64_t elapsed = (now - progress->started_ns) / (uint64_t)NS_PER_S;
 
     tell_about_database(progress, &stats->writer);
     tell_about_sweep(progress, stats);
-    if (!progress->live || seconds <= 0)
+    if (!progress->live)
         return;
-    iol_text_count(rate, sizeof(rate), (uint64_t)((double)(stats->accounts.ops - progress->last_ops) / seconds));
-    iol_text_count(accounts, sizeof(accounts), stats->accounts.in_use);
-    iol_text_count(rows, sizeof(rows), stats->writer.rows);
-    iol_text_count(losses, sizeof(losses), count_losses(&stats->accounts));
-    if (stats->writer.queued > 2)
-        snprintf(queued, sizeof(queued), ", %" PRIu64 " batches wait", stats->writer.queued);
-    snprintf(line, sizeof(line), "%02" PRIu64 ":%02" PRIu64 "  %s ops/s  %s accounts  %s rows stored%s  %s losses",
-             elapsed / 60, elapsed % 60, rate, accounts, rows, queued, losses);
-    if (columns > LINE_MAX_COLUMNS)
-        columns = LINE_MAX_COLUMNS;
-    line[columns - 1] = '\0'; /* a line that wraps cannot be rewritten */
+    /* a line that wraps cannot be rewritten */
+    iol_progress_line(line, columns > 4 ? columns - 1 : 4, stats, rates,
+                      (int64_t)(iol_host_boot_ns() - progress->started_ns), iol_host_wall_ns());
     fprintf(stderr, "\r%s\033[K", line);
     progress->shown = true;
-    progress->last_ns = now;
-    progress->last_ops = stats->accounts.ops;
 }
 
 void iol_progress_summary(const struct iol_progress *progress, const struct iol_pipeline_stats *stats, const char *db)

@@ -37,6 +37,7 @@ enum {
     KEY_EVERY,
     KEY_SAMPLE,
     KEY_EVENT_BUDGET,
+    KEY_CONTROL,
     KEY_CONFIG,
 };
 
@@ -76,6 +77,10 @@ static const struct argp_option own_options[] = {
     {"max-accounts", KEY_MAX_ACCOUNTS, "N", 0,
      "Accounts open at a time (default: 65536); what finds no room is counted as (other files)", 3},
     {"probes", KEY_PROBES, "SET", 0, "Probe set: auto or tracepoint (default: auto)", 3},
+    {"control", KEY_CONTROL, "PATH", 0,
+     "Socket at which 'status' and 'stop' find this recorder (default: one of its own in /run/ioledger, or in "
+     "$XDG_RUNTIME_DIR/ioledger when not root); or none",
+     3},
     {"config", KEY_CONFIG, "FILE", 0,
      "More options, one a line, as in 'interval = 5s'; SIGHUP reads the rules in it again. The command line goes "
      "before it",
@@ -321,6 +326,9 @@ static int take_option(int key, const char *text, void *input, struct iol_error 
         return iol_rule_text_add(&options->rules.list, IOL_VERDICT_SAMPLE, text, err);
     case KEY_EVENT_BUDGET:
         return iol_rule_text_budget(text, &options->rules.event_budget, &options->rules.event_budget_process, err);
+    case KEY_CONTROL:
+        options->control = text;
+        return not_empty(text, err);
     case KEY_CONFIG:
         options->config_path = text;
         return not_empty(text, err);

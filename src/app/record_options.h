@@ -54,7 +54,8 @@ struct iol_record_options {
     size_t n_containers;
     struct iol_cgroup_ids cgroup_ids; /* those of both */
     struct iol_record_rules rules;
-    size_t n_own_rules; /* those of the command line */
+    size_t n_own_rules;  /* those of the command line */
+    const char *control; /* path of the socket, "none", or NULL: the usual one */
     const char *config_path;
     struct iol_config *config; /* texts of options are in it; NULL: no --config */
 };

@@ -3,6 +3,7 @@
 
 #include "base/text.h"
 
+#include <inttypes.h>
 #include <locale.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -245,6 +246,44 @@ char *iol_text_bytes(char *buf, size_t size, uint64_t n)
 char *iol_text_count(char *buf, size_t size, uint64_t n)
 {
     return format_scaled(buf, size, n, 1000);
+}
+
+char *iol_text_size(char *buf, size_t size, uint64_t n)
+{
+    char number[16];
+    size_t digits;
+
+    iol_text_bytes(number, sizeof(number), n);
+    digits = strspn(number, "0123456789.");
+    snprintf(buf, size, "%.*s %sB", (int)digits, number, number + digits);
+    return buf;
+}
+
+char *iol_text_span(char *buf, size_t size, int64_t ns)
+{
+    static const struct {
+        int64_t seconds;
+        const char *name;
+    } units[] = {{86400, "d"}, {3600, "h"}, {60, "min"}, {1, "s"}};
+    int64_t seconds = ns / NS_PER_SECOND;
+
+    if (ns < 10 * NS_PER_SECOND) {
+        snprintf(buf, size, "%.1f s", ns > 0 ? (double)(ns / (NS_PER_SECOND / 10)) / 10 : 0);
+        return buf;
+    }
+    for (size_t i = 0; i < sizeof(units) / sizeof(units[0]); i++) {
+        int64_t n = seconds / units[i].seconds;
+
+        if (n == 0)
+            continue;
+        if (units[i].seconds == 1)
+            snprintf(buf, size, "%" PRId64 " s", n);
+        else
+            snprintf(buf, size, "%" PRId64 " %s %" PRId64 " %s", n, units[i].name,
+                     seconds % units[i].seconds / units[i + 1].seconds, units[i + 1].name);
+        break;
+    }
+    return buf;
 }
 
 char *iol_text_time(char *buf, size_t size, int64_t ns)

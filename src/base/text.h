@@ -30,5 +30,11 @@ size_t iol_text_width(const char *text);
 char *iol_text_bytes(char *buf, size_t size, uint64_t n);
 char *iol_text_count(char *buf, size_t size, uint64_t n);
 
+/* The same bytes as a person writes them: "999 B", "1.0 KB", "12.3 MB". 16 bytes suffice. */
+char *iol_text_size(char *buf, size_t size, uint64_t n);
+
+/* Nanoseconds as "0.4 s", "59 s", "3 min 5 s", "2 h 7 min", "9 d 3 h"; negative ones as "0.0 s". 32 bytes suffice. */
+char *iol_text_span(char *buf, size_t size, int64_t ns);
+
 /* Nanoseconds since the epoch as "2026-11-23 08:18:06.123456" (UTC, microseconds); 32 bytes suffice; returns buf. */
 char *iol_text_time(char *buf, size_t size, int64_t ns);

@@ -62,6 +62,27 @@ static void set_deadline(struct iol_writer *writer)
         writer->options.give_up_after_ms < 0 ? INT64_MAX : now_ms() + writer->options.give_up_after_ms;
 }
 
+static int64_t wall_ns(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_REALTIME, &now);
+    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+static int64_t batch_ts(const struct iol_batch *batch)
+{
+    const struct iol_batch_row *row = batch->rows[IOL_TABLE_BATCH].data;
+
+    return row->ts;
+}
+
+static void note_error(struct iol_writer *writer, const struct iol_error *err)
+{
+    memcpy(writer->stats.last_error, err->text, sizeof(writer->stats.last_error));
+    writer->stats.error_ts = wall_ns();
+}
+
 static void remove_first(struct iol_writer *writer)
 {
     struct iol_batch *batch = writer->first;
@@ -79,6 +100,7 @@ static void note_success(struct iol_writer *writer)
 {
     writer->stats.batches++;
     writer->stats.rows += iol_batch_count(writer->first);
+    writer->stats.committed_ts = batch_ts(writer->first);
     writer->stats.down = false;
     if (writer->finishing)
         set_deadline(writer);
@@ -94,7 +116,7 @@ static void note_reject(struct iol_writer *writer, int code, const struct iol_er
     writer->stats.down = false;
     writer->stats.rejected++;
     writer->stats.rejected_rows += iol_batch_count(writer->first);
-    memcpy(writer->stats.last_error, err->text, sizeof(writer->stats.last_error));
+    note_error(writer, err);
     remove_first(writer);
 }
 
@@ -115,7 +137,7 @@ static bool back_off(struct iol_writer *writer, int code, const struct iol_error
     writer->stats.retries++;
     writer->failure = *err;
     writer->failure_code = code;
-    memcpy(writer->stats.last_error, err->text, sizeof(writer->stats.last_error));
+    note_error(writer, err);
     for (;;) {
         int64_t now = now_ms();
         if (writer->give_up || (writer->finishing && now >= writer->give_up_at_ms))
@@ -223,6 +245,7 @@ void iol_writer_get_stats(struct iol_writer *writer, struct iol_writer_stats *re
 {
     pthread_mutex_lock(&writer->lock);
     *ret_stats = writer->stats;
+    ret_stats->oldest_ts = writer->first ? batch_ts(writer->first) : 0;
     pthread_mutex_unlock(&writer->lock);
 }
 

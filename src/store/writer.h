@@ -30,6 +30,9 @@ struct iol_writer_stats {
     uint64_t retries;
     uint64_t rejected; /* batches that the database will never accept */
     uint64_t rejected_rows;
+    int64_t committed_ts;                /* of the newest batch committed; 0: none; these three are wall clock, in ns */
+    int64_t oldest_ts;                   /* of the oldest batch that waits; 0: none does */
+    int64_t error_ts;                    /* when last_error was met */
     bool down;                           /* the last try failed */
     char last_error[IOL_ERROR_TEXT_MAX]; /* of the last failed try; empty when there was none */
 };

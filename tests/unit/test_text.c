@@ -247,6 +247,50 @@ static void bytes_are_scaled_by_1024(void **state)
     assert_bytes(UINT64_MAX, "16.0E");
 }
 
+static void sizes_are_bytes_with_their_unit(void **state)
+{
+    char buf[16];
+
+    (void)state;
+    assert_string_equal(iol_text_size(buf, sizeof(buf), 0), "0 B");
+    assert_string_equal(iol_text_size(buf, sizeof(buf), 1023), "1023 B");
+    assert_string_equal(iol_text_size(buf, sizeof(buf), 1536), "1.5 KB");
+    assert_string_equal(iol_text_size(buf, sizeof(buf), 12 * 1024 * 1024 + 300 * 1024), "12.3 MB");
+    assert_string_equal(iol_text_size(buf, sizeof(buf), UINT64_MAX), "16.0 EB");
+}
+
+static void spans_have_two_units(void **state)
+{
+    const int64_t s = 1000000000, min = 60 * s, h = 60 * min, d = 24 * h;
+    const struct {
+        int64_t ns;
+        const char *want;
+    } cases[] = {
+        {INT64_MIN, "0.0 s"},
+        {-1, "0.0 s"},
+        {0, "0.0 s"},
+        {99999999, "0.0 s"},
+        {s / 2, "0.5 s"},
+        {10 * s - 1, "9.9 s"},
+        {10 * s, "10 s"},
+        {min - 1, "59 s"},
+        {min, "1 min 0 s"},
+        {h - 1, "59 min 59 s"},
+        {h + 7 * min + 59 * s, "1 h 7 min"},
+        {d - 1, "23 h 59 min"},
+        {d, "1 d 0 h"},
+        {9 * d + 3 * h + 1, "9 d 3 h"},
+        {INT64_MAX, "106751 d 23 h"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        char buf[32];
+
+        assert_string_equal(iol_text_span(buf, sizeof(buf), cases[i].ns), cases[i].want);
+    }
+}
+
 static void assert_count(uint64_t n, const char *want)
 {
     char buf[16];
@@ -326,6 +370,8 @@ int main(void)
         cmocka_unit_test(widths_are_those_of_a_terminal),
         cmocka_unit_test(widths_do_not_depend_on_the_locale),
         cmocka_unit_test(bytes_are_scaled_by_1024),
+        cmocka_unit_test(sizes_are_bytes_with_their_unit),
+        cmocka_unit_test(spans_have_two_units),
         cmocka_unit_test(counts_are_scaled_by_1000),
         cmocka_unit_test(times_are_utc_with_microseconds),
         cmocka_unit_test(times_before_the_epoch_round_down_too),
