@@ -244,11 +244,14 @@ static int collect(const struct status_options *options, json_t *answers, struct
 
     if (r < 0)
         return r;
+    /* all first: they do not wait for long */
+    for (size_t i = 0; i < recorders.n; i++)
+        iol_recorder_send(&recorders.items[i], "status", NULL);
     for (size_t i = 0; i < recorders.n; i++) {
         json_t *status = NULL;
         struct iol_error trouble = {0};
 
-        r = iol_recorder_status(&recorders.items[i], PATIENCE_MS, &status, &trouble);
+        r = iol_recorder_receive_status(&recorders.items[i], PATIENCE_MS, &status, &trouble);
         if (r == 0)
             json_array_append_new(answers, status);
         else

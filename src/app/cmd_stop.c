@@ -122,7 +122,9 @@ static void show_progress(struct stopping *stopping, uint64_t now)
     stopping->next_word_ns = now + (stopping->live ? LOOK_MS * (uint64_t)NS_PER_MS : REPEAT_NS);
     r = iol_recorder_reconnect(stopping->recorder, &again, NULL);
     if (r == 0) {
-        r = iol_recorder_status(&again, STATUS_PATIENCE_MS, &status, NULL);
+        r = iol_recorder_send(&again, "status", NULL);
+        if (r == 0)
+            r = iol_recorder_receive_status(&again, STATUS_PATIENCE_MS, &status, NULL);
         close(again.fd);
     }
     iol_text_span(waited, sizeof(waited), (int64_t)(now - stopping->begun_ns));

@@ -34,7 +34,7 @@ struct iol_error;
 int iol_control_folder(char *buf, size_t size, struct iol_error *err);
 
 /*
- * Connects without waiting: the socket, or -errno. -EAGAIN: too many do so right now; -ECONNREFUSED: nobody listens any
- * more; -ENAMETOOLONG.
+ * Connects: the socket, or -errno. -EAGAIN: too many do so, and that for as long (0: it does not wait for its turn);
+ * -ECONNREFUSED: nobody listens any more; -ENAMETOOLONG.
  */
-int iol_control_connect(const char *path);
+int iol_control_connect(const char *path, unsigned int patience_ms);

@@ -15,22 +15,11 @@
 #include "base/error.h"
 
 #define CONNECT_PATIENCE_MS 2000 /* while others keep the recorder's queue of connections full */
-#define CONNECT_AGAIN_MS 20
 
 struct owned_answer {
     char *text;
     size_t length, room;
 };
-
-static int connect_patiently(const char *path)
-{
-    int fd;
-
-    for (int waited = 0; (fd = iol_control_connect(path)) == -EAGAIN && waited < CONNECT_PATIENCE_MS;
-         waited += CONNECT_AGAIN_MS)
-        poll(NULL, 0, CONNECT_AGAIN_MS);
-    return fd;
-}
 
 static int refused(int r, const char *path, struct iol_error *err)
 {
@@ -50,7 +39,7 @@ static int add_recorder(struct iol_recorders *recorders, const char *path, pid_t
 
     if (recorders->n == IOL_CONTROL_RECORDERS_MAX)
         return 0;
-    fd = connect_patiently(path);
+    fd = iol_control_connect(path, CONNECT_PATIENCE_MS);
     if (fd < 0)
         return fd;
     if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) < 0)
@@ -155,7 +144,7 @@ int iol_recorder_send(const struct iol_recorder *recorder, const char *command, 
 
     /* a new connection has room for that */
     if (send(recorder->fd, request, (size_t)length, MSG_NOSIGNAL) != length)
-        return iol_error_set(err, -EPIPE, "recorder %d has hung up", recorder->pid);
+        return iol_error_set(err, -EPIPE, "recorder %d has hung up; it may have ended just now", recorder->pid);
     return 0;
 }
 
@@ -221,7 +210,7 @@ int iol_recorder_receive(const struct iol_recorder *recorder, int timeout_ms, js
             r = take_piece(recorder->fd, &answer);
     }
     if (r == -EPIPE)
-        iol_error_set(err, r, "recorder %d has hung up", recorder->pid);
+        iol_error_set(err, r, "recorder %d has hung up; it may have ended just now", recorder->pid);
     else if (r < 0)
         iol_error_set(err, r, "recorder %d answers too much", recorder->pid);
     else if (r > 0)
@@ -233,7 +222,7 @@ int iol_recorder_receive(const struct iol_recorder *recorder, int timeout_ms, js
 int iol_recorder_reconnect(const struct iol_recorder *recorder, struct iol_recorder *ret_recorder,
                            struct iol_error *err)
 {
-    int fd = connect_patiently(recorder->path);
+    int fd = iol_control_connect(recorder->path, CONNECT_PATIENCE_MS);
 
     if (fd < 0)
         return refused(fd, recorder->path, err);
@@ -242,14 +231,12 @@ int iol_recorder_reconnect(const struct iol_recorder *recorder, struct iol_recor
     return 0;
 }
 
-int iol_recorder_status(const struct iol_recorder *recorder, int timeout_ms, json_t **ret_status, struct iol_error *err)
+int iol_recorder_receive_status(const struct iol_recorder *recorder, int timeout_ms, json_t **ret_status,
+                                struct iol_error *err)
 {
     json_t *answer = NULL, *status;
-    int r = iol_recorder_send(recorder, "status", err);
+    int r = iol_recorder_receive(recorder, timeout_ms, &answer, err);
 
-    if (r < 0)
-        return r;
-    r = iol_recorder_receive(recorder, timeout_ms, &answer, err);
     if (r == 0)
         return iol_error_set(err, -ETIMEDOUT, "recorder %d does not answer", recorder->pid);
     if (r < 0)

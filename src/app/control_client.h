@@ -46,9 +46,9 @@ int iol_recorder_receive(const struct iol_recorder *recorder, int timeout_ms, js
 int iol_recorder_reconnect(const struct iol_recorder *recorder, struct iol_recorder *ret_recorder,
                            struct iol_error *err);
 
-/* Asks and waits for the status: 0, or -errno with *err; -ETIMEDOUT when it does not answer. */
-int iol_recorder_status(const struct iol_recorder *recorder, int timeout_ms, json_t **ret_status,
-                        struct iol_error *err);
+/* Waits for the answer to "status": 0 and a new object, or -errno with *err; -ETIMEDOUT when it does not come. */
+int iol_recorder_receive_status(const struct iol_recorder *recorder, int timeout_ms, json_t **ret_status,
+                                struct iol_error *err);
 
 /* A member of its status; NULL and 0 when it is not there, or of another type. */
 const char *iol_status_text(const json_t *status, const char *key);

@@ -25,6 +25,7 @@
 #define MAX_CLIENTS 16
 #define MAX_WAITING 8             /* of them for the end of the recording */
 #define PATIENCE_NS 2000000000ULL /* for a peer to send its line, and to take the answer */
+#define GRACE_NS 100000000ULL     /* that much of it even when others want its place */
 #define MAX_ACCEPTS 8             /* in a row; then the recording has its turn for so long: */
 #define REST_NS 20000000ULL
 #define END_PATIENCE_MS 200 /* for all who wait, when the recording has ended */
@@ -201,20 +202,30 @@ static bool is_allowed(int fd)
     return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0 && (peer.uid == geteuid() || peer.uid == 0);
 }
 
-static struct client *free_place(struct iol_control *control)
+/* A free one, or that of the peer who has been slow for longest. */
+static struct client *find_place(struct iol_control *control, uint64_t now)
 {
+    struct client *slowest = NULL;
+
     for (size_t i = 0; i < MAX_CLIENTS; i++) {
-        if (control->clients[i].fd < 0)
-            return &control->clients[i];
+        struct client *client = &control->clients[i];
+
+        if (client->fd < 0)
+            return client;
+        if (client->state != CLIENT_WAITS && (!slowest || client->deadline_ns < slowest->deadline_ns))
+            slowest = client;
     }
-    return NULL;
+    if (!slowest || now + PATIENCE_NS < slowest->deadline_ns + GRACE_NS)
+        return NULL;
+    drop(slowest);
+    return slowest;
 }
 
-/* Whoever does not fit stays in the kernel's queue, until somebody's time is up. */
+/* Whoever does not fit stays in the kernel's queue for a while. */
 static void accept_clients(struct iol_control *control, uint64_t now)
 {
     for (int i = 0; i < MAX_ACCEPTS; i++) {
-        struct client *client = free_place(control);
+        struct client *client = find_place(control, now);
         int fd = client ? accept4(control->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK) : -1;
 
         if (fd < 0 && client && errno == EAGAIN)
@@ -297,7 +308,7 @@ static int make_room(const char *path)
         return errno == ENOENT ? 0 : -errno;
     if (!S_ISSOCK(found.st_mode))
         return -EEXIST;
-    fd = iol_control_connect(path);
+    fd = iol_control_connect(path, 0);
     if (fd >= 0)
         close(fd);
     if (fd >= 0 || fd == -EAGAIN)

@@ -102,7 +102,7 @@ char *iol_progress_line(char buf[IOL_PROGRESS_LINE_MAX], size_t columns, const s
                         const struct iol_rates *rates, int64_t elapsed_ns, int64_t wall_ns)
 {
     const struct iol_writer_stats *writer = &stats->writer;
-    char raw[IOL_PROGRESS_LINE_MAX / 2], rate[SHORT], accounts[SHORT], rows[SHORT], losses[SHORT], age[32],
+    char raw[IOL_ERROR_TEXT_MAX + 128], rate[SHORT], accounts[SHORT], rows[SHORT], losses[SHORT], age[32],
         queued[64] = "";
     uint64_t seconds = (uint64_t)(elapsed_ns / NS_PER_S);
 
@@ -115,9 +115,9 @@ char *iol_progress_line(char buf[IOL_PROGRESS_LINE_MAX], size_t columns, const s
         snprintf(queued, sizeof(queued), ", %" PRIu64 " batches wait", writer->queued);
     if (writer->down)
         snprintf(raw, sizeof(raw),
-                 "%02" PRIu64 ":%02" PRIu64 "  %s ops/s  database away: %" PRIu64 " batch%s wait%s, %s: %.*s",
+                 "%02" PRIu64 ":%02" PRIu64 "  %s ops/s  database away: %" PRIu64 " batch%s wait%s, %s: %s",
                  seconds / 60, seconds % 60, rate, writer->queued, writer->queued == 1 ? "" : "es",
-                 writer->queued == 1 ? "s" : "", age, IOL_PROGRESS_COLUMNS_MAX, writer->last_error);
+                 writer->queued == 1 ? "s" : "", age, writer->last_error);
     else
         snprintf(raw, sizeof(raw), "%02" PRIu64 ":%02" PRIu64 "  %s ops/s  %s accounts  %s rows stored%s  %s losses",
                  seconds / 60, seconds % 60, rate, accounts, rows, queued, losses);
