@@ -81,7 +81,12 @@ void iol_progress_memory(const struct iol_pipeline_stats *stats, uint64_t map_me
         maps);
 }
 
-/* Cuts it to so many columns, with a mark when something is missing. */
+static bool continues_character(char c)
+{
+    return ((unsigned char)c & 0xc0) == 0x80;
+}
+
+/* Cuts its end off, to so many columns. */
 static void fit(char *line, size_t columns)
 {
     size_t length = strlen(line);
@@ -91,38 +96,63 @@ static void fit(char *line, size_t columns)
         cut = true;
         do
             length--;
-        while (length > 0 && (line[length] & 0xc0) == 0x80);
+        while (length > 0 && continues_character(line[length]));
         line[length] = '\0';
     }
     if (cut)
         memcpy(line + length, "...", sizeof("..."));
 }
 
+/* Appends the text: whole, or as much of its end as there is room for. That is where errors say what is wrong. */
+static void append_end(char *line, size_t size, size_t columns, const char *text)
+{
+    size_t used = iol_text_width(line), room = columns > used + 3 ? columns - used - 3 : 0;
+    bool cut = iol_text_width(text) > room + 3;
+
+    while (cut && *text && iol_text_width(text) > room) {
+        do
+            text++;
+        while (continues_character(*text));
+    }
+    used = strlen(line);
+    snprintf(line + used, size - used, "%s%s", cut ? "..." : "", text);
+}
+
+static void print_away(char *buf, size_t columns, const struct iol_writer_stats *writer, uint64_t seconds,
+                       int64_t wall_ns)
+{
+    char age[32], error[IOL_PROGRESS_LINE_MAX / 2];
+
+    snprintf(buf, IOL_PROGRESS_LINE_MAX,
+             "%02" PRIu64 ":%02" PRIu64 "  database away, %" PRIu64 " batch%s wait%s, %s: ", seconds / 60, seconds % 60,
+             writer->queued, writer->queued == 1 ? "" : "es", writer->queued == 1 ? "s" : "",
+             iol_text_span(age, sizeof(age), writer->queued > 0 ? wall_ns - writer->oldest_ts : 0));
+    iol_text_visible(error, sizeof(error), writer->last_error);
+    append_end(buf, IOL_PROGRESS_LINE_MAX - sizeof("..."), columns, error);
+}
+
 char *iol_progress_line(char buf[IOL_PROGRESS_LINE_MAX], size_t columns, const struct iol_pipeline_stats *stats,
                         const struct iol_rates *rates, int64_t elapsed_ns, int64_t wall_ns)
 {
     const struct iol_writer_stats *writer = &stats->writer;
-    char raw[IOL_ERROR_TEXT_MAX + 128], rate[SHORT], accounts[SHORT], rows[SHORT], losses[SHORT], age[32],
-        queued[64] = "";
+    char rate[SHORT], accounts[SHORT], rows[SHORT], losses[SHORT], queued[64] = "";
     uint64_t seconds = (uint64_t)(elapsed_ns / NS_PER_S);
 
+    if (columns > IOL_PROGRESS_COLUMNS_MAX)
+        columns = IOL_PROGRESS_COLUMNS_MAX;
     iol_text_count(rate, sizeof(rate), rates->ops_per_s);
     iol_text_count(accounts, sizeof(accounts), stats->accounts.in_use);
     iol_text_count(rows, sizeof(rows), writer->rows);
     iol_text_count(losses, sizeof(losses), count_losses(&stats->accounts));
-    iol_text_span(age, sizeof(age), writer->queued > 0 ? wall_ns - writer->oldest_ts : 0);
     if (writer->queued > 2)
         snprintf(queued, sizeof(queued), ", %" PRIu64 " batches wait", writer->queued);
     if (writer->down)
-        snprintf(raw, sizeof(raw),
-                 "%02" PRIu64 ":%02" PRIu64 "  %s ops/s  database away: %" PRIu64 " batch%s wait%s, %s: %s",
-                 seconds / 60, seconds % 60, rate, writer->queued, writer->queued == 1 ? "" : "es",
-                 writer->queued == 1 ? "s" : "", age, writer->last_error);
+        print_away(buf, columns, writer, seconds, wall_ns);
     else
-        snprintf(raw, sizeof(raw), "%02" PRIu64 ":%02" PRIu64 "  %s ops/s  %s accounts  %s rows stored%s  %s losses",
-                 seconds / 60, seconds % 60, rate, accounts, rows, queued, losses);
-    iol_text_visible(buf, IOL_PROGRESS_LINE_MAX - sizeof("..."), raw);
-    fit(buf, columns > IOL_PROGRESS_COLUMNS_MAX ? IOL_PROGRESS_COLUMNS_MAX : columns);
+        snprintf(buf, IOL_PROGRESS_LINE_MAX,
+                 "%02" PRIu64 ":%02" PRIu64 "  %s ops/s  %s accounts  %s rows stored%s  %s losses", seconds / 60,
+                 seconds % 60, rate, accounts, rows, queued, losses);
+    fit(buf, columns);
     return buf;
 }
 

@@ -385,6 +385,20 @@ def test_usage(tap, url):
                         (("files", "--db", "mysql://x"), "--db: 'mysql://x' is not the URL of a database"),
                         (("files", "--db", "some.db"), "--db: 'some.db' is not the URL of a database"),
                         (("files", "--db", ""), "--db: '' is not the URL of a database"),
+                        (("status", "x"), "unexpected argument 'x'"), (("status", "--pid", "0"), "--pid: '0' is not a process id"),
+                        (("status", "--pid", "-5"), "--pid: '-5' is not a process id"),
+                        (("status", "--format", "xml"), "--format: 'xml' is not a format"),
+                        (("status", "--control", ""), "--control: the value is empty"),
+                        (("status", "--watch=soon"), "--watch: 'soon' is not a duration"),
+                        (("status", "--watch=1ms"), "--watch: '1ms' is not between 100ms and 1d"),
+                        (("status", "--watch", "--format", "csv"), "--watch is for tables only"),
+                        (("status", "--db", "sqlite:x"), "'--db'"),
+                        (("stop", "x"), "unexpected argument 'x'"), (("stop", "--pid", "me"), "--pid: 'me' is not a process id"),
+                        (("stop", "--timeout", "0"), "--timeout: '0' is no time to wait for"),
+                        (("stop", "--timeout", "long"), "--timeout: 'long' is not a duration"),
+                        (("stop", "--all", "--pid", "1"), "--all and --pid contradict each other"),
+                        (("stop", "--all", "--control", "/x"), "--all and --control contradict each other"),
+                        (("record", "--control", ""), "--control: the value is empty"),
                         (("who", "--\x1b[31m\n", "x"), "'--\\e[31m\\n'")):
         answer = ask(*args)
         tap.ok(one_line_and_hint(answer, first), "bad usage: %s" % ascii(" ".join(args)), answer)

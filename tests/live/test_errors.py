@@ -158,7 +158,7 @@ def usage(tap, scratch):
     for words in ([], ["--help"], ["--version"]):
         done = live.run(*words)
         tap.ok(done.stdout + done.stderr, "ioledger %s says something" % " ".join(words))
-    for command in ("record", "who", "files", "tree", "balance", "doctor", "schema"):
+    for command in ("record", "who", "files", "tree", "balance", "doctor", "schema", "status", "stop"):
         done = live.run(command, "--help")
         tap.ok(done.returncode == 0 and done.stdout and not done.stderr, "%s --help" % command, done)
     tap.ok(not os.path.exists(live.sqlite_path(url)), "bad usage makes no database")

@@ -116,6 +116,11 @@ def figures(tap, scratch):
         # An interval without any operation makes no batch, and does not lag.
         idle = wait_status(recorder, lambda s: s["uptime_ms"] > at_rest["uptime_ms"] + 1000, "a second of rest")
         tap.ok(idle["lag_ms"] < 1000, "%s: who has nothing to write does not lag" % kind, idle["lag_ms"])
+        with socket.socket(socket.AF_UNIX) as peer:
+            peer.connect(socket_of(recorder))
+            peer.sendall(REQUEST)
+            answer = json.loads(peer.makefile().read())
+        tap.equal((answer["version"], set(answer["status"])), (1, set(at_rest)), "%s: json has all that the recorder tells" % kind)
         page = live.run("status").stdout.decode()
         tap.ok("%d (ioledger" % recorder.pid in page and "losses  none" in page and " MB " in page, "%s: as a page" % kind, page)
         table = live.run("status", "--format", "csv").stdout.decode().split("\r\n")
@@ -354,7 +359,7 @@ class Terminal:
 
     def lines(self):
         """The texts of the live line."""
-        return [piece.partition("\x1b[K")[0] for piece in self.text.split("\r") if "ops/s" in piece]
+        return [piece.partition("\x1b[K")[0] for piece in self.text.split("\r") if "ops/s" in piece or "database away" in piece]
 
 
 def outage(tap, scratch):
@@ -375,7 +380,7 @@ def outage(tap, scratch):
         tap.equal(later["batches"], gone["batches"], "away: nothing is committed")
         page = live.run("status").stdout.decode()
         tap.ok("AWAY" in page and "last error" in page and "the oldest for" in page, "away: as a page", page)
-        live.wait_for(lambda: any("database away: " in line for line in recorder.lines()), "the live line's word of it")
+        live.wait_for(lambda: any("database away, " in line for line in recorder.lines()), "the live line's word of it")
         away = [line for line in recorder.lines() if "database away" in line]
         tap.ok(any("batches wait, " in line and " s: " in line for line in away), "away: the live line has the queue, its age and the error", *away[-3:])
         tap.ok(all(len(line) <= 79 for line in recorder.lines()), "the live line fits into 80 columns", *recorder.lines())
