@@ -430,6 +430,7 @@ static int finish_recording(struct recording *recording, struct iol_error *err)
     stop_serving(&server);
     if (recording->control)
         iol_control_end(recording->control, last_word(recording, unwritten, r < 0 || finished < 0 ? err : NULL));
+    iol_control_close(TAKE_PTR(recording->control));
     iol_progress_summary(&recording->progress, &stats, recording->options->common.db);
     iol_progress_memory(&stats, recording->map_memory);
     return r < 0 ? r : finished;
