@@ -268,7 +268,9 @@ char *iol_text_span(char *buf, size_t size, int64_t ns)
     int64_t seconds = ns / NS_PER_SECOND;
 
     if (ns < 10 * NS_PER_SECOND) {
-        snprintf(buf, size, "%.1f s", ns > 0 ? (double)(ns / (NS_PER_SECOND / 10)) / 10 : 0);
+        int64_t tenths = ns > 0 ? ns / (NS_PER_SECOND / 10) : 0;
+
+        snprintf(buf, size, "%" PRId64 ".%" PRId64 " s", tenths / 10, tenths % 10);
         return buf;
     }
     for (size_t i = 0; i < sizeof(units) / sizeof(units[0]); i++) {

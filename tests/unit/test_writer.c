@@ -61,7 +61,7 @@ static struct iol_batch *numbered(int64_t seq)
     struct iol_batch *batch = iol_batch_new();
     struct iol_batch_row *row = iol_batch_add(batch, IOL_TABLE_BATCH);
 
-    *row = (struct iol_batch_row){1, "boot", seq, 0};
+    *row = (struct iol_batch_row){1, "boot", seq, 1000 + seq};
     for (int i = 0; i < 9; i++)
         assert_non_null(iol_batch_add(batch, IOL_TABLE_IO));
     return batch;
@@ -113,6 +113,7 @@ static void test_retries_until_it_works(void **state)
     static struct script script = {.answer = -EAGAIN};
     struct iol_writer *writer = start(&script, -1);
     struct iol_writer_stats stats;
+    time_t before = time(NULL);
 
     (void)state;
     for (int i = 0; i < 50; i++)
@@ -123,6 +124,9 @@ static void test_retries_until_it_works(void **state)
     assert_true(stats.retries >= 2);
     assert_int_equal(stats.queued, 50);
     assert_string_equal(stats.last_error, "scripted failure");
+    assert_int_equal(stats.oldest_ts, 1000);
+    assert_int_equal(stats.committed_ts, 0);
+    assert_in_range(stats.error_ts, before * 1000000000, (time(NULL) + 1) * 1000000000);
     assert_true(iol_writer_full(writer));
     atomic_store(&script.answer, -ENOSPC);
     wait_tries(&script, atomic_load(&script.tries) + 2);
@@ -131,6 +135,8 @@ static void test_retries_until_it_works(void **state)
     iol_writer_get_stats(writer, &stats);
     assert_false(stats.down);
     assert_int_equal(stats.batches, 50);
+    assert_int_equal(stats.oldest_ts, 0);
+    assert_int_equal(stats.committed_ts, 1049);
     assert_false(iol_writer_full(writer));
     iol_writer_free(writer);
     for (int i = 0; i < 50; i++)
