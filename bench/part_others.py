@@ -73,6 +73,7 @@ class Tool:
     most: int = MANY
     sees: str = "read"
     around: bool = False  # it starts the program itself
+    sizes: bool = True  # it tells how much was read, not only how often
 
 
 def wait_until_idle(process, least, most):
@@ -119,12 +120,12 @@ def tools():
 
     return [
         Tool("bpftrace, bytes by fd", "bpftrace", bpftrace("fd"), summed("bytes")),
-        Tool("bpftrace, calls by name", "bpftrace", bpftrace("calls"), summed("calls")),
+        Tool("bpftrace, calls by name", "bpftrace", bpftrace("calls"), summed("calls"), sizes=False),
         Tool("bpftrace, bytes by name", "bpftrace", bpftrace("name"), summed("bytes")),
         Tool("bpftrace, each read", "bpftrace", bpftrace("each"),
              lambda bench, pid, said: counted(r"^%d readers (?P<file>.*) 1$" % pid, said), SOME),
         Tool("fatrace", "fatrace", lambda bench: ["env", "-C", bench.scratch, "fatrace", "-c", "-f", "R"],
-             lambda bench, pid, said: counted(r"^readers\(%d\): \w+ +(?P<file>.*)$" % pid, said)),
+             lambda bench, pid, said: counted(r"^readers\(%d\): \w+ +(?P<file>.*)$" % pid, said), sizes=False),
         Tool("perf record", "linux-perf", lambda bench: ["perf", "record", "-a", "-e", "syscalls:sys_enter_read", "-o",
                                                          output(bench, "perf.data")],
              lambda bench, pid, said: perf_script(bench, pid), SOME),
@@ -338,21 +339,26 @@ def version(bench, state):
     return re.sub(r"^\d+:|[-+].*$", "", done.stdout) or "?"
 
 
+def tells_sizes(state):
+    return next((tool.sizes for tool in tools() if tool.name == state), True)
+
+
 def row(bench, state, found, own):
     costs = [state, version(bench, state) if state != "floor" else "", significant(found.added_ns), significant(found.added_cpu_ns),
              "%.1f" % (found.added_cpu_ns / own.added_cpu_ns)]
     if state == "floor":
-        return costs + [""] * 4
+        return costs + [""] * 5
     sees = next((tool.sees for tool in tools() if tool.name == state), "read")
     if sees != "read":
-        return costs + ["sees %ss only" % sees, "", "yes", "opened files" if sees == "open" else "none"]
+        return costs + ["sees %ss only" % sees, "", "", "yes", "opened files" if sees == "open" else "none"]
     told = "" if found.whole else "yes" if found.told else "no"
-    return costs + [share(found.arrived, 1), told, "yes" if found.arrived else "no",
+    return costs + [share(found.arrived, 1), "bytes" if tells_sizes(state) else "calls only", told, "yes" if found.arrived else "no",
                     found.spelling + ("" if found.right else ", some too often")]
 
 
 def tables(bench, found, opened, reasons):
-    reads = Table("others", ["tool", "version", "adds to a read, ns", "CPU a read, ns", "times ioledger's", "arrives", "tells of what is lost",
+    reads = Table("others", ["tool", "version", "adds to a read, ns", "CPU a read, ns", "times ioledger's", "arrives", "counts",
+                             "tells of what is lost",
                              "names the process", "names the file"],
                   [row(bench, state, one, found["ioledger"]) for state, one in found.items()])
     opens = Table("others opens", ["tool", "adds to an open and close, ns", "CPU, ns", "opens that arrive"],
@@ -372,10 +378,12 @@ def cpu_ratio(state, runs):
 def against(found, runs):
     """{figure: ratio} and the sentences on the cheapest other tools that name process and file and lose nothing."""
     notes, figures = [], {}
-    for figure, spellings, what in (("cheapest_ratio", ("full path", "last component"), "the file, by its last component at least,"),
-                                    ("cheapest_full_path_ratio", ("full path",), "the file by its full path")):
+    for figure, spellings, sizes, what in (
+            ("cheapest_ratio", ("full path", "last component"), True, "the file, by its last component at least, counts bytes"),
+            ("cheapest_calls_ratio", ("full path", "last component"), False, "the file, by its last component at least, counts calls or bytes"),
+            ("cheapest_full_path_ratio", ("full path",), True, "the file by its full path, counts bytes")):
         whole = [state for state in runs if state in found and state != "ioledger" and found[state].whole and
-                 found[state].spelling in spellings]
+                 found[state].spelling in spellings and (tells_sizes(state) or not sizes)]
         if not whole:
             notes.append("No other tool that runs here names the process and %s and loses nothing." % what)
             continue

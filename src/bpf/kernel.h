@@ -257,12 +257,8 @@ struct io_kiocb___6_12 {
     struct task_struct *task;
 };
 
-struct io_fixed_file___6_12 {
-    unsigned long file_ptr;
-};
-
 struct io_file_table___6_12 {
-    struct io_fixed_file___6_12 *files;
+    __u64 *files; /* struct io_fixed_file, up to 6.12 */
 };
 
 struct io_ring_ctx___6_12 {

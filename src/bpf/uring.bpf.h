@@ -121,7 +121,8 @@ static __always_inline __u64 file_in_slot(const struct io_kiocb *request, __u32 
     if (!bpf_core_field_exists(ring->file_table.files) || slot >= BPF_CORE_READ(ring, nr_user_files))
         return 0;
     files = (__u64)BPF_CORE_READ(ring, file_table.files);
-    return load_word(files + slot * bpf_core_type_size(struct io_fixed_file___6_12)) & ~FFS_MASK;
+    /* struct io_fixed_file, 8 bytes; where there is none, asking BTF for it takes CAP_SYS_ADMIN: modules are searched */
+    return load_word(files + slot * sizeof(__u64)) & ~FFS_MASK;
 }
 
 /*

@@ -52,6 +52,11 @@ def rights(tap, scratch):
         check_error(tap, "root without capabilities", done, "cap")
     else:
         tap.skip("root without capabilities", "no capsh")
+    caps = "--inh-caps=+bpf,+perfmon"
+    for probes in ("auto", "tracepoint-legacy"):
+        done = record(url, "--probes", probes, program=program,
+                      prefix=["setpriv", "--reuid=65534", "--clear-groups", caps, caps.replace("inh", "ambient")])
+        tap.ok(done.returncode == 0, "not root, with CAP_BPF and CAP_PERFMON, --probes %s: it records" % probes, done.stderr)
     script = 'mount -t tmpfs none /sys/kernel/btf && exec "$@"'
     done = record(url, prefix=["unshare", "-m", "sh", "-c", script, "sh"], program=program)
     check_error(tap, "no BTF", done, "BTF")

@@ -250,7 +250,7 @@ def not_root(tap, scratch):
     os.mkdir(runtime, 0o700)
     os.chown(runtime, 65534, 65534)
     program = shutil.copy(live.IOLEDGER, os.path.join(scratch, "ioledger"))
-    caps = "--inh-caps=+bpf,+perfmon,+sys_ptrace,+sys_admin"
+    caps = "--inh-caps=+bpf,+perfmon,+sys_ptrace"
     process = subprocess.Popen([*NOBODY, caps, caps.replace("inh", "ambient"), program, "record", "--db", "sqlite:%s/x.db" % runtime],
                                stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, env={**os.environ, "XDG_RUNTIME_DIR": runtime})
     line = process.stderr.readline().decode()
