@@ -45,6 +45,7 @@ void iol_batch_free(struct iol_batch *batch)
     for (int table = 0; table < IOL_TABLE_COUNT; table++)
         free(batch->rows[table].data);
     iol_arena_free(batch->arena);
+    free(batch->journal);
     free(batch);
 }
 
@@ -81,7 +82,7 @@ size_t iol_batch_count(const struct iol_batch *batch)
 
 size_t iol_batch_memory(const struct iol_batch *batch)
 {
-    size_t memory = sizeof(*batch) + iol_arena_used(batch->arena);
+    size_t memory = sizeof(*batch) + iol_arena_used(batch->arena) + batch->journal_size;
 
     for (int table = 0; table < IOL_TABLE_COUNT; table++)
         memory += batch->rows[table].capacity * row_sizes[table];

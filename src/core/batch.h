@@ -23,6 +23,10 @@ struct iol_batch {
     struct iol_rows rows[IOL_TABLE_COUNT];
     struct iol_arena *arena;
     struct iol_batch *next; /* for the queue that holds the batch */
+
+    /* Bytes of the capture side's own that the spool keeps beside the batch, and hands back after a restart. Not for a database. */
+    void *journal; /* malloc'ed, the batch's; NULL: none */
+    size_t journal_size;
 };
 
 struct iol_batch *iol_batch_new(void);
