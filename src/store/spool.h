@@ -35,7 +35,7 @@ struct iol_spool;
 /* When what was appended is made safe from a power cut. The recorder's own death costs nothing in either case. */
 enum iol_spool_sync {
     IOL_SPOOL_SYNC_ALWAYS,   /* before append returns */
-    IOL_SPOOL_SYNC_EVERYSEC, /* by the first append a second or more after the last time, and by iol_spool_sync() */
+    IOL_SPOOL_SYNC_EVERYSEC, /* by the first append a second or more after the last time, and by iol_spool_flush() */
     IOL_SPOOL_SYNC_NEVER,    /* when the kernel pleases */
 };
 
@@ -56,10 +56,11 @@ struct iol_spool_stats {
     uint64_t quarantined; /* batches set aside since it was opened */
     uint64_t quarantined_rows;
     uint64_t quarantine_files; /* batches in quarantine, those of earlier times included */
+    uint64_t answer;           /* counts up with every iol_spool_get_stats(): which of two is the later one */
     uint64_t damaged;          /* of those quarantined, and pieces that were no entry at all */
 };
 
-/* What was appended last, in this run or in the one before. */
+/* What was appended last before the spool was opened. */
 struct iol_spool_last {
     int64_t host_id;
     char boot_id[IOL_SPOOL_BOOT_ID_MAX];
@@ -85,8 +86,8 @@ const struct iol_spool_last *iol_spool_last(const struct iol_spool *spool);
  */
 int iol_spool_append(struct iol_spool *spool, const struct iol_batch *batch, struct iol_error *err);
 
-/* Makes all that was appended safe from a power cut, whatever the policy. */
-int iol_spool_sync(struct iol_spool *spool, struct iol_error *err);
+/* What was appended is made safe from a power cut, if the policy is to do that at all: for times when nothing is appended. */
+void iol_spool_flush(struct iol_spool *spool);
 
 /*
  * The oldest batch that is not acknowledged: 1 and *ret_batch, the caller's; 0: none waits. The same again until it is acknowledged

@@ -14,6 +14,8 @@
 #define IOL_SPOOL_HASH(header)                                                                                         \
     XXH3_64bits((const char *)(header) + 2 * sizeof(uint64_t), sizeof(*(header)) - 2 * sizeof(uint64_t))
 
+#define IOL_SPOOL_QUARANTINE "quarantine"
+
 #define IOL_SEGMENT_MAGIC UINT64_C(0x3130474553214f49) /* "IO!SEG01" */
 #define IOL_ENTRY_MAGIC UINT64_C(0x315952544e454f49)   /* "IOENTRY1" */
 #define IOL_STATE_MAGIC UINT64_C(0x3145544154534f49)   /* "IOSTATE1" */
@@ -133,6 +135,12 @@ int iol_entry_unpack(struct iol_spool *spool, const struct iol_entry *entry, boo
 int iol_entry_write(int fd, uint64_t at, const struct iol_entry *entry);
 void iol_entry_done(struct iol_entry *entry);
 void iol_segment_note(struct iol_segment *segment, const struct iol_entry_header *header, uint64_t at);
+
+struct iol_segment *iol_spool_last_segment(struct iol_spool *spool); /* NULL: there is none */
+struct iol_segment *iol_spool_add_segment(struct iol_spool *spool);  /* NULL: no memory */
+void iol_spool_remove_segment(struct iol_spool *spool, size_t i);    /* its file too */
+int iol_spool_error(const struct iol_spool *spool, int code, const char *doing, struct iol_error *err);
+void iol_spool_close_fd(int *fd);
 
 /* spool_state.c */
 int iol_spool_read_state(struct iol_spool *spool); /* or creates it; 1: there is one, and it cannot be read */

@@ -346,3 +346,44 @@ int iol_spool_replace(const struct iol_spool *spool, const char *name, const voi
         unlinkat(spool->dir_fd, temporary, 0);
     return r;
 }
+
+int iol_spool_error(const struct iol_spool *spool, int code, const char *doing, struct iol_error *err)
+{
+    return iol_error_set(err, code, "cannot %s the spool %s: %s", doing, spool->dir, strerror(-code));
+}
+
+struct iol_segment *iol_spool_last_segment(struct iol_spool *spool)
+{
+    return spool->n_segments ? &spool->segments[spool->n_segments - 1] : NULL;
+}
+
+struct iol_segment *iol_spool_add_segment(struct iol_spool *spool)
+{
+    if (spool->n_segments == spool->room_segments) {
+        size_t room = spool->room_segments ? spool->room_segments * 2 : 16;
+        struct iol_segment *segments = reallocarray(spool->segments, room, sizeof(*segments));
+        if (!segments)
+            return NULL;
+        spool->segments = segments;
+        spool->room_segments = room;
+    }
+    spool->segments[spool->n_segments] = (struct iol_segment){0};
+    return &spool->segments[spool->n_segments++];
+}
+
+void iol_spool_remove_segment(struct iol_spool *spool, size_t i)
+{
+    char name[32];
+
+    iol_segment_name(name, sizeof(name), spool->segments[i].first);
+    unlinkat(spool->dir_fd, name, 0);
+    spool->n_segments--;
+    memmove(&spool->segments[i], &spool->segments[i + 1], (spool->n_segments - i) * sizeof(*spool->segments));
+}
+
+void iol_spool_close_fd(int *fd)
+{
+    if (*fd >= 0)
+        close(*fd);
+    *fd = -1;
+}

@@ -9,11 +9,14 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/cleanup.h"
 #include "core/batch.h"
 #include "store/sink.h"
 
 #define BACKOFF_FIRST_MS 50
-#define BACKOFF_MAX_MS 2000
+#define BACKOFF_MAX_MS 10000
+#define SPOOL_RETRY_MS 500
+#define SPOOL_SYNC_MS 1000
 
 /* How often iol_writer_finish() looks at `interrupted`, and how long a single write may then still take. */
 #define FINISH_POLL_MS 100
@@ -21,23 +24,33 @@
 
 struct iol_writer {
     struct iol_sink *sink;
+    struct iol_spool *spool; /* or NULL */
     struct iol_writer_options options;
-    pthread_t thread;
-    bool started;
+    pthread_t sender, spooler;
+    bool sender_started, spooler_started;
 
     pthread_mutex_t lock; /* for everything below */
     pthread_cond_t changed;
-    struct iol_batch *first; /* the one being written stays here until it is done */
+    struct iol_batch *first; /* of the queue: what neither thread has in its hands */
     struct iol_batch **last;
+    int64_t sending_ts, spooling_ts; /* of the batches of the queue that the threads have in their hands; 0: none */
     struct iol_writer_stats stats;
     struct iol_error reject; /* of the first batch that was rejected */
     int reject_code;
     struct iol_error failure; /* of the last failed try */
     int failure_code;
     bool finishing;
-    bool give_up; /* at the next failure */
-    bool done;
+    bool give_up; /* at the next failure; with a spool, at once */
+    bool sender_done, spooler_done;
     int64_t give_up_at_ms; /* while finishing; moved on by every success */
+};
+
+/* What the sender has in its hands. */
+struct taken {
+    struct iol_batch *batch;
+    bool from_spool;
+    int64_t delay_ms; /* before the next try */
+    unsigned seed;
 };
 
 static int64_t now_ms(void)
@@ -56,12 +69,6 @@ static void wait_until(struct iol_writer *writer, int64_t at_ms)
     pthread_cond_timedwait(&writer->changed, &writer->lock, &at);
 }
 
-static void set_deadline(struct iol_writer *writer)
-{
-    writer->give_up_at_ms =
-        writer->options.give_up_after_ms < 0 ? INT64_MAX : now_ms() + writer->options.give_up_after_ms;
-}
-
 static int64_t wall_ns(void)
 {
     struct timespec now;
@@ -70,11 +77,9 @@ static int64_t wall_ns(void)
     return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 }
 
-static int64_t batch_ts(const struct iol_batch *batch)
+static const struct iol_batch_row *row_of(const struct iol_batch *batch)
 {
-    const struct iol_batch_row *row = batch->rows[IOL_TABLE_BATCH].data;
-
-    return row->ts;
+    return batch->rows[IOL_TABLE_BATCH].data;
 }
 
 static void note_error(struct iol_writer *writer, const struct iol_error *err)
@@ -83,41 +88,114 @@ static void note_error(struct iol_writer *writer, const struct iol_error *err)
     writer->stats.error_ts = wall_ns();
 }
 
-static void remove_first(struct iol_writer *writer)
+static void set_deadline(struct iol_writer *writer)
+{
+    writer->give_up_at_ms =
+        writer->options.give_up_after_ms < 0 ? INT64_MAX : now_ms() + writer->options.give_up_after_ms;
+}
+
+static bool time_is_up(const struct iol_writer *writer)
+{
+    return writer->give_up || (writer->finishing && now_ms() >= writer->give_up_at_ms);
+}
+
+/* Takes the first off the queue. It goes on counting as queued, until forget_batch(). */
+static struct iol_batch *pop(struct iol_writer *writer)
 {
     struct iol_batch *batch = writer->first;
 
     writer->first = batch->next;
     if (!writer->first)
         writer->last = &writer->first;
+    batch->next = NULL;
+    return batch;
+}
+
+static void push_front(struct iol_writer *writer, struct iol_batch *batch)
+{
+    batch->next = writer->first;
+    writer->first = batch;
+    if (!batch->next)
+        writer->last = &batch->next;
+}
+
+static void forget_batch(struct iol_writer *writer, struct iol_batch *batch)
+{
     writer->stats.queued--;
     writer->stats.queued_bytes -= iol_batch_memory(batch);
     iol_batch_free(batch);
     pthread_cond_broadcast(&writer->changed);
 }
 
-static void note_success(struct iol_writer *writer)
+static void take_spool_stats(struct iol_writer *writer, const struct iol_spool_stats *stats)
 {
-    writer->stats.batches++;
-    writer->stats.rows += iol_batch_count(writer->first);
-    writer->stats.committed_ts = batch_ts(writer->first);
+    if (stats->answer > writer->stats.spool.answer) /* the other thread may have asked later, and been faster */
+        writer->stats.spool = *stats;
+    pthread_cond_broadcast(&writer->changed);
+}
+
+/* The spool is only asked without the lock: it may be busy merging, and nobody who puts is to wait for that. */
+static void look_at_spool(struct iol_writer *writer)
+{
+    struct iol_spool_stats stats;
+
+    pthread_mutex_unlock(&writer->lock);
+    iol_spool_get_stats(writer->spool, &stats);
+    pthread_mutex_lock(&writer->lock);
+    take_spool_stats(writer, &stats);
+}
+
+/* The sender is through with what it has. */
+static void let_go(struct iol_writer *writer, struct taken *taken)
+{
+    if (taken->from_spool)
+        iol_batch_free(taken->batch);
+    else
+        forget_batch(writer, taken->batch);
+    writer->sending_ts = 0;
+    taken->batch = NULL;
+    taken->delay_ms = BACKOFF_FIRST_MS;
     writer->stats.down = false;
     if (writer->finishing)
         set_deadline(writer);
-    remove_first(writer);
+    if (writer->spool)
+        look_at_spool(writer);
 }
 
-static void note_reject(struct iol_writer *writer, int code, const struct iol_error *err)
+static void note_success(struct iol_writer *writer, struct taken *taken)
 {
+    writer->stats.batches++;
+    writer->stats.rows += iol_batch_count(taken->batch);
+    writer->stats.committed_ts = row_of(taken->batch)->ts;
+    if (taken->from_spool) {
+        pthread_mutex_unlock(&writer->lock);
+        iol_spool_ack(writer->spool, NULL); /* should it fail, the batch is sent again, and changes nothing */
+        pthread_mutex_lock(&writer->lock);
+    }
+    let_go(writer, taken);
+}
+
+/* 0; or -errno: it could not be set aside, and waits. */
+static int note_reject(struct iol_writer *writer, struct taken *taken, int code, struct iol_error *err)
+{
+    if (taken->from_spool) {
+        const struct iol_error reason = *err;
+        pthread_mutex_unlock(&writer->lock);
+        int r = iol_spool_quarantine(writer->spool, reason.text, err);
+        pthread_mutex_lock(&writer->lock);
+        if (r < 0)
+            return iol_error_set(err, r, "%.300s; quarantine has no room for it", reason.text);
+        *err = reason;
+    }
     if (writer->stats.rejected == 0) {
         writer->reject = *err;
         writer->reject_code = code;
     }
-    writer->stats.down = false;
     writer->stats.rejected++;
-    writer->stats.rejected_rows += iol_batch_count(writer->first);
+    writer->stats.rejected_rows += iol_batch_count(taken->batch);
     note_error(writer, err);
-    remove_first(writer);
+    let_go(writer, taken);
+    return 0;
 }
 
 /* Between half of the whole delay and the whole, so that the recorders of a fleet do not come back all at once. */
@@ -126,74 +204,193 @@ static int64_t jitter(unsigned *seed, int64_t delay_ms)
     return delay_ms / 2 + rand_r(seed) % (delay_ms / 2 + 1);
 }
 
-/* After a failure worth another try: false when it is time to give up instead. */
-static bool back_off(struct iol_writer *writer, int code, const struct iol_error *err, int64_t *delay_ms,
-                     unsigned *seed)
+/* After a failure worth another try: false when it is time to give up instead. The end of the recording is worth one at once. */
+static bool back_off(struct iol_writer *writer, struct taken *taken, int code, const struct iol_error *err)
 {
-    int64_t until = now_ms() + jitter(seed, *delay_ms);
+    int64_t until = now_ms() + jitter(&taken->seed, taken->delay_ms);
+    bool finishing = writer->finishing;
 
-    *delay_ms = *delay_ms * 2 < BACKOFF_MAX_MS ? *delay_ms * 2 : BACKOFF_MAX_MS;
+    taken->delay_ms = taken->delay_ms * 2 < BACKOFF_MAX_MS ? taken->delay_ms * 2 : BACKOFF_MAX_MS;
     writer->stats.down = true;
     writer->stats.retries++;
     writer->failure = *err;
     writer->failure_code = code;
     note_error(writer, err);
-    for (;;) {
-        int64_t now = now_ms();
-        if (writer->give_up || (writer->finishing && now >= writer->give_up_at_ms))
-            return false;
-        if (now >= until)
+    while (!time_is_up(writer)) {
+        if (now_ms() >= until)
             return true;
+        if (writer->finishing && !finishing) {
+            taken->delay_ms = BACKOFF_FIRST_MS;
+            return true;
+        }
         wait_until(writer, writer->finishing && writer->give_up_at_ms < until ? writer->give_up_at_ms : until);
+    }
+    return false;
+}
+
+/* -EACCES: a right that was taken away may be given back, and no batch is to blame. Without a spool nothing can wait so long. */
+static bool may_pass(const struct taken *taken, int code)
+{
+    return code == -EAGAIN || code == -ENOSPC || (taken->from_spool && code == -EACCES);
+}
+
+/* Whether the sender goes on: with the same batch, when it is still there. */
+static bool settle(struct iol_writer *writer, struct taken *taken, int code, struct iol_error *err)
+{
+    if (code >= 0) {
+        note_success(writer, taken);
+        return true;
+    }
+    if (!may_pass(taken, code)) {
+        code = note_reject(writer, taken, code, err);
+        if (code == 0)
+            return true;
+    }
+    return back_off(writer, taken, code, err);
+}
+
+static bool take_from_spool(struct iol_writer *writer, struct taken *taken)
+{
+    struct iol_error err = {0};
+
+    pthread_mutex_unlock(&writer->lock);
+    int r = iol_spool_next(writer->spool, &taken->batch, &err);
+    pthread_mutex_lock(&writer->lock);
+    taken->from_spool = true;
+    if (r <= 0)
+        look_at_spool(writer);
+    return r == 1 || (r < 0 && !back_off(writer, taken, r, &err));
+}
+
+/* What is to be written next; false: nothing will come any more, or it is time to give up. */
+static bool take(struct iol_writer *writer, struct taken *taken)
+{
+    for (;;) {
+        if (writer->spool && writer->give_up)
+            return false;
+        if (writer->stats.spool.entries > 0) {
+            if (take_from_spool(writer, taken))
+                return taken->batch != NULL;
+        } else if (writer->first && !writer->spooling_ts && (!writer->spool || writer->stats.spool_failed)) {
+            taken->batch = pop(writer);
+            taken->from_spool = false;
+            writer->sending_ts = row_of(taken->batch)->ts;
+            return true;
+        } else if (writer->finishing && !writer->first && (!writer->spool || writer->spooler_done)) {
+            return false;
+        } else {
+            pthread_cond_wait(&writer->changed, &writer->lock);
+        }
     }
 }
 
-static void *run(void *arg)
+static void *run_sender(void *arg)
 {
     struct iol_writer *writer = arg;
-    int64_t delay_ms = BACKOFF_FIRST_MS;
-    unsigned seed = (unsigned)now_ms() ^ (unsigned)getpid();
+    struct taken taken = {.delay_ms = BACKOFF_FIRST_MS, .seed = (unsigned)now_ms() ^ (unsigned)getpid()};
 
     pthread_mutex_lock(&writer->lock);
-    for (;;) {
-        while (!writer->first && !writer->finishing)
-            pthread_cond_wait(&writer->changed, &writer->lock);
-        if (!writer->first)
-            break;
-        const struct iol_batch *batch = writer->first;
+    for (bool on = true; on && (taken.batch || take(writer, &taken));) {
         struct iol_error err = {0};
 
         pthread_mutex_unlock(&writer->lock);
-        int r = iol_sink_write(writer->sink, batch, &err);
+        int r = iol_sink_write(writer->sink, taken.batch, &err);
         pthread_mutex_lock(&writer->lock);
-
-        if (r == -EAGAIN || r == -ENOSPC) {
-            if (!back_off(writer, r, &err, &delay_ms, &seed))
-                break;
-            continue;
-        }
-        delay_ms = BACKOFF_FIRST_MS;
-        if (r < 0)
-            note_reject(writer, r, &err);
-        else
-            note_success(writer);
+        if (r >= 0)
+            writer->stats.server_pid = iol_sink_server_pid(writer->sink);
+        on = settle(writer, &taken, r, &err);
     }
-    writer->done = true;
+    if (taken.batch && taken.from_spool)
+        iol_batch_free(taken.batch);
+    else if (taken.batch)
+        push_front(writer, taken.batch);
+    writer->sending_ts = 0;
+    writer->sender_done = true;
     pthread_cond_broadcast(&writer->changed);
     pthread_mutex_unlock(&writer->lock);
     return NULL;
 }
 
-/* Signals are for the main thread: one that hit this one could break off a write to the database. */
-static int start_thread(struct iol_writer *writer)
+/* Moves one batch from the queue to the spool. */
+static void spool_one(struct iol_writer *writer)
+{
+    struct iol_batch *batch = pop(writer);
+    struct iol_spool_stats stats;
+    struct iol_error err = {0};
+
+    writer->spooling_ts = row_of(batch)->ts;
+    pthread_mutex_unlock(&writer->lock);
+    int r = iol_spool_append(writer->spool, batch, &err);
+    iol_spool_get_stats(writer->spool, &stats);
+    pthread_mutex_lock(&writer->lock);
+    writer->spooling_ts = 0;
+    writer->stats.spool_failed = r < 0;
+    take_spool_stats(writer, &stats);
+    if (r < 0) {
+        memcpy(writer->stats.spool_error, err.text, sizeof(writer->stats.spool_error));
+        push_front(writer, batch);
+        return;
+    }
+    writer->stats.spool_seq = row_of(batch)->seq;
+    forget_batch(writer, batch);
+}
+
+/* Waits for a batch, and makes what was appended safe when none comes for a while; false: none will come any more. */
+static bool wait_for_batch(struct iol_writer *writer)
+{
+    bool synced = false;
+
+    while (!writer->first && !writer->finishing) {
+        int64_t until = now_ms() + SPOOL_SYNC_MS;
+        if (synced)
+            pthread_cond_wait(&writer->changed, &writer->lock);
+        while (!synced && !writer->first && !writer->finishing && now_ms() < until)
+            wait_until(writer, until);
+        if (!synced && !writer->first && !writer->finishing) {
+            pthread_mutex_unlock(&writer->lock);
+            iol_spool_flush(writer->spool);
+            pthread_mutex_lock(&writer->lock);
+            synced = true;
+        }
+    }
+    return writer->first != NULL;
+}
+
+static void *run_spooler(void *arg)
+{
+    struct iol_writer *writer = arg;
+
+    pthread_mutex_lock(&writer->lock);
+    while (wait_for_batch(writer)) {
+        spool_one(writer);
+        if (!writer->stats.spool_failed)
+            continue;
+        int64_t until = now_ms() + SPOOL_RETRY_MS;
+        while (now_ms() < until && !time_is_up(writer))
+            wait_until(writer, until);
+        if (time_is_up(writer) || (writer->finishing && writer->sender_done))
+            break;
+    }
+    writer->spooler_done = true;
+    pthread_cond_broadcast(&writer->changed);
+    pthread_mutex_unlock(&writer->lock);
+    return NULL;
+}
+
+/* Signals are for the main thread: one that hit another could break off a write to the database. */
+static int start_threads(struct iol_writer *writer)
 {
     sigset_t all, before;
 
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    int r = pthread_create(&writer->thread, NULL, run, writer);
+    int r = pthread_create(&writer->sender, NULL, run_sender, writer);
+    writer->sender_started = r == 0;
+    if (r == 0 && writer->spool) {
+        r = pthread_create(&writer->spooler, NULL, run_spooler, writer);
+        writer->spooler_started = r == 0;
+    }
     pthread_sigmask(SIG_SETMASK, &before, NULL);
-    writer->started = r == 0;
     return -r;
 }
 
@@ -205,14 +402,19 @@ int iol_writer_new(struct iol_sink *sink, const struct iol_writer_options *optio
     if (!writer)
         return -ENOMEM;
     writer->sink = sink;
+    writer->spool = options->spool;
     writer->options = *options;
     writer->last = &writer->first;
+    writer->spooler_done = !writer->spool;
+    writer->stats.spooled = writer->spool != NULL;
+    if (writer->spool)
+        iol_spool_get_stats(writer->spool, &writer->stats.spool);
     pthread_mutex_init(&writer->lock, NULL);
     pthread_condattr_init(&attributes);
     pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
     pthread_cond_init(&writer->changed, &attributes);
     pthread_condattr_destroy(&attributes);
-    int r = start_thread(writer);
+    int r = start_threads(writer);
     if (r < 0) {
         iol_writer_free(writer);
         return r;
@@ -241,28 +443,42 @@ bool iol_writer_full(struct iol_writer *writer)
     return full;
 }
 
+static int64_t oldest_ts(const struct iol_writer *writer)
+{
+    const int64_t times[] = {writer->stats.spool.entries ? writer->stats.spool.oldest_ts : 0, writer->sending_ts,
+                             writer->spooling_ts, writer->first ? row_of(writer->first)->ts : 0};
+    int64_t oldest = 0;
+
+    for (size_t i = 0; i < IOL_ARRAY_SIZE(times); i++) {
+        if (times[i] && (!oldest || times[i] < oldest))
+            oldest = times[i];
+    }
+    return oldest;
+}
+
 void iol_writer_get_stats(struct iol_writer *writer, struct iol_writer_stats *ret_stats)
 {
     pthread_mutex_lock(&writer->lock);
     *ret_stats = writer->stats;
-    ret_stats->oldest_ts = writer->first ? batch_ts(writer->first) : 0;
+    ret_stats->waiting = writer->stats.queued + writer->stats.spool.entries;
+    ret_stats->oldest_ts = oldest_ts(writer);
     pthread_mutex_unlock(&writer->lock);
 }
 
-/* Waits for the thread's end. An interrupt makes it give up, and after a grace breaks off a write that hangs. */
+/* Waits for the threads' end. An interrupt makes them give up, and after a grace breaks off a write that hangs. */
 static void wait_done(struct iol_writer *writer, const volatile bool *interrupted)
 {
     int64_t break_off_at = INT64_MAX;
-    uint64_t queued = 0;
+    uint64_t batches = 0;
 
-    while (!writer->done) {
-        if (interrupted && *interrupted && (!writer->give_up || writer->stats.queued != queued)) {
+    while (!writer->sender_done || !writer->spooler_done) {
+        if (interrupted && *interrupted && (!writer->give_up || writer->stats.batches != batches)) {
             writer->give_up = true;
-            queued = writer->stats.queued;
+            batches = writer->stats.batches;
             break_off_at = now_ms() + INTERRUPT_GRACE_MS;
             pthread_cond_broadcast(&writer->changed);
         }
-        if (now_ms() >= break_off_at) {
+        if (now_ms() >= break_off_at && !writer->sender_done) {
             /* Again at every turn: the write may have been between two waits when it came. */
             pthread_mutex_unlock(&writer->lock);
             iol_sink_interrupt(writer->sink);
@@ -274,7 +490,7 @@ static void wait_done(struct iol_writer *writer, const volatile bool *interrupte
 
 static int result(struct iol_writer *writer, uint64_t *ret_unwritten_rows, struct iol_error *err)
 {
-    uint64_t unwritten = writer->stats.rejected_rows;
+    uint64_t unwritten = writer->stats.rejected_rows + writer->stats.spool.rows;
 
     for (const struct iol_batch *batch = writer->first; batch; batch = batch->next)
         unwritten += iol_batch_count(batch);
@@ -283,14 +499,14 @@ static int result(struct iol_writer *writer, uint64_t *ret_unwritten_rows, struc
     if (writer->first) {
         if (err)
             *err = writer->failure;
-        return writer->failure_code;
+        return writer->failure_code ? writer->failure_code : -EAGAIN;
     }
     if (writer->stats.rejected > 0) {
         if (err)
             *err = writer->reject;
         return writer->reject_code;
     }
-    return 0;
+    return writer->stats.spool.entries > 0 ? 1 : 0;
 }
 
 int iol_writer_finish(struct iol_writer *writer, const volatile bool *interrupted, uint64_t *ret_unwritten_rows,
@@ -312,11 +528,15 @@ void iol_writer_free(struct iol_writer *writer)
 
     if (!writer)
         return;
-    if (writer->started) {
-        /* Without a finish before: what can be written at once is. */
+    /* Without a finish before: what can be written at once is. */
+    if (writer->sender_started) {
+        if (!writer->spooler_started)
+            writer->spooler_done = true;
         iol_writer_finish(writer, &interrupted, NULL, NULL);
-        pthread_join(writer->thread, NULL);
+        pthread_join(writer->sender, NULL);
     }
+    if (writer->spooler_started)
+        pthread_join(writer->spooler, NULL);
     for (struct iol_batch *batch = writer->first, *next; batch; batch = next) {
         next = batch->next;
         iol_batch_free(batch);
