@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // SPDX-FileCopyrightText: The ioledger authors
 #include <errno.h>
+#include <inttypes.h>
 #include <malloc.h>
 #include <poll.h>
 #include <pthread.h>
@@ -28,6 +29,7 @@
 
 #define NS_PER_MS 1000000
 #define BIG_BYTES (128 << 10)
+#define MANY_BATCHES 100
 #define LOOK_IN_MS 200 /* at the ring buffer, when it does not call before */
 
 /* Set by the second Ctrl-C, when the database cannot be reached and somebody is tired of waiting. */
@@ -283,6 +285,9 @@ static int open_recording(struct recording *recording, struct iol_error *err)
         .db = options->common.db,
         .scope = scope ? scope : "",
         .verbose = options->common.verbose,
+        .spool = options->spool,
+        .spool_max = (uint64_t)options->spool_max,
+        .spool_sync = options->spool_sync,
         .capture =
             {
                 .max_accounts = (uint32_t)options->max_accounts,
@@ -332,6 +337,22 @@ static void announce(const struct recording *recording)
         iol_log_info("recording to %s; stop with Ctrl-C", db);
 }
 
+/* What an earlier recording has left, and where rows go while the database is away. */
+static void tell_about_spool(struct recording *recording)
+{
+    const char *away = iol_pipeline_away(recording->pipeline);
+    struct iol_pipeline_stats stats;
+
+    iol_pipeline_get_stats(recording->pipeline, &stats);
+    if (stats.writer.spool.inherited > 0)
+        iol_log_info("%" PRIu64 " batches of earlier recordings are sent first (%s)", stats.writer.spool.inherited,
+                     stats.spool_dir);
+    if (!away)
+        return;
+    iol_log_warning("the database is away, rows wait in %s: %s", stats.spool_dir, away);
+    recording->progress.was_down = true;
+}
+
 static void warn(const struct recording *recording)
 {
     const char *route = iol_pipeline_uncovered(recording->pipeline);
@@ -359,6 +380,7 @@ static int start_recording(struct recording *recording, struct iol_error *err)
     if (options->duration_ns)
         recording->end_ns = now + (uint64_t)options->duration_ns;
     announce(recording);
+    tell_about_spool(recording);
     warn(recording);
     if (!options->command)
         return 0;
@@ -412,7 +434,18 @@ static json_t *last_word(struct recording *recording, uint64_t unwritten, const 
                      "failure", err ? err->text : NULL);
 }
 
-/* Everything counted reaches the database, whatever ended the recording. */
+/* What waits may take a while: nobody has to stay for it. */
+static void tell_about_wait(struct recording *recording)
+{
+    struct iol_pipeline_stats stats;
+
+    iol_pipeline_get_stats(recording->pipeline, &stats);
+    if (!stats.writer.down && stats.writer.spool.entries > MANY_BATCHES)
+        iol_log_info("sending %" PRIu64 " batches that wait; a signal (Ctrl-C) leaves them to the next recording",
+                     stats.writer.spool.entries);
+}
+
+/* Everything counted reaches the database, or the spool, whatever ended the recording. */
 static int finish_recording(struct recording *recording, struct iol_error *err)
 {
     struct iol_pipeline_stats stats;
@@ -423,6 +456,7 @@ static int finish_recording(struct recording *recording, struct iol_error *err)
 
     recording->ending = true;
     iol_progress_clear(&recording->progress);
+    tell_about_wait(recording);
     serve_aside(recording, &server);
     let_signals_interrupt();
     finished = iol_pipeline_finish(recording->pipeline, &interrupted, &unwritten, r < 0 ? NULL : err);

@@ -55,8 +55,8 @@ static const struct {
     {"lag_ms", IOL_CELL_NUMBER},              /* since the end of the last interval of which all is in the database */
     {"rows", IOL_CELL_NUMBER},                /* committed */
     {"batches", IOL_CELL_NUMBER},             /* committed */
-    {"queued_batches", IOL_CELL_NUMBER},      /* that wait, or are being written */
-    {"queued_bytes", IOL_CELL_NUMBER},        /* of memory */
+    {"queued_batches", IOL_CELL_NUMBER},      /* that wait, in memory or in the spool, or are being written */
+    {"queued_bytes", IOL_CELL_NUMBER},        /* that they take there */
     {"oldest_ms", IOL_CELL_NUMBER},           /* age of the oldest of them */
     {"postponed_intervals", IOL_CELL_NUMBER}, /* that became part of the next one, because the queue was full */
     {"retries", IOL_CELL_NUMBER},             /* tries to write that failed */
@@ -64,7 +64,14 @@ static const struct {
     {"rejected_rows", IOL_CELL_NUMBER},
     {"last_error", IOL_CELL_TEXT}, /* of the database, since the start */
     {"last_error_time", IOL_CELL_TEXT},
-    {"losses", IOL_CELL_NUMBER}, /* of detail; the sum of those by reason */
+    {"spool", IOL_CELL_TEXT},           /* its folder; null: there is none */
+    {"spool_batches", IOL_CELL_NUMBER}, /* that wait in it */
+    {"spool_rows", IOL_CELL_NUMBER},
+    {"spool_bytes", IOL_CELL_NUMBER},         /* on disk */
+    {"spool_merged", IOL_CELL_NUMBER},        /* batches that became part of others, because it was full */
+    {"quarantined_batches", IOL_CELL_NUMBER}, /* in its quarantine */
+    {"spool_error", IOL_CELL_TEXT},           /* why it takes nothing now */
+    {"losses", IOL_CELL_NUMBER},              /* of detail; the sum of those by reason */
     {"lost_accounts_full", IOL_CELL_NUMBER},
     {"lost_file_records", IOL_CELL_NUMBER},
     {"lost_scratch", IOL_CELL_NUMBER},

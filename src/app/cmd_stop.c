@@ -188,10 +188,14 @@ static int wait_for_end(struct stopping *stopping, struct iol_error *err)
 static int report(const struct iol_recorder *recorder, const json_t *answer, struct iol_error *err)
 {
     const char *failure = json_string_value(json_object_get(answer, "failure"));
+    const json_t *status = json_object_get(answer, "status");
     char sum[1024];
 
-    iol_status_page_sum(json_object_get(answer, "status"), sum, sizeof(sum));
+    iol_status_page_sum(status, sum, sizeof(sum));
     iol_log_info("recorder %d has ended; %s", recorder->pid, sum);
+    if (iol_status_int(status, "spool_rows") > 0)
+        iol_log_warning("%lld rows wait in %s: the next 'ioledger record' to this database sends them",
+                        iol_status_int(status, "spool_rows"), json_string_value(json_object_get(status, "spool")));
     if (!failure)
         return 0;
     return iol_error_set(err, -EIO, "recorder %d could not store %lld rows: %s", recorder->pid,

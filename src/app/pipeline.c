@@ -10,15 +10,18 @@
 #include <xxhash.h>
 
 #include "app/host.h"
+#include "app/spool_place.h"
 #include "base/arena.h"
 #include "base/error.h"
+#include "base/log.h"
 #include "core/batch.h"
 #include "core/decode.h"
 #include "store/sink.h"
 
 #define QUEUE_BYTES (256UL << 20)
 #define GIVE_UP_MS 30000
-#define BATCH_ROWS 20000 /* records alone send a batch off when they have made this many rows */
+#define GIVE_UP_SPOOLED_MS 2000 /* nothing is lost that way */
+#define BATCH_ROWS 20000        /* records alone send a batch off when they have made this many rows */
 #define BATCH_BYTES (8UL << 20)
 #define MAX_IDLE_FILES 65536
 #define MAX_NAMES 65536
@@ -41,7 +44,10 @@
 
 struct iol_pipeline {
     struct iol_this_host host;
+    struct iol_spool *spool; /* or NULL */
     struct iol_sink *sink;
+    struct iol_error away; /* see iol_pipeline_away() */
+    pid_t excluded;        /* the database's server; -1: not known yet; 0: it is none of ours */
     struct iol_writer *writer;
     struct iol_capture *capture;
     struct iol_accounts *accounts;
@@ -222,29 +228,65 @@ static int open_recording(struct iol_pipeline *pipeline, const struct iol_pipeli
     return 0;
 }
 
+/* A recording goes on without the usual spool, as it would in memory; not without one that was asked for. */
+static int open_spool(struct iol_pipeline *pipeline, const struct iol_pipeline_options *options, struct iol_error *err)
+{
+    const struct iol_spool_options spool = {.max_bytes = options->spool_max, .sync = options->spool_sync};
+    int r = iol_spool_place_open(options->db, options->spool, &spool, &pipeline->spool, err);
+
+    if (r == 0 || options->spool)
+        return r;
+    iol_log_warning("rows that wait for the database are kept in memory only: %s", err->text);
+    *err = (struct iol_error){0};
+    return 0;
+}
+
+static int open_sink(struct iol_pipeline *pipeline, const struct iol_pipeline_options *options, struct iol_error *err)
+{
+    const struct iol_sink_options sink = {.verbose = options->verbose};
+    int r = iol_sink_open(options->db, &sink, &pipeline->sink, err);
+
+    if (r == 0)
+        pipeline->excluded = iol_sink_server_pid(pipeline->sink);
+    if (r != -EAGAIN || !pipeline->spool)
+        return r;
+    pipeline->away = *err;
+    pipeline->excluded = -1;
+    r = iol_sink_open_late(options->db, &sink, &pipeline->sink);
+    return r < 0 ? iol_error_set(err, r, "out of memory") : 0;
+}
+
 static int open_pipeline(struct iol_pipeline *pipeline, const struct iol_pipeline_options *options,
                          struct iol_error *err)
 {
-    const struct iol_sink_options sink = {.verbose = options->verbose};
-    const struct iol_writer_options writer = {.max_bytes = QUEUE_BYTES, .give_up_after_ms = GIVE_UP_MS};
+    struct iol_writer_options writer = {.max_bytes = QUEUE_BYTES, .give_up_after_ms = GIVE_UP_MS};
     struct iol_capture_options capture = options->capture;
     int r = iol_host_read(&pipeline->host, err);
 
+    if (r == 0)
+        r = open_spool(pipeline, options, err);
+    if (r == 0)
+        r = open_sink(pipeline, options, err);
     if (r < 0)
         return r;
-    r = iol_sink_open(options->db, &sink, &pipeline->sink, err);
-    if (r < 0)
-        return r;
-    capture.excluded = iol_sink_server_pid(pipeline->sink);
+    capture.excluded = pipeline->excluded;
     r = iol_capture_open(&capture, &pipeline->capture, err);
     if (r < 0)
         return r;
+    writer.spool = pipeline->spool;
+    if (pipeline->spool)
+        writer.give_up_after_ms = GIVE_UP_SPOOLED_MS;
     r = open_core(pipeline, options);
     if (r == 0)
         r = open_recording(pipeline, options);
     if (r == 0)
         r = iol_writer_new(pipeline->sink, &writer, &pipeline->writer);
     return r < 0 ? iol_error_set(err, r, "cannot start recording: %s", strerror(-r)) : 0;
+}
+
+const char *iol_pipeline_away(const struct iol_pipeline *pipeline)
+{
+    return pipeline->away.text[0] ? pipeline->away.text : NULL;
 }
 
 int iol_pipeline_check(bool verbose, struct iol_error *err)
@@ -439,7 +481,7 @@ static void note_stored(struct iol_pipeline *pipeline)
     struct iol_writer_stats stats;
 
     iol_writer_get_stats(pipeline->writer, &stats);
-    if (stats.queued == 0)
+    if (stats.waiting == 0)
         pipeline->stored_ts = pipeline->posted_ts;
 }
 
@@ -448,7 +490,7 @@ static int64_t lag(const struct iol_pipeline *pipeline, const struct iol_writer_
 {
     int64_t stored = pipeline->stored_ts;
 
-    if (writer->queued == 0)
+    if (writer->waiting == 0)
         stored = pipeline->posted_ts;
     else if (stored < writer->committed_ts)
         stored = writer->committed_ts;
@@ -456,10 +498,23 @@ static int64_t lag(const struct iol_pipeline *pipeline, const struct iol_writer_
     return stored > 0 ? stored : 0; /* the clock may have been set */
 }
 
+/* A server that has come, or come back, since: it is left out as the first one was. Should that fail, its own work is in the books. */
+static void exclude_server(struct iol_pipeline *pipeline)
+{
+    struct iol_writer_stats stats;
+
+    iol_writer_get_stats(pipeline->writer, &stats);
+    if (!pipeline->excluded || !stats.server_pid || stats.server_pid == pipeline->excluded)
+        return;
+    pipeline->excluded = stats.server_pid;
+    iol_capture_exclude(pipeline->capture, stats.server_pid, take_record, pipeline, NULL);
+}
+
 int iol_pipeline_post(struct iol_pipeline *pipeline, struct iol_error *err)
 {
     int r;
 
+    exclude_server(pipeline);
     if (iol_writer_full(pipeline->writer)) {
         /* the counters are safe where they are: this interval becomes part of the next one */
         pipeline->postponed++;
@@ -521,6 +576,7 @@ void iol_pipeline_get_stats(struct iol_pipeline *pipeline, struct iol_pipeline_s
     ret_stats->probes = pipeline->recording.probes;
     ret_stats->scope = pipeline->scope;
     ret_stats->lag_ns = lag(pipeline, &ret_stats->writer);
+    ret_stats->spool_dir = pipeline->spool ? iol_spool_dir(pipeline->spool) : NULL;
 }
 
 uint64_t iol_pipeline_map_memory(const struct iol_pipeline *pipeline)
@@ -538,6 +594,7 @@ void iol_pipeline_free(struct iol_pipeline *pipeline)
     iol_batch_free(pipeline->batch);
     iol_capture_close(pipeline->capture);
     iol_sink_close(pipeline->sink);
+    iol_spool_close(pipeline->spool);
     free(pipeline->scope);
     free(pipeline);
 }

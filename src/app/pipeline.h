@@ -6,7 +6,7 @@
  * A recording: records and counters from the capture side, through decode, model and accounts, into
  * batches for the store. The only place where capture and store meet. One thread calls it; the writer has its own.
  *
- *   open     the database, then the programs; nothing is attached yet
+ *   open     the spool, the database, then the programs; nothing is attached yet. A database that is away can wait if there is a spool
  *   start    from here on everything is counted
  *   step     takes in the records that are there
  *   post     ends an interval: rows of it go to the writer
@@ -29,6 +29,9 @@ struct iol_pipeline_options {
     const char *db;
     const char *scope; /* how the recording was asked for, for the row in `recording`; UTF-8 */
     bool verbose;
+    const char *spool; /* see iol_spool_place_open() */
+    uint64_t spool_max;
+    enum iol_spool_sync spool_sync;
     struct iol_capture_options capture; /* `excluded` is filled in here */
 };
 
@@ -42,7 +45,8 @@ struct iol_pipeline_stats {
     int64_t recording_id;  /* of the row in `recording` */
     int64_t started;       /* wall clock, ns */
     const char *probes, *scope;
-    int64_t lag_ns; /* since the end of the last interval of which everything is in the database */
+    int64_t lag_ns;        /* since the end of the last interval of which everything is in the database */
+    const char *spool_dir; /* NULL: there is no spool */
 };
 
 /* Whether this user may record here at all: before anything is created. */
@@ -51,6 +55,9 @@ int iol_pipeline_check(bool verbose, struct iol_error *err);
 int iol_pipeline_open(const struct iol_pipeline_options *options, struct iol_pipeline **ret_pipeline,
                       struct iol_error *err);
 int iol_pipeline_start(struct iol_pipeline *pipeline, struct iol_error *err);
+
+/* Why the database could not be reached when the recording was opened, so that all goes to the spool for now; NULL: it could. */
+const char *iol_pipeline_away(const struct iol_pipeline *pipeline);
 const char *iol_pipeline_uncovered(const struct iol_pipeline *pipeline); /* see iol_capture_uncovered() */
 int iol_pipeline_fd(const struct iol_pipeline *pipeline); /* readable: call step; -1: do not wait for records now */
 int iol_pipeline_step(struct iol_pipeline *pipeline, struct iol_error *err);
@@ -62,7 +69,7 @@ int iol_pipeline_set_rules(struct iol_pipeline *pipeline, const struct iol_rule_
 bool iol_pipeline_crowded(const struct iol_pipeline *pipeline);
 int iol_pipeline_stop(struct iol_pipeline *pipeline, struct iol_error *err);
 
-/* 0: everything is stored. Else *err says why not, and *ret_unwritten how many rows are missing. */
+/* As iol_writer_finish(). */
 int iol_pipeline_finish(struct iol_pipeline *pipeline, const volatile bool *interrupted, uint64_t *ret_unwritten,
                         struct iol_error *err);
 void iol_pipeline_get_stats(struct iol_pipeline *pipeline, struct iol_pipeline_stats *ret_stats);

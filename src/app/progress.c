@@ -45,14 +45,73 @@ void iol_progress_clear(struct iol_progress *progress)
 
 static void tell_about_database(struct iol_progress *progress, const struct iol_writer_stats *writer)
 {
-    if (writer->down == progress->was_down)
+    if (writer->down == progress->was_down || (!writer->down && writer->batches == 0))
         return;
     iol_progress_clear(progress);
     if (writer->down)
-        iol_log_warning("the database does not take rows, they are kept in memory: %s", writer->last_error);
+        iol_log_warning("the database does not take rows, they wait %s: %s",
+                        writer->spooled ? "in the spool" : "in memory", writer->last_error);
     else
         iol_log_warning("the database takes rows again");
     progress->was_down = writer->down;
+}
+
+static void tell_about_spool(struct iol_progress *progress, const struct iol_writer_stats *writer)
+{
+    bool merges = writer->spool.merged > 0;
+
+    if (writer->spool_failed != progress->spool_failed) {
+        iol_progress_clear(progress);
+        if (writer->spool_failed)
+            iol_log_warning("the spool takes nothing, rows wait in memory: %s", writer->spool_error);
+        else
+            iol_log_warning("the spool takes rows again");
+    }
+    if (merges && !progress->merges) {
+        iol_progress_clear(progress);
+        iol_log_warning("the spool is full: intervals that wait are merged into longer ones, totals stay");
+    }
+    progress->spool_failed = writer->spool_failed;
+    progress->merges = merges;
+}
+
+/* ", 3 batches wait" or ", 120 batches (3.1M) wait, 2 min"; nothing when all is as usual. */
+static void print_waiting(char *buf, size_t size, const struct iol_writer_stats *writer, int64_t wall_ns)
+{
+    char bytes[SHORT], age[32];
+
+    buf[0] = '\0';
+    if (writer->waiting <= 2)
+        return;
+    iol_text_bytes(bytes, sizeof(bytes), writer->spool.bytes);
+    if (writer->spool.entries)
+        snprintf(buf, size, ", %" PRIu64 " batches (%s) wait, %s", writer->waiting, bytes,
+                 iol_text_span(age, sizeof(age), wall_ns - writer->oldest_ts));
+    else
+        snprintf(buf, size, ", %" PRIu64 " batches wait", writer->waiting);
+}
+
+/* What is not in the database, where it is, and what becomes of it. */
+static void tell_what_waits(const struct iol_pipeline_stats *stats)
+{
+    const struct iol_spool_stats *spool = &stats->writer.spool;
+    char bytes[SHORT];
+
+    iol_text_bytes(bytes, sizeof(bytes), spool->bytes);
+    if (spool->entries > 0)
+        iol_log_warning("%" PRIu64 " rows (%s) wait in %s: the next 'ioledger record' to this database sends them",
+                        spool->rows, bytes, stats->spool_dir);
+    if (spool->merged > 0)
+        iol_log_warning("detail lost: %" PRIu64 " intervals were merged with others, as the spool was full",
+                        spool->merged);
+    if (spool->damaged > 0)
+        iol_log_warning("damaged on the disk, in %s: %" PRIu64 " pieces", stats->spool_dir, spool->damaged);
+    if (spool->quarantined > 0)
+        iol_log_warning("%" PRIu64 " batches were set aside, with the reason: %s/quarantine", spool->quarantined,
+                        stats->spool_dir);
+    else if (spool->quarantine_files > 0)
+        iol_log_warning("%" PRIu64 " batches were set aside by earlier recordings: %s/quarantine",
+                        spool->quarantine_files, stats->spool_dir);
 }
 
 static void tell_about_sweep(struct iol_progress *progress, const struct iol_pipeline_stats *stats)
@@ -125,8 +184,8 @@ static void print_away(char *buf, size_t columns, const struct iol_writer_stats 
 
     snprintf(buf, IOL_PROGRESS_LINE_MAX,
              "%02" PRIu64 ":%02" PRIu64 "  database away, %" PRIu64 " batch%s wait%s, %s: ", seconds / 60, seconds % 60,
-             writer->queued, writer->queued == 1 ? "" : "es", writer->queued == 1 ? "s" : "",
-             iol_text_span(age, sizeof(age), writer->queued > 0 ? wall_ns - writer->oldest_ts : 0));
+             writer->waiting, writer->waiting == 1 ? "" : "es", writer->waiting == 1 ? "s" : "",
+             iol_text_span(age, sizeof(age), writer->waiting > 0 ? wall_ns - writer->oldest_ts : 0));
     iol_text_visible(error, sizeof(error), writer->last_error);
     append_end(buf, IOL_PROGRESS_LINE_MAX - sizeof("..."), columns, error);
 }
@@ -135,7 +194,7 @@ char *iol_progress_line(char buf[IOL_PROGRESS_LINE_MAX], size_t columns, const s
                         const struct iol_rates *rates, int64_t elapsed_ns, int64_t wall_ns)
 {
     const struct iol_writer_stats *writer = &stats->writer;
-    char rate[SHORT], accounts[SHORT], rows[SHORT], losses[SHORT], queued[64] = "";
+    char rate[SHORT], accounts[SHORT], rows[SHORT], losses[SHORT], queued[96];
     uint64_t seconds = (uint64_t)(elapsed_ns / NS_PER_S);
 
     if (columns > IOL_PROGRESS_COLUMNS_MAX)
@@ -144,8 +203,7 @@ char *iol_progress_line(char buf[IOL_PROGRESS_LINE_MAX], size_t columns, const s
     iol_text_count(accounts, sizeof(accounts), stats->accounts.in_use);
     iol_text_count(rows, sizeof(rows), writer->rows);
     iol_text_count(losses, sizeof(losses), count_losses(&stats->accounts));
-    if (writer->queued > 2)
-        snprintf(queued, sizeof(queued), ", %" PRIu64 " batches wait", writer->queued);
+    print_waiting(queued, sizeof(queued), writer, wall_ns);
     if (writer->down)
         print_away(buf, columns, writer, seconds, wall_ns);
     else
@@ -163,6 +221,7 @@ void iol_progress_show(struct iol_progress *progress, const struct iol_pipeline_
     unsigned int columns = terminal_columns();
 
     tell_about_database(progress, &stats->writer);
+    tell_about_spool(progress, &stats->writer);
     tell_about_sweep(progress, stats);
     if (!progress->live)
         return;
@@ -199,6 +258,7 @@ void iol_progress_summary(const struct iol_progress *progress, const struct iol_
     if (stats->writer.rejected)
         iol_log_warning("the database refused %" PRIu64 " rows: %s", stats->writer.rejected_rows,
                         stats->writer.last_error);
+    tell_what_waits(stats);
     if (stats->bad_records)
         iol_log_warning("%" PRIu64 " records from the kernel could not be understood", stats->bad_records);
 }

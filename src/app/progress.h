@@ -15,6 +15,8 @@ struct iol_progress {
     uint64_t started_ns;
     bool shown;
     bool was_down;
+    bool spool_failed;
+    bool merges; /* the spool is full, and that was told */
     uint64_t sweeps;
 };
 

@@ -10,12 +10,14 @@
 #include <string.h>
 
 #include "app/record_config.h"
+#include "app/spool_place.h"
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "core/model.h"
 #include "store/schema.h"
 
 #define DEFAULT_ACCOUNTS 65536
+#define DEFAULT_SPOOL_MAX (1LL << 30)
 #define NS_PER_MS 1000000LL
 #define NS_PER_S 1000000000LL
 #define KIND_BIT(kind) (1U << (kind))
@@ -38,6 +40,9 @@ enum {
     KEY_SAMPLE,
     KEY_EVENT_BUDGET,
     KEY_CONTROL,
+    KEY_SPOOL,
+    KEY_SPOOL_MAX,
+    KEY_SPOOL_SYNC,
     KEY_CONFIG,
 };
 
@@ -81,6 +86,14 @@ static const struct argp_option own_options[] = {
      "Socket at which 'status' and 'stop' find this recorder (default: one of its own in /run/ioledger, or in "
      "$XDG_RUNTIME_DIR/ioledger when not root); or none",
      3},
+    {"spool", KEY_SPOOL, "DIR", 0,
+     "Where rows wait for the database (default: for PostgreSQL a folder of its own in /var/lib/ioledger/spool, or in "
+     "$XDG_STATE_HOME/ioledger/spool when not root; for SQLite none), or none: in memory only",
+     3},
+    {"spool-max", KEY_SPOOL_MAX, "SIZE", 0,
+     "What the spool may take (default: 1G; at least 16M); beyond it waiting intervals are merged into longer ones", 3},
+    {"spool-sync", KEY_SPOOL_SYNC, "WHEN", 0,
+     "When the spool is made safe from a power cut: always (the default: each batch), everysec or never", 3},
     {"config", KEY_CONFIG, "FILE", 0,
      "More options, one a line, as in 'interval = 5s'; SIGHUP reads the rules in it again. The command line goes "
      "before it",
@@ -286,6 +299,29 @@ static int take_max_accounts(struct iol_record_options *options, const char *tex
     return r;
 }
 
+static int take_spool_max(struct iol_record_options *options, const char *text, struct iol_error *err)
+{
+    int r = iol_option_count(text, &options->spool_max, err);
+
+    if (r == 0 && (uint64_t)options->spool_max < IOL_SPOOL_MIN_BYTES)
+        return iol_error_set(err, -ERANGE, "'%s' is too little: at least %dM", text, (int)(IOL_SPOOL_MIN_BYTES >> 20));
+    return r;
+}
+
+static int take_spool_sync(struct iol_record_options *options, const char *text, struct iol_error *err)
+{
+    static const char *const words[] = {
+        [IOL_SPOOL_SYNC_ALWAYS] = "always", [IOL_SPOOL_SYNC_EVERYSEC] = "everysec", [IOL_SPOOL_SYNC_NEVER] = "never"};
+
+    for (size_t i = 0; i < IOL_ARRAY_SIZE(words); i++) {
+        if (strcmp(text, words[i]) == 0) {
+            options->spool_sync = (enum iol_spool_sync)i;
+            return 0;
+        }
+    }
+    return iol_error_set(err, -EINVAL, "'%s' is not one of always, everysec, never", text);
+}
+
 static int take_option(int key, const char *text, void *input, struct iol_error *err)
 {
     struct iol_record_options *options = input;
@@ -329,6 +365,13 @@ static int take_option(int key, const char *text, void *input, struct iol_error 
     case KEY_CONTROL:
         options->control = text;
         return not_empty(text, err);
+    case KEY_SPOOL:
+        options->spool = text;
+        return not_empty(text, err);
+    case KEY_SPOOL_MAX:
+        return take_spool_max(options, text, err);
+    case KEY_SPOOL_SYNC:
+        return take_spool_sync(options, text, err);
     case KEY_CONFIG:
         options->config_path = text;
         return not_empty(text, err);
@@ -359,7 +402,7 @@ static const struct iol_usage usage = {
         "  sudo ioledger record --ignore '/proc/**' --every '/etc/** if comm=sh'\n"
         "  sudo ioledger record --quiet --db jsonl:- | jq .\n\n"
         "Exit status: that of CMD (128 + N when signal N ended it; 126 it could not be run; 127 it was not "
-        "found); without CMD 0 when everything is stored; 1 a failure; 2 bad usage.",
+        "found); without CMD 0 when everything is stored, or waits in the spool; 1 a failure; 2 bad usage.",
     .common = IOL_COMMON_DB | IOL_COMMON_QUIET | IOL_COMMON_COMMAND,
     .max_args = SIZE_MAX,
     .options = own_options,
@@ -402,6 +445,8 @@ static int check_options(struct iol_record_options *options, bool ends_in_dashes
     if (options->system && (options->n_pids || options->n_comms || options->n_uids || options->n_exes ||
                             options->n_cgroups || options->n_containers))
         return iol_error_set(err, -EINVAL, "--system and a filter contradict each other");
+    if (options->spool && strcmp(options->spool, "none") != 0 && !iol_spool_place_possible(options->common.db))
+        return iol_error_set(err, -EINVAL, "--spool is for databases: rows sent twice would be in a jsonl file twice");
     if (options->command && !options->command[0][0])
         return iol_error_set(err, -EINVAL, "CMD is empty");
     return find_cgroups(options, err);
@@ -412,6 +457,7 @@ bool iol_record_options_parse(int argc, char **argv, struct iol_record_options *
     struct iol_record_options options = {
         .interval_ns = NS_PER_S,
         .max_accounts = DEFAULT_ACCOUNTS,
+        .spool_max = DEFAULT_SPOOL_MAX,
         .events = IOL_RECORD_DEFAULT_EVENTS,
         .kinds = ~(KIND_BIT(IOL_ABI_KIND_PIPE) | KIND_BIT(IOL_ABI_KIND_SOCKET)),
         .rules = {.event_budget = IOL_RECORD_EVENT_BUDGET, .event_budget_process = IOL_RECORD_EVENT_BUDGET},

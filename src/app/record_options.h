@@ -11,6 +11,7 @@
 #include "app/rule_text.h"
 #include "capture/capture.h"
 #include "core/model.h"
+#include "store/spool.h"
 
 #define IOL_RECORD_FILTERS_MAX 64
 #define IOL_RECORD_EVENT_BUDGET 20000 /* a second, unless --event-budget says otherwise */
@@ -38,6 +39,9 @@ struct iol_record_options {
     int64_t interval_ns;
     int64_t duration_ns; /* 0: until it is stopped */
     int64_t max_accounts;
+    const char *spool; /* as given; NULL: the usual one */
+    int64_t spool_max; /* bytes */
+    enum iol_spool_sync spool_sync;
     uint32_t kinds;
     uint32_t events; /* bit per enum iol_event_kind */
     pid_t pids[IOL_RECORD_FILTERS_MAX];

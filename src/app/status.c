@@ -129,6 +129,19 @@ static void put_counted(json_t *status, const struct iol_pipeline_stats *stats, 
     put_int(status, "losses", losses);
 }
 
+static void put_spooled(json_t *status, const struct iol_pipeline_stats *stats)
+{
+    const struct iol_writer_stats *writer = &stats->writer;
+
+    put_text(status, "spool", stats->spool_dir);
+    put_int(status, "spool_batches", writer->spool.entries);
+    put_int(status, "spool_rows", writer->spool.rows);
+    put_int(status, "spool_bytes", writer->spool.bytes);
+    put_int(status, "spool_merged", writer->spool.merged);
+    put_int(status, "quarantined_batches", writer->spool.quarantine_files);
+    put_text(status, "spool_error", writer->spool_failed ? writer->spool_error : NULL);
+}
+
 static void put_stored(json_t *status, const struct iol_pipeline_stats *stats)
 {
     const struct iol_writer_stats *writer = &stats->writer;
@@ -138,9 +151,9 @@ static void put_stored(json_t *status, const struct iol_pipeline_stats *stats)
     put_int(status, "lag_ms", (uint64_t)stats->lag_ns / NS_PER_MS);
     put_int(status, "rows", writer->rows);
     put_int(status, "batches", writer->batches);
-    put_int(status, "queued_batches", writer->queued);
-    put_int(status, "queued_bytes", writer->queued_bytes);
-    put_int(status, "oldest_ms", writer->queued > 0 && age_ns > 0 ? (uint64_t)age_ns / NS_PER_MS : 0);
+    put_int(status, "queued_batches", writer->waiting);
+    put_int(status, "queued_bytes", writer->queued_bytes + (writer->spool.entries ? writer->spool.bytes : 0));
+    put_int(status, "oldest_ms", writer->waiting > 0 && age_ns > 0 ? (uint64_t)age_ns / NS_PER_MS : 0);
     put_int(status, "postponed_intervals", stats->postponed);
     put_int(status, "retries", writer->retries);
     put_int(status, "rejected_batches", writer->rejected);
@@ -158,5 +171,6 @@ json_t *iol_status_make(const struct iol_status_source *source)
     put_recording(status, source);
     put_counted(status, source->stats, source->rates);
     put_stored(status, source->stats);
+    put_spooled(status, source->stats);
     return status;
 }

@@ -112,6 +112,14 @@ static void say_stored(const json_t *status, FILE *to)
         say(to, "waiting", "nothing");
     if (iol_status_is_away(status))
         say(to, "AWAY", "the database does not take rows; %s tries failed so far", count(a, status, "retries"));
+    if (iol_status_has(status, "spool"))
+        say(to, "spool", "%s, %s", size_of(a, status, "spool_bytes"), text(status, "spool"));
+    if (iol_status_has(status, "spool_error"))
+        say(to, "SPOOL", "takes nothing: %s", text(status, "spool_error"));
+    if (iol_status_int(status, "spool_merged") > 0)
+        say(to, "", "%s batches were merged with others, as it was full", count(a, status, "spool_merged"));
+    if (iol_status_int(status, "quarantined_batches") > 0)
+        say(to, "", "%s batches are set aside in its quarantine", count(a, status, "quarantined_batches"));
     if (iol_status_int(status, "postponed_intervals") > 0)
         say(to, "", "%s intervals had to wait in the kernel", count(a, status, "postponed_intervals"));
     if (iol_status_int(status, "rejected_batches") > 0)

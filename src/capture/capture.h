@@ -63,7 +63,8 @@ struct iol_capture_options {
     struct iol_rule_set rules;
     uint32_t events; /* bit per enum iol_event_kind of core/row.h: changes of files that become events */
     pid_t command;   /* CMD, stopped before its exec: traced, with its descendants, from there on; or 0 */
-    pid_t excluded;  /* the database server: left out, with its descendants; or 0 */
+    pid_t
+        excluded; /* the database server: left out, with its descendants; or 0; -1: iol_capture_exclude() may tell later */
 };
 
 #define IOL_CAPTURE_MIN_ACCOUNTS 64
@@ -94,6 +95,13 @@ int iol_capture_attach(struct iol_capture *capture, iol_capture_record_fn *recor
  * were lost. Also forgets the processes that have gone without the kernel side having noticed. 0 or -errno with *err.
  */
 int iol_capture_running(struct iol_capture *capture, iol_capture_record_fn *record, void *arg, struct iol_error *err);
+
+/*
+ * From now on leaves out this process and its descendants; only if there was one to be left out from the beginning, or could be. Hands
+ * over records as iol_capture_running() does. What a thread does before it is looked at anew is still counted.
+ */
+int iol_capture_exclude(struct iol_capture *capture, pid_t pid, iol_capture_record_fn *record, void *arg,
+                        struct iol_error *err);
 
 /*
  * Whether the kernel side still has this image in its map of processes: each is put there at fork, exec or the

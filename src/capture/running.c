@@ -221,6 +221,34 @@ int iol_capture_running(struct iol_capture *capture, iol_capture_record_fn *reco
     return r < 0 ? iol_error_set(err, r, "cannot walk the processes that are running: %s", strerror(-r)) : 0;
 }
 
+/* As in iol_capture_backfill(): until no process forked meanwhile turns up. */
+int iol_capture_exclude(struct iol_capture *capture, pid_t pid, iol_capture_record_fn *record, void *arg,
+                        struct iol_error *err)
+{
+    struct bpf_program *program = bpf_object__find_program_by_name(capture->object, "on_running");
+    struct bpf_link *link = bpf_program__attach_iter(program, NULL);
+    struct running_list list = {0};
+    bool changed = true;
+    int r = 0;
+
+    if (!link)
+        return iol_error_set(err, -errno, "cannot walk the processes that are running: %m");
+    while (r == 0 && changed) {
+        list.n = 0;
+        changed = false;
+        r = iterate(link, &list, record, arg);
+        mark_root(&list, pid, IOL_TASK_EXCLUDED);
+        hand_down(&list);
+        for (size_t i = 0; i < list.n && r == 0; i++) {
+            if (list.items[i].bits)
+                changed |= mark(capture, &list.items[i], list.items[i].bits);
+        }
+    }
+    free(list.items);
+    bpf_link__destroy(link);
+    return r < 0 ? iol_error_set(err, r, "cannot walk the processes that are running: %s", strerror(-r)) : 0;
+}
+
 bool iol_capture_lives(const struct iol_capture *capture, uint32_t pid, uint64_t image)
 {
     struct iol_task entry;

@@ -3,6 +3,7 @@
 #include "store/postgres.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +15,8 @@
 
 /* SP-GiST with prefix search, and whatever else is used, is there from this version on. */
 #define OLDEST_SERVER 110000
+
+#define CONNECT_AGAIN_MS 10000
 
 static void free_result(PGresult **result)
 {
@@ -171,10 +174,45 @@ static void set_parameters(struct parameters *parameters, const char *url)
     add(parameters, "client_encoding", "UTF8");
 }
 
+/* Waits for the end of a connection that was begun, one way or the other. */
+static void finish_connecting(PGconn *conn)
+{
+    PostgresPollingStatusType status = PGRES_POLLING_WRITING;
+
+    while (status != PGRES_POLLING_FAILED && status != PGRES_POLLING_OK) {
+        struct pollfd fd = {.fd = PQsocket(conn), .events = status == PGRES_POLLING_READING ? POLLIN : POLLOUT};
+        if (poll(&fd, 1, CONNECT_AGAIN_MS) <= 0)
+            return;
+        status = PQconnectPoll(conn);
+    }
+}
+
+/*
+ * Whether the server is there and has no room for one more, or is about to go. libpq tells the SQLSTATE of a refused connection in
+ * the message only, and only to who has asked for it before: so once more, with that.
+ */
+static bool refused_for_now(const struct parameters *parameters)
+{
+    PGconn *conn = PQconnectStartParams(parameters->keys, parameters->values, 1);
+    const char *message, *state;
+
+    if (!conn)
+        return false;
+    PQsetErrorVerbosity(conn, PQERRORS_SQLSTATE);
+    if (PQstatus(conn) != CONNECTION_BAD)
+        finish_connecting(conn);
+    bool there = PQstatus(conn) == CONNECTION_OK; /* now there is room */
+    message = PQerrorMessage(conn);
+    state = strrchr(message, ' ');
+    there = there || (state && (in_class(state + 1, "53") || in_class(state + 1, "57")));
+    PQfinish(conn);
+    return there;
+}
+
 static int connect_error(PGconn *conn, const struct parameters *parameters, struct iol_error *err)
 {
     PGPing ping = PQpingParams(parameters->keys, parameters->values, 1);
-    bool unreachable = ping == PQPING_NO_RESPONSE || ping == PQPING_REJECT;
+    bool unreachable = ping == PQPING_NO_RESPONSE || ping == PQPING_REJECT || refused_for_now(parameters);
     int code = unreachable ? -EAGAIN : -EACCES;
     char line[600];
 

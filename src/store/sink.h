@@ -58,6 +58,13 @@ struct iol_sink {
 /* Picks the driver by the URL's scheme and opens it; an unknown scheme is -EINVAL with the known ones in *err. */
 int iol_sink_open(const char *url, const struct iol_sink_options *options, struct iol_sink **ret_sink,
                   struct iol_error *err);
+
+/*
+ * A sink for a database that is away: the first write for which it can be opens it, and until then, whatever the reason is, a
+ * write is -EAGAIN. 0, or -ENOMEM.
+ */
+int iol_sink_open_late(const char *url, const struct iol_sink_options *options, struct iol_sink **ret_sink);
+
 int iol_sink_write(struct iol_sink *sink, const struct iol_batch *batch, struct iol_error *err);
 pid_t iol_sink_server_pid(const struct iol_sink *sink);
 void iol_sink_interrupt(struct iol_sink *sink);

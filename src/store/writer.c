@@ -14,7 +14,7 @@
 #include "store/sink.h"
 
 #define BACKOFF_FIRST_MS 50
-#define BACKOFF_MAX_MS 10000
+#define BACKOFF_MAX_MS 5000
 #define SPOOL_RETRY_MS 500
 #define SPOOL_SYNC_MS 1000
 
@@ -478,6 +478,9 @@ static void wait_done(struct iol_writer *writer, const volatile bool *interrupte
             break_off_at = now_ms() + INTERRUPT_GRACE_MS;
             pthread_cond_broadcast(&writer->changed);
         }
+        /* With a spool nothing is lost by it, and nobody has to wait for a database that hangs. */
+        if (writer->spool && now_ms() >= writer->give_up_at_ms && break_off_at == INT64_MAX)
+            break_off_at = now_ms() + INTERRUPT_GRACE_MS;
         if (now_ms() >= break_off_at && !writer->sender_done) {
             /* Again at every turn: the write may have been between two waits when it came. */
             pthread_mutex_unlock(&writer->lock);

@@ -32,7 +32,7 @@ static void a_quiet_line_tells_rates_and_losses(void **state)
 
     (void)state;
     assert_string_equal(line_of(&stats, 80), "12:34  123.5K ops/s  1.2K accounts  5.0M rows stored  3 losses");
-    stats.writer.queued = 3;
+    stats.writer.waiting = 3;
     assert_string_equal(line_of(&stats, 80),
                         "12:34  123.5K ops/s  1.2K accounts  5.0M rows stored, 3 batches wait  3 losses");
 }
@@ -40,20 +40,20 @@ static void a_quiet_line_tells_rates_and_losses(void **state)
 static void a_database_that_is_away_is_told(void **state)
 {
     struct iol_pipeline_stats stats = {
-        .writer = {.queued = 182, .down = true, .oldest_ts = 815 * S, .last_error = "no\x1b[31m connection\nto it"}};
+        .writer = {.waiting = 182, .down = true, .oldest_ts = 815 * S, .last_error = "no\x1b[31m connection\nto it"}};
 
     (void)state;
     assert_string_equal(line_of(&stats, 240),
                         "12:34  database away, 182 batches wait, 3 min 5 s: no\\e[31m connection\\nto it");
     /* what does not fit is the beginning of the error */
     assert_string_equal(line_of(&stats, 70), "12:34  database away, 182 batches wait, 3 min 5 s: ...onnection\\nto it");
-    stats.writer.queued = 1;
+    stats.writer.waiting = 1;
     assert_non_null(strstr(line_of(&stats, 240), "away, 1 batch waits, 3 min 5 s: "));
 }
 
 static void no_line_is_wider_than_the_terminal(void **state)
 {
-    struct iol_pipeline_stats stats = {.writer = {.queued = 182, .down = true, .oldest_ts = 815 * S}};
+    struct iol_pipeline_stats stats = {.writer = {.waiting = 182, .down = true, .oldest_ts = 815 * S}};
 
     (void)state;
     for (size_t i = 0; i + 5 < sizeof(stats.writer.last_error); i += 5)

@@ -186,11 +186,19 @@ def process_seconds(pid):
 
 # Databases
 
+def keep_spools_here():
+    """The spools of recorders that are killed are not to be left in the system's folder."""
+    if "STATE_DIRECTORY" not in os.environ:
+        os.environ["STATE_DIRECTORY"] = tempfile.mkdtemp(prefix="ioledger-live-state-")
+        atexit.register(shutil.rmtree, os.environ["STATE_DIRECTORY"], True)
+
+
 class PostgreSQL:
     """One scratch cluster for a test script, one database for each recording."""
     _shared = None
 
     def __init__(self):
+        keep_spools_here()
         self.folder = tempfile.mkdtemp(prefix="ioledger-live-pg-")
         os.chmod(self.folder, 0o755)
         self.data = os.path.join(self.folder, "cluster")

@@ -366,7 +366,7 @@ def outage(tap, scratch):
     cluster = live.PostgreSQL()
     try:
         url = cluster.new_database()
-        recorder = Terminal("record", "--db", url, "--interval", "200ms")
+        recorder = Terminal("record", "--db", url, "--spool", "none", "--interval", "200ms")
         live.wait_for(lambda: status(), "the recorder")
         before = wait_status(recorder, lambda s: s["batches"] > 3, "three batches")
         tap.ok(before["database"] == "ok" and before["last_error"] is None and before["lag_ms"] < 5000, "before: the database is there", before)
@@ -400,7 +400,7 @@ def outage(tap, scratch):
         tap.equal(recorder.wait(), 0, "the recorder ends well")
         live.check_balance(tap, url, "two outages")
 
-        recorder = live.Recorder(url, "--interval", "200ms")
+        recorder = live.Recorder(url, "--spool", "none", "--interval", "200ms")
         cluster.stop()
         wait_status(recorder, lambda s: s["queued_batches"] > 1, "the third outage")
         asking = subprocess.Popen([live.IOLEDGER, "stop"], stdin=subprocess.DEVNULL, stderr=subprocess.PIPE)
@@ -409,6 +409,27 @@ def outage(tap, scratch):
         said = asking.communicate(timeout=120)[1].decode()
         tap.ok(asking.returncode == 1 and "could not store" in said and "rows" in said, "rows that could not be stored are told", said)
         tap.equal(recorder.wait(), 1, "… by the recorder too")
+    finally:
+        cluster.remove()
+
+
+def spooled(tap, scratch):
+    """What waits in the spool is in the status; stop says where it stays."""
+    cluster = live.PostgreSQL()
+    try:
+        url, folder = cluster.new_database(), os.path.join(scratch, "spool")
+        recorder = live.Recorder(url, "--spool", folder, "--interval", "200ms")
+        rest = wait_status(recorder, lambda s: s["batches"] > 2, "three batches")
+        tap.ok(rest["spool"] == folder and rest["spool_merged"] == 0 and rest["spool_error"] is None, "spool: it is in the status", rest)
+        cluster.stop()
+        away = wait_status(recorder, lambda s: s["spool_batches"] > 4, "batches in the spool")
+        tap.ok(away["spool_rows"] > 4 and 0 < away["spool_bytes"] <= away["queued_bytes"] and away["queued_batches"] >= away["spool_batches"]
+               and away["oldest_ms"] > 0, "spool: batches, rows and bytes", away)
+        page = live.run("status").stdout.decode()
+        tap.ok("AWAY" in page and folder in page, "spool: as a page", page)
+        done = live.run("stop")
+        tap.ok(done.returncode == 0 and b"rows wait in %s" % folder.encode() in done.stderr, "spool: stop says where they stay", done)
+        tap.equal(recorder.wait(), 0, "spool: the recorder ends well")
     finally:
         cluster.remove()
 
@@ -486,4 +507,4 @@ def watch(tap, scratch):
 
 if live.cannot_run() is None:
     private_run()
-live.main(figures, losses, place, will_not_do, stale, other_users, not_root, stop, outage, hanging_and_flooding, silent, watch)
+live.main(figures, losses, place, will_not_do, stale, other_users, not_root, stop, outage, spooled, hanging_and_flooding, silent, watch)

@@ -97,9 +97,11 @@ def killed(tap, scratch):
         done = many.counts()
         live.check_balance(tap, url, name)
         check_exact(tap, url, many, name, least={}, most=done)
-        booked = counts_in(url, many)
 
         again = live.Recorder(url, "--interval", "0.2s")
+        # What the first one had in its spool goes before the second one's own.
+        live.wait_for(lambda: live.value(url, "select count(*) from recording") == 2, "the second recording's first batch")
+        booked = counts_in(url, many)
         many.set("pause", 0)
         wait_for_operations(many, 100000)
         many.pause()
