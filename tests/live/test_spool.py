@@ -150,7 +150,7 @@ def set_aside(tap, scratch):
     many = work(scratch)
     live.wait_for(lambda: live.value(url, "select count(*) from batch") >= 1, "the first batch")
     # The batch behind the last one, and no other.
-    live.psql(url, "create function unlucky(bigint) returns boolean language plpgsql as "
+    live.psql(url, "lock table batch in access exclusive mode; create function unlucky(bigint) returns boolean language plpgsql as "
                    "$$ begin return $1 <> (select coalesce(min(seq), $1) from batch_refused); end $$;"
                    "create table batch_refused (seq bigint); insert into batch_refused select max(seq) + 1 from batch;"
                    "alter table batch add constraint refused_by_test check (unlucky(seq))")
