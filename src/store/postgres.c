@@ -371,6 +371,15 @@ static int check_version(PGconn *conn, struct iol_error *err)
         iol_error_hint(err, "use the ioledger that wrote it or a newer one, or another database");
         return -EPROTONOSUPPORT;
     }
+    if (atoi(version) < IOL_SCHEMA_VERSION) {
+        iol_error_set(err, -EPROTONOSUPPORT,
+                      "the database %s has version %s of the schema, this ioledger writes version %d", PQdb(conn),
+                      version, IOL_SCHEMA_VERSION);
+        iol_error_hint(err,
+                       "record into another database (or another schema: ?options=-csearch_path%%3DNAME), and ask the "
+                       "old one with the ioledger that wrote it");
+        return -EPROTONOSUPPORT;
+    }
     return check_shape(conn, err);
 }
 

@@ -7,7 +7,7 @@
  * A column's `offset` is where its member stands in the row struct of core/row.h.
  *
  * How to add a column: a member in core/row.h, a line at the same place in schema.c, IOL_SCHEMA_VERSION one higher, and
- * the step from the version before in the sinks' opening (there is none yet, as there is only one version).
+ * the step from the version before in the sinks' opening (there is none yet: a ledger of an older version is refused).
  */
 #include <stdbool.h>
 #include <stddef.h>
@@ -15,7 +15,7 @@
 
 #include "core/row.h"
 
-#define IOL_SCHEMA_VERSION 1
+#define IOL_SCHEMA_VERSION 2
 
 enum iol_type {
     IOL_TYPE_INT,  /* int64_t; IOL_NULL is NULL. PostgreSQL bigint, SQLite INTEGER */
@@ -54,6 +54,7 @@ struct iol_table {
     const char *const *key; /* primary key column names, NULL-terminated; NULL for facts */
     enum iol_write_mode mode;
     const char *unknown; /* IOL_WRITE_ONCE: a row in which this column is NULL was made up, and is replaced; or NULL */
+    bool by_day;         /* in PostgreSQL, a partition for each day (UTC) of its first column, a time */
 };
 
 /* Every table, in an order in which they can be created and filled. */

@@ -15,17 +15,47 @@
  */
 static const struct index {
     enum iol_table_id table;
-    const char *columns;
+    const char *column;
     const char *method; /* in PostgreSQL */
     bool sqlite;
+    const char *rest; /* of the statement */
 } indexes[] = {
-    {IOL_TABLE_PROCESS, "pid", "btree", true},   {IOL_TABLE_PROCESS, "parent_id", "btree", true},
-    {IOL_TABLE_FILE, "path", "spgist", true},    {IOL_TABLE_FILE, "inode", "btree", true},
-    {IOL_TABLE_IO, "file_id", "btree", true},    {IOL_TABLE_IO, "process_id", "btree", true},
-    {IOL_TABLE_IO, "ts", "brin", false},         {IOL_TABLE_EVENT, "process_id", "btree", true},
-    {IOL_TABLE_EVENT, "file_id", "btree", true}, {IOL_TABLE_EVENT, "other_file_id", "btree", true},
-    {IOL_TABLE_EVENT, "ts", "brin", false},
+    {IOL_TABLE_PROCESS, "pid", "btree", true, ""},
+    {IOL_TABLE_PROCESS, "parent_id", "btree", true, ""},
+    {IOL_TABLE_FILE, "path", "spgist", true, ""},
+    {IOL_TABLE_FILE, "inode", "btree", true, ""},
+    {IOL_TABLE_IO, "file_id", "btree", true, ""},
+    {IOL_TABLE_IO, "process_id", "btree", true, ""},
+    {IOL_TABLE_IO, "ts", "brin", false, " WITH (autosummarize = on)"},
+    {IOL_TABLE_EVENT, "file_id", "btree", true, " WHERE file_id IS NOT NULL"},
+    {IOL_TABLE_EVENT, "other_file_id", "btree", true, " WHERE other_file_id IS NOT NULL"},
+    {IOL_TABLE_EVENT, "ts", "brin", false, " WITH (autosummarize = on)"},
 };
+
+/*
+ * CREATE TABLE ... PARTITION OF would lock out everybody who reads or writes; ATTACH of an empty table does not. The advisory lock
+ * lets one recorder after the other do it, and keeps prune from dropping days meanwhile.
+ */
+static const char partition_function[] =
+    "-- Partitions for so many days from that one on. Recorders call it for each day that they write, and the day "
+    "after.\n"
+    "CREATE FUNCTION " IOL_PARTITION_FUNCTION "(first date, days integer) RETURNS void LANGUAGE plpgsql AS $$\n"
+    "DECLARE\n"
+    "    day date;\n"
+    "    parent text;\n"
+    "    child text;\n"
+    "BEGIN\n"
+    "    PERFORM pg_advisory_xact_lock(" IOL_PG_SCHEMA_LOCK ");\n"
+    "    FOR day IN SELECT first + i FROM generate_series(0, days - 1) i LOOP\n"
+    "        FOREACH parent IN ARRAY ARRAY['io', 'event'] LOOP\n"
+    "            child := parent || to_char(day, '_YYYYMMDD');\n"
+    "            CONTINUE WHEN to_regclass(child) IS NOT NULL;\n"
+    "            EXECUTE format('CREATE TABLE %I (LIKE %I INCLUDING DEFAULTS)', child, parent);\n"
+    "            EXECUTE format('ALTER TABLE %I ATTACH PARTITION %I FOR VALUES FROM (%L) TO (%L)', parent, child,\n"
+    "                           day::timestamp AT TIME ZONE 'UTC', (day + 1)::timestamp AT TIME ZONE 'UTC');\n"
+    "        END LOOP;\n"
+    "    END LOOP;\n"
+    "END $$;\n\n";
 
 /* "user" is a key word of PostgreSQL, hence the quotes. */
 static const char io_named_view[] =
@@ -147,7 +177,10 @@ static void print_table(FILE *out, const struct iol_table *table, enum iol_diale
         iol_schema_print_key(out, table);
         fputs(")\n", out);
     }
-    fputs(wide_key && dialect == IOL_DIALECT_SQLITE ? ") WITHOUT ROWID;\n" : ");\n", out);
+    if (table->by_day && dialect == IOL_DIALECT_POSTGRESQL)
+        fprintf(out, ") PARTITION BY RANGE (%s);\n", table->columns[0].name);
+    else
+        fputs(wide_key && dialect == IOL_DIALECT_SQLITE ? ") WITHOUT ROWID;\n" : ");\n", out);
     if (dialect == IOL_DIALECT_POSTGRESQL)
         print_comments(out, table);
     putc('\n', out);
@@ -160,10 +193,10 @@ static void print_indexes(FILE *out, enum iol_dialect dialect)
         const char *table = iol_schema_tables[index->table].name;
 
         if (dialect == IOL_DIALECT_POSTGRESQL)
-            fprintf(out, "CREATE INDEX %s_%s ON %s USING %s (%s);\n", table, index->columns, table, index->method,
-                    index->columns);
+            fprintf(out, "CREATE INDEX %s_%s ON %s USING %s (%s)%s;\n", table, index->column, table, index->method,
+                    index->column, index->rest);
         else if (index->sqlite)
-            fprintf(out, "CREATE INDEX %s_%s ON %s (%s);\n", table, index->columns, table, index->columns);
+            fprintf(out, "CREATE INDEX %s_%s ON %s (%s)%s;\n", table, index->column, table, index->column, index->rest);
     }
     putc('\n', out);
 }
@@ -198,6 +231,8 @@ int iol_schema_print(FILE *out, enum iol_dialect dialect)
     for (size_t i = 0; i < IOL_TABLE_COUNT; i++)
         print_table(out, &iol_schema_tables[i], dialect);
     print_indexes(out, dialect);
+    if (dialect == IOL_DIALECT_POSTGRESQL)
+        fputs(partition_function, out);
     print_views(out, dialect);
     fprintf(out, "CREATE TABLE %s (version integer NOT NULL);\nINSERT INTO %s (version) VALUES (%d);\n",
             IOL_VERSION_TABLE, IOL_VERSION_TABLE, IOL_SCHEMA_VERSION);

@@ -14,6 +14,16 @@
 /* Table that holds the version of the schema, and what no other program would call a table of its own. */
 #define IOL_VERSION_TABLE "ioledger_schema"
 
+/* The function of a PostgreSQL ledger that makes partitions: ioledger_add_days(first day, how many). */
+#define IOL_PARTITION_FUNCTION "ioledger_add_days"
+
+/*
+ * Advisory locks of PostgreSQL, numbers that are always the same. Whoever changes tables (creates the schema, adds or drops days)
+ * holds the first one alone; who writes a batch shares the second one, and who deletes rows of dimensions holds it alone.
+ */
+#define IOL_PG_SCHEMA_LOCK "1869442404"
+#define IOL_PG_PRUNE_LOCK "1869442405"
+
 /* The views, NULL-terminated. */
 extern const char *const iol_schema_views[];
 

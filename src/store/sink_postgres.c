@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // SPDX-FileCopyrightText: The ioledger authors
-#include <endian.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <pthread.h>
@@ -8,35 +7,38 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <time.h>
 
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "core/batch.h"
+#include "store/known.h"
 #include "store/postgres.h"
+#include "store/postgres_copy.h"
 #include "store/schema_sql.h"
 #include "store/sink.h"
 #include "store/sink_driver.h"
 #include "store/time_text.h"
 
-#define COPY_BUFFER ((size_t)32 * 1024)
-#define MAX_COLUMNS 24
-
-/* Several recorders that start at once create the schema one after the other; any number that is always the same. */
-#define SCHEMA_LOCK "1869442404"
-
 /* Rows of dimensions arrive in a table of the session with this prefix and go on from there, each only once. */
 #define STAGE "iol_new_"
 
-/* Microseconds between 1970 and 2000, where the time of PostgreSQL begins. */
-#define EPOCH_2000_US INT64_C(946684800000000)
+#define DAYS 16 /* remembered: a batch has one or two as a rule */
+#define DAY_NS (INT64_C(86400) * 1000000000)
+
+/* What is known to be stored is asked of the database anew after a while: rows that nobody needed may have been pruned. */
+#define KNOWN_SECONDS 3600
 
 struct postgres_sink {
     struct iol_sink sink;
     char *url;
     bool verbose;
     pid_t server_pid;
-    char *copy_buffer;
-    size_t copy_used;
+    struct iol_pg_copy *copy;
+    struct iol_known *known;
+    time_t known_since; /* CLOCK_MONOTONIC */
+    int64_t days[DAYS]; /* that have partitions, as days since 1970, in a ring */
+    size_t n_days;
     struct iol_time_text time_text;
 
     pthread_mutex_t lock; /* of what an interrupt looks at */
@@ -52,9 +54,21 @@ static void disconnect(struct postgres_sink *sink)
     PQfinish(conn);
 }
 
+/* What an earlier transaction stored, this session has to find out anew. */
+static void forget(struct postgres_sink *sink)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    iol_known_clear(sink->known);
+    sink->known_since = now.tv_sec;
+    sink->n_days = 0;
+}
+
+/* Rows with a key, which may be there already. The batch's own row is none of them: it has to be new. */
 static bool is_staged(const struct iol_table *table)
 {
-    return table->mode == IOL_WRITE_ONCE && table->id != IOL_TABLE_BATCH;
+    return table->mode != IOL_WRITE_APPEND && table->id != IOL_TABLE_BATCH;
 }
 
 static int create_stages(PGconn *conn, struct iol_error *err)
@@ -82,7 +96,7 @@ static int create_schema(PGconn *conn, struct iol_error *err)
         return iol_error_set(err, -ENOMEM, "out of memory");
     int r = iol_pg_execute(conn, "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE", "create the tables in", err);
     if (r == 0)
-        r = iol_pg_execute(conn, "SELECT pg_advisory_xact_lock(" SCHEMA_LOCK ")", "create the tables in", err);
+        r = iol_pg_execute(conn, "SELECT pg_advisory_xact_lock(" IOL_PG_SCHEMA_LOCK ")", "create the tables in", err);
     /* Whoever had the lock before may have created it all. */
     if (r == 0)
         r = iol_pg_check(conn, &state, err);
@@ -156,6 +170,7 @@ static int connect_session(struct postgres_sink *sink, struct iol_error *err)
         disconnect(sink);
     else
         sink->server_pid = find_server(conn);
+    forget(sink);
     return r;
 }
 
@@ -165,7 +180,8 @@ static void postgres_close(struct iol_sink *base)
 
     disconnect(sink);
     pthread_mutex_destroy(&sink->lock);
-    free(sink->copy_buffer);
+    iol_pg_copy_free(sink->copy);
+    iol_known_free(sink->known);
     free(sink->url);
     free(sink);
 }
@@ -181,8 +197,10 @@ static int postgres_open(const char *url, const struct iol_sink_options *options
     sink->verbose = options->verbose;
     pthread_mutex_init(&sink->lock, NULL);
     sink->url = strdup(url);
-    sink->copy_buffer = malloc(COPY_BUFFER);
-    int r = sink->url && sink->copy_buffer ? connect_session(sink, err) : iol_error_set(err, -ENOMEM, "out of memory");
+    sink->copy = iol_pg_copy_new();
+    sink->known = iol_known_new();
+    int r = sink->url && sink->copy && sink->known ? connect_session(sink, err)
+                                                   : iol_error_set(err, -ENOMEM, "out of memory");
     if (r < 0) {
         postgres_close(&sink->sink);
         return r;
@@ -191,243 +209,234 @@ static int postgres_open(const char *url, const struct iol_sink_options *options
     return 0;
 }
 
-static int unknown_value(const struct iol_table *table, const struct iol_column *column, struct iol_error *err)
+static bool has_day(const struct postgres_sink *sink, int64_t day)
 {
-    return iol_error_set(err, -EINVAL, "a row of %s has a value in %s that its column does not know", table->name,
-                         column->name);
+    size_t n = sink->n_days < DAYS ? sink->n_days : DAYS;
+
+    for (size_t i = 0; i < n; i++)
+        if (sink->days[i] == day)
+            return true;
+    return false;
 }
 
-/* -EAGAIN: whatever stopped the copy is known only by its result. */
-static int copy_flush(struct postgres_sink *sink)
+/* Has the database make what partitions the day wants, in a transaction of its own; and those of the day after, ahead. */
+static int add_day(struct postgres_sink *sink, int64_t ns, int64_t day, struct iol_error *err)
 {
-    int n = PQputCopyData(sink->conn, sink->copy_buffer, (int)sink->copy_used);
+    char date[32], sql[128];
 
-    sink->copy_used = 0;
-    return n == 1 ? 0 : -EAGAIN;
-}
-
-static int copy_bytes(struct postgres_sink *sink, const void *data, size_t size)
-{
-    const char *at = data;
-
-    while (size > 0) {
-        size_t room = COPY_BUFFER - sink->copy_used;
-        size_t n = size < room ? size : room;
-        memcpy(sink->copy_buffer + sink->copy_used, at, n);
-        sink->copy_used += n;
-        at += n;
-        size -= n;
-        if (sink->copy_used == COPY_BUFFER) {
-            int r = copy_flush(sink);
-            if (r < 0)
-                return r;
-        }
-    }
-    return 0;
-}
-
-/* A field: its length and its bytes; NULL is length -1. */
-static int copy_field(struct postgres_sink *sink, const void *data, size_t size)
-{
-    uint32_t length = htobe32(data ? (uint32_t)size : UINT32_MAX);
-    int r = copy_bytes(sink, &length, sizeof(length));
-
-    return r == 0 && data ? copy_bytes(sink, data, size) : r;
-}
-
-static int64_t microseconds(int64_t ns)
-{
-    int64_t us = ns / 1000;
-
-    return ns % 1000 < 0 ? us - 1 : us;
-}
-
-static int copy_column(struct postgres_sink *sink, const struct iol_column *column, const void *row)
-{
-    const char *text = NULL;
-
-    if (column->type == IOL_TYPE_TEXT || column->type == IOL_TYPE_ENUM) {
-        if (column->type == IOL_TYPE_TEXT)
-            text = iol_row_text(row, column);
-        else if (!(text = iol_schema_word(column->words, iol_row_int(row, column))))
-            return -EINVAL;
-        return copy_field(sink, text, text ? strlen(text) : 0);
-    }
-    int64_t value = iol_row_int(row, column);
-    if (value == IOL_NULL)
-        return copy_field(sink, NULL, 0);
-    if (column->type == IOL_TYPE_TIME)
-        value = microseconds(value) - EPOCH_2000_US;
-    uint64_t wire = htobe64((uint64_t)value);
-    return copy_field(sink, &wire, sizeof(wire));
-}
-
-/* Binary COPY: https://www.postgresql.org/docs/current/sql-copy.html#id-1.9.3.55.9.4 */
-static int copy_rows(struct postgres_sink *sink, const struct iol_table *table, const struct iol_rows *rows,
-                     struct iol_error *err)
-{
-    static const char header[] = "PGCOPY\n\377\r\n\0\0\0\0\0\0\0\0"; /* signature, flags, length of the extension */
-    uint16_t n_columns = htobe16((uint16_t)table->n_columns), trailer = UINT16_MAX;
-    size_t size = iol_batch_row_size(table->id);
-
-    sink->copy_used = 0;
-    int r = copy_bytes(sink, header, sizeof(header));
-    for (size_t i = 0; i < rows->count && r == 0; i++) {
-        const char *row = (const char *)rows->data + i * size;
-        r = copy_bytes(sink, &n_columns, sizeof(n_columns));
-        for (size_t j = 0; j < table->n_columns && r == 0; j++) {
-            r = copy_column(sink, &table->columns[j], row);
-            if (r == -EINVAL)
-                return unknown_value(table, &table->columns[j], err);
-        }
-    }
+    iol_time_text(&sink->time_text, date, ns, ' ');
+    snprintf(sql, sizeof(sql), "SELECT %s('%.10s', 2)", IOL_PARTITION_FUNCTION, date);
+    int r = iol_pg_execute(sink->conn, sql, "add a day to", err);
     if (r == 0)
-        r = copy_bytes(sink, &trailer, sizeof(trailer));
-    return r == 0 ? copy_flush(sink) : r;
+        sink->days[sink->n_days++ % DAYS] = day;
+    return r;
 }
 
-/* Ends a copy one way or the other and takes every result of it, so that the connection is free again. */
-static int copy_end(struct postgres_sink *sink, const char *abort, struct iol_error *err)
+static int add_days(struct postgres_sink *sink, const struct iol_batch *batch, enum iol_table_id id,
+                    struct iol_error *err)
 {
-    PGresult *result;
+    const struct iol_table *table = &iol_schema_tables[id];
+    const struct iol_rows *rows = &batch->rows[id];
+    const struct iol_column *ts = &table->columns[0];
+    size_t size = iol_batch_row_size(id);
+    int64_t last = INT64_MIN;
     int r = 0;
 
-    PQputCopyEnd(sink->conn, abort);
-    while ((result = PQgetResult(sink->conn))) {
-        ExecStatusType status = PQresultStatus(result);
-        if (status != PGRES_COMMAND_OK && r == 0)
-            r = iol_pg_error(sink->conn, result, "write to", err);
-        PQclear(result);
-        /* A connection that was lost in the middle of a copy gives the same result again and again. */
-        if (status == PGRES_COPY_IN)
-            break;
+    for (size_t i = 0; i < rows->count && r == 0; i++) {
+        int64_t ns = iol_row_int((const char *)rows->data + i * size, ts);
+        int64_t day = ns / DAY_NS - (ns % DAY_NS < 0);
+        if (ns == IOL_NULL) /* to the server it is a day without a partition */
+            return iol_error_set(err, -EINVAL, "a row of %s has a null value in %s", table->name, ts->name);
+        if (day == last)
+            continue;
+        if (!has_day(sink, day))
+            r = add_day(sink, ns, day, err);
+        last = day;
     }
-    if (r == 0 && PQstatus(sink->conn) != CONNECTION_OK)
-        r = iol_pg_error(sink->conn, NULL, "write to", err);
     return r;
 }
 
-static int copy_table(struct postgres_sink *sink, const struct iol_table *table, const struct iol_rows *rows,
-                      struct iol_error *err)
-{
-    _cleanup_free_ char *columns = iol_schema_column_list(table), *sql = NULL;
+/* One transaction as a text, and the tables whose rows its COPYs ask for, in their order. */
+struct transaction {
+    char *sql;
+    const struct iol_table *tables[IOL_TABLE_COUNT];
+    size_t n_tables;
+};
 
-    if (!columns || asprintf(&sql, "COPY %s%s (%s) FROM STDIN (FORMAT binary)",
-                             is_staged(table) ? "pg_temp." STAGE : "", table->name, columns) < 0) {
-        sql = NULL;
-        return iol_error_set(err, -EAGAIN, "out of memory");
-    }
-    PGresult *result = PQexec(sink->conn, sql);
-    int r = PQresultStatus(result) == PGRES_COPY_IN ? 0 : iol_pg_error(sink->conn, result, "write to", err);
-    PQclear(result);
-    if (r < 0)
-        return r;
-    r = copy_rows(sink, table, rows, err);
-    if (r != -EINVAL)
-        return copy_end(sink, NULL, err);
-    struct iol_error ignored;
-    copy_end(sink, "the row cannot be stored", &ignored);
-    return r;
+static void done_transaction(struct transaction *transaction)
+{
+    free(transaction->sql);
 }
 
 /*
  * From the staging table on. In the order of the key, so that two recorders that know the same rows never wait for
- * each other in a circle; of two rows with one key the first counts, as in SQLite.
+ * each other in a circle; of two rows with one key the same counts as in SQLite: the first, or the last one that replaces.
  */
-static int merge_table(struct postgres_sink *sink, const struct iol_table *table, struct iol_error *err)
+static void print_merge(FILE *out, const struct iol_table *table, const char *columns)
 {
-    _cleanup_free_ char *columns = iol_schema_column_list(table), *sql = NULL;
-    size_t size;
-    FILE *out = columns ? open_memstream(&sql, &size) : NULL;
-
-    if (!out)
-        return iol_error_set(err, -EAGAIN, "out of memory");
     fprintf(out, "INSERT INTO %s (%s) SELECT DISTINCT ON (", table->name, columns);
     iol_schema_print_key(out, table);
     fprintf(out, ") %s FROM pg_temp." STAGE "%s ORDER BY ", columns, table->name);
     iol_schema_print_key(out, table);
     if (table->unknown)
         fprintf(out, ", %s NULLS LAST", table->unknown);
-    fputs(", ctid", out);
+    fputs(table->mode == IOL_WRITE_LATEST ? ", ctid DESC" : ", ctid", out);
     iol_schema_print_conflict(out, table);
-    if (fclose(out) != 0)
-        return iol_error_set(err, -EAGAIN, "out of memory");
-    return iol_pg_execute(sink->conn, sql, "write to", err);
+    fputs(";", out);
 }
 
-/* One row by parameters: 1 when it was inserted or updated, 0 when it was there already. */
-static int insert_row(struct postgres_sink *sink, const struct iol_table *table, const void *row, struct iol_error *err)
+static int print_table(FILE *out, const struct iol_table *table)
 {
-    _cleanup_free_ char *sql = iol_schema_insert(table);
-    const char *values[MAX_COLUMNS] = {0};
-    char numbers[MAX_COLUMNS][40];
+    _cleanup_free_ char *columns = iol_schema_column_list(table);
 
-    if (!sql)
-        return iol_error_set(err, -EAGAIN, "out of memory");
-    for (size_t i = 0; i < table->n_columns; i++) {
-        const struct iol_column *column = &table->columns[i];
-        if (column->type == IOL_TYPE_TEXT) {
-            values[i] = iol_row_text(row, column);
+    if (!columns)
+        return -ENOMEM;
+    fprintf(out, "COPY %s%s (%s) FROM STDIN (FORMAT binary);", is_staged(table) ? "pg_temp." STAGE : "", table->name,
+            columns);
+    if (is_staged(table))
+        print_merge(out, table, columns);
+    return 0;
+}
+
+/* The batch's own row comes first: it waits for a transaction with the same batch that still ends. */
+static int print_batch_row(struct postgres_sink *sink, FILE *out, const struct iol_batch_row *row)
+{
+    char *boot_id = row->boot_id ? PQescapeLiteral(sink->conn, row->boot_id, strlen(row->boot_id)) : NULL;
+    char ts[32];
+
+    if (row->boot_id && !boot_id)
+        return -ENOMEM;
+    fprintf(out, "INSERT INTO batch (host_id, boot_id, seq, ts) VALUES (%" PRId64 ", %s, %" PRId64 ", '%sZ');",
+            row->host_id, boot_id ? boot_id : "NULL", row->seq, iol_time_text(&sink->time_text, ts, row->ts, ' '));
+    PQfreemem(boot_id);
+    return 0;
+}
+
+static int print_transaction(struct postgres_sink *sink, FILE *out, const struct iol_batch *batch,
+                             struct transaction *transaction)
+{
+    bool shared = false;
+    int r;
+
+    fputs("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE;", out);
+    r = print_batch_row(sink, out, batch->rows[IOL_TABLE_BATCH].data);
+    for (int i = 0; i < IOL_TABLE_COUNT && r == 0; i++) {
+        const struct iol_table *table = &iol_schema_tables[i];
+        if (i == IOL_TABLE_BATCH || iol_known_count_new(sink->known, table, batch) == 0)
             continue;
-        }
-        int64_t value = iol_row_int(row, column);
-        if (column->type == IOL_TYPE_ENUM) {
-            values[i] = iol_schema_word(column->words, value);
-            if (!values[i])
-                return unknown_value(table, column, err);
-        } else if (value != IOL_NULL) {
-            values[i] = numbers[i];
-            if (column->type == IOL_TYPE_TIME) {
-                iol_time_text(&sink->time_text, numbers[i], value, ' ');
-                memcpy(numbers[i] + IOL_TIME_TEXT_LENGTH, "Z", sizeof("Z"));
-            } else {
-                snprintf(numbers[i], sizeof(numbers[i]), "%" PRId64, value);
-            }
-        }
+        /* Nobody prunes dimensions between the moment at which a row is found there and the facts that need it. */
+        if (!shared)
+            fputs("SELECT pg_advisory_xact_lock_shared(" IOL_PG_PRUNE_LOCK ");", out);
+        shared = true;
+        transaction->tables[transaction->n_tables++] = table;
+        r = print_table(out, table);
     }
-    PGresult *result = PQexecParams(sink->conn, sql, (int)table->n_columns, NULL, values, NULL, NULL, 0);
-    int r = PQresultStatus(result) == PGRES_COMMAND_OK ? atoi(PQcmdTuples(result))
-                                                       : iol_pg_error(sink->conn, result, "write to", err);
-    PQclear(result);
+    fputs("COMMIT", out);
     return r;
 }
 
-static int write_table(struct postgres_sink *sink, const struct iol_table *table, const struct iol_rows *rows,
-                       struct iol_error *err)
+static int make_transaction(struct postgres_sink *sink, const struct iol_batch *batch, struct transaction *transaction)
 {
-    size_t size = iol_batch_row_size(table->id);
+    size_t size;
+    FILE *out = open_memstream(&transaction->sql, &size);
 
-    if (rows->count == 0)
-        return 0;
-    if (table->mode == IOL_WRITE_LATEST) {
-        for (size_t i = 0; i < rows->count; i++) {
-            int r = insert_row(sink, table, (const char *)rows->data + i * size, err);
-            if (r < 0)
-                return r;
-        }
-        return 0;
-    }
-    int r = copy_table(sink, table, rows, err);
-    return r == 0 && is_staged(table) ? merge_table(sink, table, err) : r;
+    if (!out)
+        return -ENOMEM;
+    int r = print_transaction(sink, out, batch, transaction);
+    return fclose(out) == 0 ? r : -ENOMEM;
 }
 
-/* 1: the batch is there already. Its row comes first: it waits for a transaction with the same batch that still ends. */
+static bool is_error(const PGresult *result, const char *state, const char *table)
+{
+    const char *its_state = PQresultErrorField(result, PG_DIAG_SQLSTATE);
+    const char *its_table = PQresultErrorField(result, PG_DIAG_TABLE_NAME);
+
+    return its_state && its_table && strcmp(its_state, state) == 0 && strcmp(its_table, table) == 0;
+}
+
+enum { WRITTEN, REPLAYED, NO_PARTITION };
+
+static int failure_of(struct postgres_sink *sink, const PGresult *result, struct iol_error *err)
+{
+    if (is_error(result, "23505", "batch")) /* unique_violation */
+        return REPLAYED;
+    if (is_error(result, "23514", "io") || is_error(result, "23514", "event")) /* check_violation */
+        return NO_PARTITION;
+    return iol_pg_error(sink->conn, result, "write to", err);
+}
+
+/* Answers a COPY with its rows. -EPIPE: the connection takes no more of them. */
+static int send_rows(struct postgres_sink *sink, const struct iol_table *table, const struct iol_batch *batch,
+                     struct iol_error *err)
+{
+    int r = iol_pg_copy_rows(sink->copy, sink->conn, table, &batch->rows[table->id], sink->known, err);
+
+    if (PQputCopyEnd(sink->conn, r == -EINVAL ? "the row cannot be stored" : NULL) != 1)
+        return -EPIPE;
+    return r == -EINVAL ? r : 0;
+}
+
+/*
+ * The whole transaction is one message, so that what is waited for is the start of each COPY and the end of it all. libpq's
+ * pipeline mode knows no COPY.
+ */
+static int run_transaction(struct postgres_sink *sink, const struct transaction *transaction,
+                           const struct iol_batch *batch, struct iol_error *err)
+{
+    PGresult *result;
+    size_t next = 0;
+    int r = 0;
+
+    if (PQsendQuery(sink->conn, transaction->sql) != 1)
+        return iol_pg_error(sink->conn, NULL, "write to", err);
+    while (r != -EPIPE && (result = PQgetResult(sink->conn))) {
+        switch (PQresultStatus(result)) {
+        case PGRES_COMMAND_OK:
+        case PGRES_TUPLES_OK:
+            break;
+        case PGRES_COPY_IN:
+            /* A connection that was lost in the middle of a copy gives the same result again and again. */
+            r = next < transaction->n_tables ? send_rows(sink, transaction->tables[next++], batch, err) : -EPIPE;
+            break;
+        default:
+            r = r == 0 ? failure_of(sink, result, err) : r;
+        }
+        PQclear(result);
+    }
+    if (r == -EPIPE || (r == WRITTEN && PQstatus(sink->conn) != CONNECTION_OK))
+        r = iol_pg_error(sink->conn, NULL, "write to", err);
+    return r;
+}
+
 static int write_batch(struct postgres_sink *sink, const struct iol_batch *batch, struct iol_error *err)
 {
-    int r = iol_pg_execute(sink->conn, "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE", "write to", err);
+    _cleanup_(done_transaction) struct transaction transaction = {0};
+    struct timespec now;
 
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    if (now.tv_sec - sink->known_since >= KNOWN_SECONDS)
+        forget(sink);
+    int r = add_days(sink, batch, IOL_TABLE_IO, err);
     if (r == 0)
-        r = insert_row(sink, &iol_schema_tables[IOL_TABLE_BATCH], batch->rows[IOL_TABLE_BATCH].data, err);
-    if (r <= 0)
-        return r < 0 ? r : 1;
-    for (int i = 0; i < IOL_TABLE_COUNT; i++) {
-        if (i == IOL_TABLE_BATCH)
-            continue;
-        r = write_table(sink, &iol_schema_tables[i], &batch->rows[i], err);
-        if (r < 0)
-            return r;
-    }
-    return iol_pg_execute(sink->conn, "COMMIT", "write to", err);
+        r = add_days(sink, batch, IOL_TABLE_EVENT, err);
+    if (r < 0)
+        return r;
+    if (make_transaction(sink, batch, &transaction) < 0)
+        return iol_error_set(err, -EAGAIN, "out of memory");
+    r = run_transaction(sink, &transaction, batch, err);
+    if (r == WRITTEN)
+        iol_known_add(sink->known, batch);
+    return r;
+}
+
+/* Brings the session back to where a batch can be written; without one there is none any more. */
+static int roll_back(struct postgres_sink *sink)
+{
+    if (PQstatus(sink->conn) == CONNECTION_OK && iol_pg_execute(sink->conn, "ROLLBACK", "write to", NULL) == 0)
+        return 0;
+    /* Whether a lost COMMIT arrived is found out by the next try, from the batch's own row. */
+    disconnect(sink);
+    return -EAGAIN;
 }
 
 static int postgres_write(struct iol_sink *base, const struct iol_batch *batch, struct iol_error *err)
@@ -438,13 +447,18 @@ static int postgres_write(struct iol_sink *base, const struct iol_batch *batch, 
     if (!sink->conn && connect_session(sink, err) < 0)
         return -EAGAIN;
     int r = write_batch(sink, batch, err);
-    if (r == 0)
+    /* Somebody pruned that day in between. */
+    if (r == NO_PARTITION && roll_back(sink) == 0) {
+        forget(sink);
+        r = write_batch(sink, batch, err);
+    }
+    if (r == WRITTEN)
         return 0;
-    if (PQstatus(sink->conn) == CONNECTION_OK && iol_pg_execute(sink->conn, "ROLLBACK", "write to", NULL) == 0)
-        return r == 1 ? 0 : r;
-    /* Whether a lost COMMIT arrived is found out by the next try, from the batch's own row. */
-    disconnect(sink);
-    return r == 1 ? 0 : -EAGAIN;
+    if (r == NO_PARTITION)
+        r = iol_error_set(err, -EAGAIN, "a day of the database %s was dropped while it was written to",
+                          sink->conn ? PQdb(sink->conn) : "");
+    bool lost = !sink->conn || roll_back(sink) < 0;
+    return r == REPLAYED ? 0 : lost ? -EAGAIN : r;
 }
 
 static pid_t postgres_server_pid(const struct iol_sink *base)

@@ -235,6 +235,93 @@ static void test_rejected(void **state)
     iol_sink_close(sink);
 }
 
+/* Moves the facts of a batch to another time. */
+static struct iol_batch *batch_at(int64_t seq, size_t rows, int64_t ns)
+{
+    struct iol_batch *batch = io_batch(seq, rows);
+    struct iol_io *io = batch->rows[IOL_TABLE_IO].data;
+
+    for (size_t i = 0; i < rows; i++)
+        io[i].ts = ns;
+    return batch;
+}
+
+#define DAY_NS (INT64_C(86400) * 1000000000)
+#define DAY_0 (20050 * DAY_NS) /* 2024-11-23 */
+
+/* A day of its own for each day that a batch has, whatever the order: clocks are set, and batches come late. */
+static void test_days(void **state)
+{
+    const char *url = url_in(state);
+    struct iol_sink *sink = open_sink(url);
+
+    write_batch(sink, batch_at(1, 3, DAY_0));
+    _cleanup_free_ char *ahead = psql(
+        url, "SELECT string_agg(relname, ' ' ORDER BY relname) FROM pg_class WHERE relispartition AND relkind = 'r'");
+    assert_string_equal(ahead, "event_20241123 event_20241124 io_20241123 io_20241124\n");
+    write_batch(sink, batch_at(2, 3, DAY_0 + DAY_NS - 1));
+    write_batch(sink, batch_at(3, 3, DAY_0 + DAY_NS));
+    write_batch(sink, batch_at(4, 3, DAY_0 - 10 * DAY_NS));
+    write_batch(sink, batch_at(5, 3, 0));
+    write_batch(sink, batch_at(6, 3, -1));
+    for (int i = 0; i < 40; i++) /* more days than a session remembers, twice */
+        write_batch(sink, batch_at(7 + i, 1, DAY_0 + (100 + i % 20) * DAY_NS));
+    iol_sink_close(sink);
+    _cleanup_free_ char *counts =
+        psql(url, "SELECT (SELECT count(*) FROM io_20241123), (SELECT count(*) FROM io_20241124), "
+                  "(SELECT count(*) FROM io_20241113), (SELECT count(*) FROM io_19700101), "
+                  "(SELECT count(*) FROM io_19691231), (SELECT count(*) FROM io)");
+    assert_string_equal(counts, "6|3|3|3|3|58\n");
+}
+
+/* A day that was dropped behind the recorder's back is made again. */
+static void test_dropped_day(void **state)
+{
+    const char *url = url_in(state);
+    struct iol_sink *sink = open_sink(url);
+
+    write_batch(sink, batch_at(1, 3, DAY_0));
+    free(psql(url, "DROP TABLE io_20241123"));
+    write_batch(sink, batch_at(2, 4, DAY_0));
+    iol_sink_close(sink);
+    assert_int_equal(ask_int(url, "SELECT count(*) FROM io"), 4);
+    assert_int_equal(ask_int(url, "SELECT count(*) FROM batch"), 2);
+}
+
+static struct iol_batch *named_batch(int64_t seq, int64_t process, int64_t file)
+{
+    struct iol_batch *batch = iol_batch_new();
+    struct iol_file *row = iol_batch_add(batch, IOL_TABLE_FILE);
+
+    *row = (struct iol_file){.id = file, .host_id = HOST_ID, .path = "/f"};
+    add_known(batch, process, "p");
+    seal(batch, seq);
+    return batch;
+}
+
+/* What a session has stored it does not send again; what was rolled back, or another session stored, it does. */
+static void test_known_rows(void **state)
+{
+    const char *url = url_in(state);
+    struct iol_sink *sink = open_sink(url);
+    struct iol_batch *bad = named_batch(2, 11, 12);
+    struct iol_io *io = iol_batch_add(bad, IOL_TABLE_IO);
+    struct iol_error err = {0};
+
+    write_batch(sink, named_batch(1, 1, 2));
+    free(psql(url, "DELETE FROM file; DELETE FROM process"));
+    write_batch(sink, named_batch(3, 1, 2));
+    assert_int_equal(ask_int(url, "SELECT (SELECT count(*) FROM file) + (SELECT count(*) FROM process)"), 0);
+    io->ts = IOL_NULL;
+    assert_int_equal(iol_sink_write(sink, bad, &err), -EINVAL);
+    iol_batch_free(bad);
+    write_batch(sink, named_batch(4, 11, 12));
+    assert_int_equal(ask_int(url, "SELECT (SELECT count(*) FROM file) + (SELECT count(*) FROM process)"), 2);
+    iol_sink_close(sink);
+    record(url, named_batch(5, 1, 2));
+    assert_int_equal(ask_int(url, "SELECT (SELECT count(*) FROM file) + (SELECT count(*) FROM process)"), 4);
+}
+
 struct recorder {
     const char *url;
     int first, count, step;
@@ -254,7 +341,9 @@ static void *run_recorder(void *arg)
     pthread_barrier_wait(recorder->barrier);
     int r = iol_sink_open(recorder->url, &options, &sink, &err);
     for (int i = 0; i < recorder->count && r == 0; i++) {
-        struct iol_batch *batch = io_batch(recorder->first + i * recorder->step, recorder->rows);
+        /* All of them come to a new day at the same time. */
+        struct iol_batch *batch =
+            batch_at(recorder->first + i * recorder->step, recorder->rows, DAY_0 + i / 5 * 7 * DAY_NS);
         do
             r = iol_sink_write(sink, batch, &err);
         while (r == -EAGAIN);
@@ -409,9 +498,12 @@ static void test_foreign_type_and_version(void **state)
     record(url, io_batch(1, 1));
     free(psql(url, "ALTER TABLE loss DROP COLUMN lost"));
     open_sink_fails(url, -EBADMSG, "not those of a ledger");
-    free(psql(url, "UPDATE ioledger_schema SET version = 2"));
-    open_sink_fails(url, -EPROTONOSUPPORT, "version 2");
-    open_db_fails(url, -EPROTONOSUPPORT, "version 2");
+    free(psql(url, "UPDATE ioledger_schema SET version = 3"));
+    open_sink_fails(url, -EPROTONOSUPPORT, "up to version 2");
+    open_db_fails(url, -EPROTONOSUPPORT, "up to version 2");
+    free(psql(url, "UPDATE ioledger_schema SET version = 1"));
+    open_sink_fails(url, -EPROTONOSUPPORT, "has version 1");
+    open_db_fails(url, -EPROTONOSUPPORT, "has version 1");
 }
 
 static void test_no_ledger(void **state)
@@ -586,8 +678,8 @@ static void test_indexes(void **state)
               "ANALYZE"));
     struct iol_db *db = open_db(url);
     uses_index(db, "SELECT * FROM file WHERE path = $1", "file_path");
-    uses_index(db, "SELECT * FROM io WHERE file_id = CAST(length($1) AS bigint)", "io_file_id");
-    uses_index(db, "SELECT * FROM io WHERE process_id = CAST(length($1) AS bigint)", "io_process_id");
+    uses_index(db, "SELECT * FROM io WHERE file_id = CAST(length($1) AS bigint)", "_file_id_idx");
+    uses_index(db, "SELECT * FROM io WHERE process_id = CAST(length($1) AS bigint)", "_process_id_idx");
     uses_index(db, "SELECT * FROM process WHERE parent_id = CAST(length($1) AS bigint)", "process_parent_id");
     iol_db_close(db);
     free(psql(url, "DELETE FROM file WHERE id > 100 AND id < 30000; ANALYZE"));
@@ -657,6 +749,9 @@ int main(void)
         TEST(test_once_and_latest),
         TEST(test_unknown_becomes_known),
         TEST(test_rejected),
+        TEST(test_days),
+        TEST(test_dropped_day),
+        TEST(test_known_rows),
         TEST(test_recorders_at_once),
         TEST(test_restarts),
         TEST(test_terminated_backend),

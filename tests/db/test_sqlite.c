@@ -210,8 +210,11 @@ static void test_newer_version(void **state)
 
     record(url, io_batch(1, 1));
     free(shell("sqlite3 '%s' 'UPDATE ioledger_schema SET version = version + 1'", path_of(url)));
-    open_sink_fails(url, -EPROTONOSUPPORT, "version 2");
-    open_db_fails(url, -EPROTONOSUPPORT, "version 2");
+    open_sink_fails(url, -EPROTONOSUPPORT, "up to version 2");
+    open_db_fails(url, -EPROTONOSUPPORT, "up to version 2");
+    free(shell("sqlite3 '%s' 'UPDATE ioledger_schema SET version = 1'", path_of(url)));
+    open_sink_fails(url, -EPROTONOSUPPORT, "has version 1");
+    open_db_fails(url, -EPROTONOSUPPORT, "has version 1");
 }
 
 static void test_dumped_and_loaded(void **state)
