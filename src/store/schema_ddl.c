@@ -30,6 +30,7 @@ static const struct index {
     {IOL_TABLE_EVENT, "file_id", "btree", true, " WHERE file_id IS NOT NULL"},
     {IOL_TABLE_EVENT, "other_file_id", "btree", true, " WHERE other_file_id IS NOT NULL"},
     {IOL_TABLE_EVENT, "ts", "brin", false, " WITH (autosummarize = on)"},
+    {IOL_TABLE_TOTAL, "ts", "btree", true, ""},
 };
 
 /*
@@ -186,12 +187,77 @@ static void print_table(FILE *out, const struct iol_table *table, enum iol_diale
     putc('\n', out);
 }
 
+/* A count of microseconds as a time of the contract, with the rounding of iol_time_text(). */
+static void print_sqlite_time(FILE *out, const char *us)
+{
+    fprintf(
+        out,
+        "strftime('%%Y-%%m-%%d %%H:%%M:%%S', (%1$s - ((%1$s) %% 1000000 + 1000000) %% 1000000) / 1000000, 'unixepoch')"
+        " || printf('.%%06d', ((%1$s) %% 1000000 + 1000000) %% 1000000)",
+        us);
+}
+
+/*
+ * In SQLite an integer takes as many bytes as it needs, so what rows of an interval have in common is stored once, and times as a
+ * distance. A row's number has that of its interval in its upper bits: it leads from one to the other and back without an
+ * index. likelihood() tells the planner how few rows an interval has.
+ */
+static void print_sqlite_io(FILE *out, const struct iol_table *table)
+{
+    fprintf(out,
+            "-- The intervals of io_row: what its rows have in common\n"
+            "CREATE TABLE io_interval (\n"
+            "    id INTEGER PRIMARY KEY,\n"
+            "    ts TEXT NOT NULL, -- end of the interval\n"
+            "    ts_us INTEGER NOT NULL, -- the same in microseconds since 1970\n"
+            "    interval_ms INTEGER, -- length of the interval\n"
+            "    host_id INTEGER NOT NULL -- host.id\n"
+            ");\n\n"
+            "-- The rows of io\n"
+            "CREATE TABLE io_row (\n"
+            "    id INTEGER PRIMARY KEY, -- io_interval.id << " IOL_SQLITE_ROW_BITS " | number within the interval\n"
+            "    process_id INTEGER NOT NULL,\n"
+            "    file_id INTEGER NOT NULL,\n"
+            "    route INTEGER NOT NULL, -- as in the view io, counted from 0\n"
+            "    read_ops INTEGER,\n"
+            "    read_bytes INTEGER,\n"
+            "    write_ops INTEGER,\n"
+            "    write_bytes INTEGER,\n"
+            "    read_errors INTEGER,\n"
+            "    write_errors INTEGER,\n"
+            "    first_us INTEGER, -- microseconds from the first operation to the end of the interval\n"
+            "    last_us INTEGER -- and from the last one\n"
+            ");\n\n"
+            "-- %s\n"
+            "CREATE VIEW io AS\n"
+            "SELECT i.ts, -- end of the interval\n"
+            "    i.interval_ms, -- length of the interval\n"
+            "    i.host_id, r.process_id, r.file_id,\n"
+            "    CASE r.route",
+            table->doc);
+    for (size_t i = 0; i < iol_enum_route.count; i++)
+        fprintf(out, " WHEN %zu THEN '%s'", i, iol_enum_route.words[i]);
+    fputs(" END AS route, -- system calls that it went by\n"
+          "    r.read_ops, r.read_bytes, r.write_ops, r.write_bytes, r.read_errors, r.write_errors,\n    ",
+          out);
+    print_sqlite_time(out, "i.ts_us - r.first_us");
+    fputs(" AS first_ts,\n    ", out);
+    print_sqlite_time(out, "i.ts_us - r.last_us");
+    fputs(" AS last_ts\n"
+          "FROM io_row r JOIN io_interval i ON i.id = r.id >> " IOL_SQLITE_ROW_BITS "\n"
+          "    AND likelihood(r.id >= i.id << " IOL_SQLITE_ROW_BITS ", 0.001)"
+          " AND likelihood(r.id < (i.id + 1) << " IOL_SQLITE_ROW_BITS ", 0.001);\n\n",
+          out);
+}
+
 static void print_indexes(FILE *out, enum iol_dialect dialect)
 {
     for (size_t i = 0; i < IOL_ARRAY_SIZE(indexes); i++) {
         const struct index *index = &indexes[i];
         const char *table = iol_schema_tables[index->table].name;
 
+        if (index->table == IOL_TABLE_IO && dialect == IOL_DIALECT_SQLITE)
+            table = "io_row";
         if (dialect == IOL_DIALECT_POSTGRESQL)
             fprintf(out, "CREATE INDEX %s_%s ON %s USING %s (%s)%s;\n", table, index->column, table, index->method,
                     index->column, index->rest);
@@ -218,7 +284,9 @@ int iol_schema_print(FILE *out, enum iol_dialect dialect)
 {
     fprintf(out, "-- The tables of ioledger, version %d of the schema.\n\n", IOL_SCHEMA_VERSION);
     if (dialect == IOL_DIALECT_SQLITE)
-        fprintf(out, "PRAGMA application_id = %d; -- what file(1) and ioledger know a ledger by\n\n",
+        fprintf(out,
+                "PRAGMA auto_vacuum = INCREMENTAL; -- so that prune can give space back; before there is any table\n"
+                "PRAGMA application_id = %d; -- what file(1) and ioledger know a ledger by\n\n",
                 IOL_SQLITE_APPLICATION_ID);
     if (dialect == IOL_DIALECT_POSTGRESQL) {
         for (size_t i = 0; i < IOL_ARRAY_SIZE(enums); i++) {
@@ -229,8 +297,13 @@ int iol_schema_print(FILE *out, enum iol_dialect dialect)
         putc('\n', out);
     }
     for (size_t i = 0; i < IOL_TABLE_COUNT; i++)
-        print_table(out, &iol_schema_tables[i], dialect);
+        if (i == IOL_TABLE_IO && dialect == IOL_DIALECT_SQLITE)
+            print_sqlite_io(out, &iol_schema_tables[i]);
+        else
+            print_table(out, &iol_schema_tables[i], dialect);
     print_indexes(out, dialect);
+    if (dialect == IOL_DIALECT_SQLITE)
+        fputs("CREATE INDEX io_interval_ts ON io_interval (ts);\n\n", out);
     if (dialect == IOL_DIALECT_POSTGRESQL)
         fputs(partition_function, out);
     print_views(out, dialect);

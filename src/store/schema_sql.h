@@ -11,6 +11,10 @@
 /* PRAGMA application_id of an SQLite ledger: "iold". */
 #define IOL_SQLITE_APPLICATION_ID 0x696f6c64
 
+/* In an SQLite ledger io is a view of io_row and io_interval; io_row.id is io_interval.id << these bits | a number. */
+#define IOL_SQLITE_ROW_BITS "20"
+#define IOL_SQLITE_INTERVAL_ROWS (INT64_C(1) << 20)
+
 /* Table that holds the version of the schema, and what no other program would call a table of its own. */
 #define IOL_VERSION_TABLE "ioledger_schema"
 

@@ -36,6 +36,9 @@ struct sqlite_sink {
     sqlite3 *db;
     bool is_ledger; /* else nothing may be changed in it */
     sqlite3_stmt *inserts[IOL_TABLE_COUNT];
+    sqlite3_stmt *insert_interval;
+    struct iol_io interval; /* ts, interval_ms and host_id of the rows of io that are being inserted */
+    int64_t next_row;       /* io_row.id of the next one in that interval; 0: the transaction has none yet */
     struct iol_time_text time_text;
 };
 
@@ -122,17 +125,33 @@ static int create_schema(struct sqlite_sink *sink, struct iol_error *err)
     return r;
 }
 
+/* A row of io goes into two tables, of which io is the view. */
+static const char insert_interval[] =
+    "INSERT INTO io_interval (ts, ts_us, interval_ms, host_id) VALUES ($1, $2, $3, $4)";
+static const char insert_io[] =
+    "INSERT INTO io_row (id, process_id, file_id, route, read_ops, read_bytes, write_ops, write_bytes, read_errors,"
+    " write_errors, first_us, last_us) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)";
+
+static int prepare(struct sqlite_sink *sink, const char *sql, sqlite3_stmt **ret_statement, struct iol_error *err)
+{
+    int rc = sqlite3_prepare_v3(sink->db, sql, -1, SQLITE_PREPARE_PERSISTENT, ret_statement, NULL);
+
+    return rc == SQLITE_OK ? 0 : iol_sqlite_error(sink->db, rc, sink->path, "write to", err);
+}
+
 static int prepare_inserts(struct sqlite_sink *sink, struct iol_error *err)
 {
-    for (int i = 0; i < IOL_TABLE_COUNT; i++) {
+    int r = prepare(sink, insert_interval, &sink->insert_interval, err);
+
+    if (r == 0)
+        r = prepare(sink, insert_io, &sink->inserts[IOL_TABLE_IO], err);
+    for (int i = 0; i < IOL_TABLE_COUNT && r == 0; i++) {
+        if (i == IOL_TABLE_IO)
+            continue;
         _cleanup_free_ char *sql = iol_schema_insert(&iol_schema_tables[i]);
-        if (!sql)
-            return iol_error_set(err, -ENOMEM, "out of memory");
-        int rc = sqlite3_prepare_v3(sink->db, sql, -1, SQLITE_PREPARE_PERSISTENT, &sink->inserts[i], NULL);
-        if (rc != SQLITE_OK)
-            return iol_sqlite_error(sink->db, rc, sink->path, "write to", err);
+        r = sql ? prepare(sink, sql, &sink->inserts[i], err) : iol_error_set(err, -ENOMEM, "out of memory");
     }
-    return 0;
+    return r;
 }
 
 static int open_database(struct sqlite_sink *sink, struct iol_error *err)
@@ -151,6 +170,9 @@ static int open_database(struct sqlite_sink *sink, struct iol_error *err)
     /* Looked at before the journal mode is touched: a foreign database stays as it is. */
     int r = iol_sqlite_check(sink->db, sink->path, &state, err);
     sink->is_ledger = r == 0;
+    /* Takes effect only in a file in which there is nothing yet, not even a journal mode. */
+    if (r == 0 && state == IOL_SQLITE_EMPTY)
+        r = execute(sink, "PRAGMA auto_vacuum = INCREMENTAL", "write to", err);
     if (r == 0)
         r = execute(sink,
                     "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA cache_size = -8000;"
@@ -170,6 +192,7 @@ static void sqlite_close(struct iol_sink *base)
 
     for (int i = 0; i < IOL_TABLE_COUNT; i++)
         sqlite3_finalize(sink->inserts[i]);
+    sqlite3_finalize(sink->insert_interval);
     /*
      * A ledger at rest is one file that anyone who may read it can open; in WAL mode that takes the right to create
      * files beside it. When a reader has it open this fails, and the ledger stays in WAL mode.
@@ -231,6 +254,15 @@ static int bind_column(struct sqlite_sink *sink, sqlite3_stmt *statement, int at
     return sqlite3_bind_int64(statement, at, value);
 }
 
+/* SQLITE_OK, or what went wrong; the statement is ready for the next row either way. */
+static int step(sqlite3_stmt *statement)
+{
+    int rc = sqlite3_step(statement);
+    int reset = sqlite3_reset(statement);
+
+    return rc == SQLITE_DONE ? reset : rc;
+}
+
 static int insert_row(struct sqlite_sink *sink, const struct iol_table *table, const void *row)
 {
     sqlite3_stmt *statement = sink->inserts[table->id];
@@ -239,10 +271,77 @@ static int insert_row(struct sqlite_sink *sink, const struct iol_table *table, c
 
     for (size_t i = 0; i < table->n_columns && rc == SQLITE_OK; i++)
         rc = bind_column(sink, statement, (int)i + 1, &table->columns[i], row, times[i]);
-    if (rc == SQLITE_OK)
-        rc = sqlite3_step(statement);
-    int reset = sqlite3_reset(statement);
-    return rc == SQLITE_DONE ? reset : rc;
+    return rc == SQLITE_OK ? step(statement) : rc;
+}
+
+static int bind_int(sqlite3_stmt *statement, int at, int64_t value)
+{
+    return value == IOL_NULL ? sqlite3_bind_null(statement, at) : sqlite3_bind_int64(statement, at, value);
+}
+
+/* Rounded down, as iol_time_text() does. */
+static int64_t microseconds(int64_t ns)
+{
+    return ns / 1000 - (ns % 1000 < 0);
+}
+
+static int begin_interval(struct sqlite_sink *sink, const struct iol_io *row)
+{
+    sqlite3_stmt *statement = sink->insert_interval;
+    char ts[32];
+
+    if (row->ts == IOL_NULL) /* which the table refuses */
+        sqlite3_bind_null(statement, 1);
+    else
+        sqlite3_bind_text(statement, 1, iol_time_text(&sink->time_text, ts, row->ts, ' '), -1, SQLITE_STATIC);
+    sqlite3_bind_int64(statement, 2, microseconds(row->ts));
+    bind_int(statement, 3, row->interval_ms);
+    bind_int(statement, 4, row->host_id);
+    int rc = step(statement);
+    if (rc == SQLITE_OK) {
+        sink->next_row = sqlite3_last_insert_rowid(sink->db) * IOL_SQLITE_INTERVAL_ROWS;
+        sink->interval = *row;
+    }
+    return rc;
+}
+
+static bool in_interval(const struct sqlite_sink *sink, const struct iol_io *row)
+{
+    return sink->next_row % IOL_SQLITE_INTERVAL_ROWS != 0 && row->ts == sink->interval.ts &&
+           row->interval_ms == sink->interval.interval_ms && row->host_id == sink->interval.host_id;
+}
+
+static int64_t before_end(int64_t end, int64_t ns)
+{
+    return ns == IOL_NULL ? IOL_NULL : microseconds(end) - microseconds(ns);
+}
+
+static int insert_io_row(struct sqlite_sink *sink, const struct iol_io *row)
+{
+    sqlite3_stmt *statement = sink->inserts[IOL_TABLE_IO];
+
+    if (!iol_schema_word(&iol_enum_route, row->route))
+        return SQLITE_MISMATCH;
+    int rc = in_interval(sink, row) ? SQLITE_OK : begin_interval(sink, row);
+    if (rc != SQLITE_OK)
+        return rc;
+    const int64_t values[] = {
+        sink->next_row++,
+        row->process_id,
+        row->file_id,
+        row->route,
+        row->read_ops,
+        row->read_bytes,
+        row->write_ops,
+        row->write_bytes,
+        row->read_errors,
+        row->write_errors,
+        before_end(row->ts, row->first_ts),
+        before_end(row->ts, row->last_ts),
+    };
+    for (size_t i = 0; i < IOL_ARRAY_SIZE(values); i++)
+        bind_int(statement, (int)i + 1, values[i]);
+    return step(statement);
 }
 
 static int insert_rows(struct sqlite_sink *sink, const struct iol_batch *batch, enum iol_table_id id,
@@ -253,7 +352,8 @@ static int insert_rows(struct sqlite_sink *sink, const struct iol_batch *batch, 
     size_t size = iol_batch_row_size(id);
 
     for (size_t i = 0; i < rows->count; i++) {
-        int rc = insert_row(sink, table, (const char *)rows->data + i * size);
+        const char *row = (const char *)rows->data + i * size;
+        int rc = id == IOL_TABLE_IO ? insert_io_row(sink, (const void *)row) : insert_row(sink, table, row);
         if (rc == SQLITE_MISMATCH)
             return iol_error_set(err, -EINVAL, "a row of %s has a value that its column does not know", table->name);
         if (rc != SQLITE_OK)
@@ -284,6 +384,7 @@ static int sqlite_write(struct iol_sink *base, const struct iol_batch *batch, st
 
     if (fstat(sink->lock_fd, &st) == 0 && st.st_nlink == 0)
         return iol_error_set(err, -ESTALE, "%s was deleted while it was being recorded to", sink->path);
+    sink->next_row = 0;
     int r = execute(sink, "BEGIN IMMEDIATE", "write to", err);
     if (r == 0)
         r = insert_batch(sink, batch, err);

@@ -142,7 +142,7 @@ static void test_rejected(void **state)
     io[1].route = IOL_ROUTE_RW;
     io[1].ts = IOL_NULL;
     assert_int_equal(iol_sink_write(sink, batch, &err), -EINVAL);
-    assert_non_null(strstr(err.text, "io.ts"));
+    assert_non_null(strstr(err.text, "io_interval.ts"));
     iol_batch_free(batch);
     assert_int_equal(ask_int(url, "SELECT (SELECT count(*) FROM io) + (SELECT count(*) FROM batch)"), 0);
     /* The next one is not harmed, nor is the same number. */
@@ -455,8 +455,8 @@ static void test_indexes(void **state)
     struct iol_db *db = open_db(url);
     uses_index(db, "SELECT * FROM file WHERE path = $1", "file_path");
     uses_index(db, "SELECT * FROM file WHERE path >= $1 AND path < $2", "file_path");
-    uses_index(db, "SELECT * FROM io WHERE file_id = $1", "io_file_id");
-    uses_index(db, "SELECT * FROM io WHERE process_id = $1", "io_process_id");
+    uses_index(db, "SELECT * FROM io WHERE file_id = $1", "io_row_file_id");
+    uses_index(db, "SELECT * FROM io WHERE process_id = $1", "io_row_process_id");
     uses_index(db, "SELECT * FROM process WHERE pid = $1", "process_pid");
     uses_index(db, "SELECT * FROM process WHERE parent_id = $1", "process_parent_id");
     iol_db_close(db);
