@@ -471,7 +471,7 @@ static int post_epoch(struct iol_pipeline *pipeline)
     r = iol_accounts_post(pipeline->accounts, &epoch, pipeline->model, pipeline->batch);
     if (r < 0)
         return r;
-    iol_model_trim(pipeline->model, epoch.number, forget_file, pipeline->capture);
+    iol_model_trim(pipeline->model, epoch.number, epoch.to_ns, forget_file, pipeline->capture);
     return 0;
 }
 

@@ -35,6 +35,7 @@ struct slot {
     struct iol_model_process *process;
     struct iol_model_file *file;
     uint64_t last_epoch; /* with operations */
+    uint64_t last_ns;    /* its end */
     uint32_t over_budget, ring_full;
     enum slot_state state;
 };
@@ -239,6 +240,7 @@ static int post_slot(struct iol_accounts *accounts, const struct iol_epoch *epoc
         return -ENOMEM;
     slot->posted[epoch->closed] = now;
     slot->last_epoch = epoch->number;
+    slot->last_ns = epoch->to_ns;
     note_event_losses(accounts, index);
     return add_io(accounts, epoch, model, index, &delta, batch);
 }
@@ -277,7 +279,8 @@ static void retire_slot(struct iol_accounts *accounts, const struct iol_epoch *e
         release_slot(accounts, index, model);
         return;
     }
-    if (!iol_model_process_ended(slot->process) && epoch->number - slot->last_epoch < limit)
+    if (!iol_model_process_ended(slot->process) && epoch->number - slot->last_epoch < limit &&
+        epoch->to_ns - slot->last_ns < IOL_MODEL_IDLE_NS)
         return;
     accounts->kernel.remove_account(accounts->kernel.arg, &accounts->kernel.slots[index].key, (uint32_t)index);
     slot->state = SLOT_REMOVED;

@@ -5,7 +5,7 @@
 /*
  * From the kernel's counters to rows. The counters only grow; what has been posted is kept here, and
  * the difference becomes a row. Slots whose process has ended, or that were idle while slots were
- * scarce, are taken back in two steps, so that no late operation is lost:
+ * scarce or for very long (IOL_MODEL_IDLE_NS), are taken back in two steps, so that no late operation is lost:
  *
  *   epoch e      the key is removed from the map; programs that had found the slot may still count
  *   epoch e + 1  closed after a grace period: nobody counts any more; posted a last time, handed back

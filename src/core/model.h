@@ -73,13 +73,20 @@ const char *iol_model_loss_of(const struct iol_model_process *process, const cha
 bool iol_model_process_ended(const struct iol_model_process *process);
 
 /*
- * Call once an epoch, after it was posted. Forgets images that have ended, when their last accounts
- * are posted, and files that no account uses, once there are too many: `forget` first makes the kernel forget
- * them, and two epochs later, when no account can still be opened on the strength of the old record,
- * they go.
+ * An account that was not used for so long is closed, and a file that had no account for so long is forgotten: when it is used
+ * again, its row is sent again. So a row of io has the row of its file from a batch of the same recording that had a row of io with that
+ * file no more than twice as long before, and prune may delete rows of files that nothing has referred to for a day.
+ */
+#define IOL_MODEL_IDLE_NS (UINT64_C(6) * 3600 * 1000000000)
+
+/*
+ * Call once an epoch, after it was posted; `now_ns` is its end, on the clock of the records. Forgets images that have ended, when
+ * their last accounts are posted, and files that no account uses, once there are too many or they were idle for long: `forget`
+ * first makes the kernel forget them, and two epochs later, when no account can still be opened on the strength of the old
+ * record, they go.
  */
 typedef void iol_model_forget_fn(void *arg, uint64_t file_key);
-void iol_model_trim(struct iol_model *model, uint64_t epoch, iol_model_forget_fn *forget, void *arg);
+void iol_model_trim(struct iol_model *model, uint64_t epoch, uint64_t now_ns, iol_model_forget_fn *forget, void *arg);
 
 /*
  * A sweep brings the model back in line with the machine, after records of processes were lost:

@@ -31,6 +31,7 @@ struct iol_model_file {
     uint64_t key;
     int64_t id;
     unsigned int refs;  /* accounts */
+    uint64_t idle_ns;   /* the end of the epoch in which it was used last */
     uint64_t forgotten; /* epoch in which the kernel was made to forget it; 0: not */
     UT_hash_handle hh;
 };
@@ -52,6 +53,8 @@ struct iol_model {
     struct iol_model_process *processes;
     struct iol_model_process *ended; /* list, oldest first */
     uint64_t epoch;                  /* posted last */
+    uint64_t now_ns;                 /* its end */
+    uint64_t aged_ns;                /* when files were last looked through for idle ones */
     struct iol_model_file *files;
     struct iol_names *names; /* which file a name means; NULL when changes of names are not all seen */
     struct login *logins;

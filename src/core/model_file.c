@@ -138,6 +138,7 @@ static struct iol_model_file *remember_file(struct iol_model *model, uint64_t ke
         model->stats.files += key >= IOL_FILE_PSEUDO_END;
     }
     file->id = id;
+    file->idle_ns = model->now_ns;
     unforget(model, file);
     return file;
 }
@@ -169,7 +170,10 @@ struct iol_model_file *iol_model_get_file(struct iol_model *model, uint64_t key,
 
 void iol_model_put_file(struct iol_model *model, struct iol_model_file *file)
 {
-    if (file && --file->refs == 0)
+    if (!file)
+        return;
+    file->idle_ns = model->now_ns;
+    if (--file->refs == 0)
         model->n_idle_files++;
 }
 
@@ -178,19 +182,30 @@ int64_t iol_model_file_id(const struct iol_model_file *file)
     return file->id;
 }
 
-void iol_model_trim(struct iol_model *model, uint64_t epoch, iol_model_forget_fn *forget, void *arg)
+/* Once in a while: all files are looked at. */
+static bool is_time_to_age(struct iol_model *model)
 {
-    bool crowded = model->n_idle_files > model->max_idle_files;
+    if (model->now_ns - model->aged_ns < IOL_MODEL_IDLE_NS / 32)
+        return false;
+    model->aged_ns = model->now_ns;
+    return true;
+}
+
+void iol_model_trim(struct iol_model *model, uint64_t epoch, uint64_t now_ns, iol_model_forget_fn *forget, void *arg)
+{
+    bool crowded = model->n_idle_files > model->max_idle_files, aging;
     struct iol_model_file *file, *next;
 
     model->epoch = epoch;
+    model->now_ns = now_ns;
+    aging = is_time_to_age(model);
     iol_model_trim_processes(model);
-    if (!crowded && !model->n_forgotten_files)
+    if (!crowded && !aging && !model->n_forgotten_files)
         return;
     HASH_ITER(hh, model->files, file, next) {
         if (file->refs || file->key < IOL_FILE_PSEUDO_END)
             continue;
-        if (!file->forgotten && crowded) {
+        if (!file->forgotten && (crowded || (aging && now_ns - file->idle_ns >= IOL_MODEL_IDLE_NS))) {
             forget(arg, file->key);
             file->forgotten = epoch;
             model->n_forgotten_files++;

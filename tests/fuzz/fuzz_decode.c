@@ -181,7 +181,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         if (length > size - at)
             length = size - at;
         feed(model, data + at, length, batch);
-        iol_model_trim(model, ++epoch, forget_file, NULL);
+        iol_model_trim(model, ++epoch, 0, forget_file, NULL);
         at += length;
     }
     check_processes(batch, arena);

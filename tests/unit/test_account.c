@@ -39,7 +39,8 @@ struct fixture {
     struct iol_accounts *accounts;
     struct iol_model *model;
     struct iol_batch *batch;
-    uint64_t epoch; /* the open one */
+    uint64_t epoch;     /* the open one */
+    uint64_t paused_ns; /* between the epochs before and those to come */
     size_t removed[N_SLOTS], freed[N_SLOTS];
     size_t n_removed, n_freed;
 };
@@ -188,8 +189,8 @@ static void close_epoch(struct fixture *f)
         .closed = f->epoch & 1,
         .from_jiffies = epoch_start_jiffies(f->epoch),
         .to_jiffies = epoch_start_jiffies(f->epoch + 1),
-        .from_ns = epoch_start_ns(f->epoch),
-        .to_ns = epoch_start_ns(f->epoch + 1),
+        .from_ns = epoch_start_ns(f->epoch) + f->paused_ns,
+        .to_ns = epoch_start_ns(f->epoch + 1) + f->paused_ns,
     };
 
     iol_batch_free(f->batch);
@@ -197,7 +198,7 @@ static void close_epoch(struct fixture *f)
     assert_non_null(f->batch);
     f->epoch++;
     assert_int_equal(iol_accounts_post(f->accounts, &epoch, f->model, f->batch), 0);
-    iol_model_trim(f->model, epoch.number, NULL, NULL);
+    iol_model_trim(f->model, epoch.number, epoch.to_ns, NULL, NULL);
 }
 
 static size_t rows(const struct fixture *f, enum iol_table_id table)
@@ -532,6 +533,26 @@ static void idle_accounts_stay_while_there_is_room(void **state)
     assert_int_equal(stats_of(f).in_use, room);
 }
 
+static void idle_accounts_go_after_long(void **state)
+{
+    struct fixture *f = *state;
+
+    for (size_t i = FIRST; i < FIRST + 2; i++) {
+        open_slot(f, i, LIVE, IOL_FILE_OTHER, IOL_ABI_ROUTE_RW);
+        operate(f, i, 1, 0, 1);
+    }
+    operate(f, IOL_ABI_ROUTE_RW, 1, 0, 1); /* the host's own stays */
+    close_epoch(f);
+    f->paused_ns = IOL_MODEL_IDLE_NS / 2;
+    operate(f, FIRST + 1, 1, 0, 1);
+    close_epoch(f);
+    assert_int_equal(f->n_removed, 0);
+    f->paused_ns = IOL_MODEL_IDLE_NS;
+    close_epoch(f);
+    assert_int_equal(f->n_removed, 1);
+    assert_int_equal(f->removed[FIRST], 1);
+}
+
 /* Three quarters taken: what was idle for ten epochs goes, what is used stays. */
 static void idle_accounts_go_when_slots_are_scarce(void **state)
 {
@@ -807,6 +828,7 @@ int main(void)
         WITH_KERNEL(a_life_across_the_end_of_an_epoch_is_whole),
         WITH_KERNEL(late_operations_are_posted),
         WITH_KERNEL(idle_accounts_stay_while_there_is_room),
+        WITH_KERNEL(idle_accounts_go_after_long),
         WITH_KERNEL(idle_accounts_go_when_slots_are_scarce),
         WITH_KERNEL(idle_accounts_go_at_once_when_slots_run_out),
         WITH_KERNEL(holes_as_wide_as_the_cpus_are_crossed),

@@ -222,7 +222,7 @@ static size_t end_epoch(struct fixture *f)
 {
     struct forgotten forgotten = {0};
 
-    iol_model_trim(f->model, ++f->epoch, note_forgotten, &forgotten);
+    iol_model_trim(f->model, ++f->epoch, 0, note_forgotten, &forgotten);
     return forgotten.count;
 }
 
@@ -1067,14 +1067,35 @@ static void the_kernel_forgets_exactly_the_idle_ones(void **state)
     used = iol_model_get_file(f->model, 102, f->batch);
     pseudo = iol_model_get_file(f->model, IOL_FILE_OTHER, f->batch);
     iol_model_put_file(f->model, pseudo);
-    iol_model_trim(f->model, 1, note_forgotten, &forgotten);
+    iol_model_trim(f->model, 1, 0, note_forgotten, &forgotten);
     assert_int_equal(forgotten.count, MAX_IDLE);
     for (size_t i = 0; i < forgotten.count; i++) {
         assert_in_range(forgotten.keys[i], 100, 100 + MAX_IDLE);
         assert_int_not_equal(forgotten.keys[i], 102);
     }
-    iol_model_trim(f->model, 2, note_forgotten, &forgotten);
-    iol_model_trim(f->model, 3, note_forgotten, &forgotten);
+    iol_model_trim(f->model, 2, 0, note_forgotten, &forgotten);
+    iol_model_trim(f->model, 3, 0, note_forgotten, &forgotten);
+    assert_int_equal(files_held(f), 2);
+    iol_model_put_file(f->model, used);
+}
+
+/* So that a row of a file which nothing has referred to for long may be deleted: the kernel sends it again. */
+static void files_idle_for_long_are_forgotten(void **state)
+{
+    struct fixture *f = *state;
+    struct forgotten forgotten = {0};
+    struct iol_model_file *used;
+
+    post_files(f, 100, 3);
+    used = iol_model_get_file(f->model, 101, f->batch);
+    iol_model_trim(f->model, 1, IOL_MODEL_IDLE_NS / 2, note_forgotten, &forgotten);
+    iol_model_put_file(f->model, iol_model_get_file(f->model, 102, f->batch));
+    iol_model_trim(f->model, 2, IOL_MODEL_IDLE_NS - 1, note_forgotten, &forgotten);
+    assert_int_equal(forgotten.count, 0);
+    iol_model_trim(f->model, 3, IOL_MODEL_IDLE_NS + IOL_MODEL_IDLE_NS / 16, note_forgotten, &forgotten);
+    assert_int_equal(forgotten.count, 1);
+    assert_int_equal(forgotten.keys[0], 100);
+    iol_model_trim(f->model, 5, IOL_MODEL_IDLE_NS + IOL_MODEL_IDLE_NS / 16, note_forgotten, &forgotten);
     assert_int_equal(files_held(f), 2);
     iol_model_put_file(f->model, used);
 }
@@ -1166,6 +1187,7 @@ int main(void)
         ALL(few_files_are_not_forgotten),
         ALL(idle_files_are_forgotten_in_two_epochs),
         ALL(the_kernel_forgets_exactly_the_idle_ones),
+        ALL(files_idle_for_long_are_forgotten),
         ALL(a_file_used_again_survives),
         ALL(a_file_sent_again_starts_anew),
         cmocka_unit_test(freeing_nothing_is_fine),

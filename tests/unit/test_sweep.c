@@ -145,7 +145,7 @@ static void end_sweep(struct fixture *f)
 static void settle(struct fixture *f)
 {
     for (int i = 0; i < 8; i++)
-        iol_model_trim(f->model, ++f->epoch, NULL, NULL);
+        iol_model_trim(f->model, ++f->epoch, 0, NULL, NULL);
 }
 
 /* Its exit was lost. */
@@ -366,7 +366,7 @@ static void an_untraced_line_is_cut(void **state)
         post_process(f, 0x10000 + i, last, IOL_ORIGIN_FORK, false);
         post(f, record_exit(4000, last, EXITED(0)));
         last = 0x10000 + i;
-        iol_model_trim(f->model, ++f->epoch, NULL, NULL);
+        iol_model_trim(f->model, ++f->epoch, 0, NULL, NULL);
     }
     assert_in_range(stats_of(f).processes_held, IOL_MODEL_MAX_ANCESTORS, IOL_MODEL_MAX_ANCESTORS + 5);
     /* its end is asked for after all: it has as many ancestors as were kept, and none that is not there */
