@@ -23,6 +23,7 @@ struct iol_command {
 
 int iol_cmd_balance(int argc, char **argv);
 int iol_cmd_doctor(int argc, char **argv);
+int iol_cmd_prune(int argc, char **argv);
 int iol_cmd_files(int argc, char **argv);
 int iol_cmd_record(int argc, char **argv);
 int iol_cmd_schema(int argc, char **argv);

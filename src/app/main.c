@@ -24,6 +24,7 @@ static const struct iol_command commands[] = {
     {"doctor", "what this kernel offers, what is missing, what follows from it", "Check", iol_cmd_doctor},
 #endif
     {"schema", "print the tables as SQL", "Check", iol_cmd_schema},
+    {"prune", "delete what is older than a time, and give the space back", "Keep", iol_cmd_prune},
 };
 
 static const char overview[] = "ioledger keeps the books of this machine: which process read or wrote which file,\n"

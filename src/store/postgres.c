@@ -302,8 +302,8 @@ static char *names_sql(void)
         fprintf(out, "'%s', ", iol_schema_tables[i].name);
     for (const char *const *view = iol_schema_views; *view; view++)
         fprintf(out, "'%s', ", *view);
-    fprintf(out, "'%s', '%s', '%s', '%s') ORDER BY name LIMIT 1", iol_enum_route.name, iol_enum_kind.name,
-            iol_enum_origin.name, iol_enum_event_kind.name);
+    fprintf(out, "'" IOL_CANDIDATE_TABLE "', '%s', '%s', '%s', '%s') ORDER BY name LIMIT 1", iol_enum_route.name,
+            iol_enum_kind.name, iol_enum_origin.name, iol_enum_event_kind.name);
     if (fclose(out) != 0) {
         free(text);
         return NULL;

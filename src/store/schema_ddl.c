@@ -301,6 +301,10 @@ int iol_schema_print(FILE *out, enum iol_dialect dialect)
             print_sqlite_io(out, &iol_schema_tables[i]);
         else
             print_table(out, &iol_schema_tables[i], dialect);
+    fprintf(out,
+            "-- For prune: files of deleted facts, until it has looked whether others refer to them\n"
+            "CREATE TABLE " IOL_CANDIDATE_TABLE " (id %s PRIMARY KEY);\n\n",
+            dialect == IOL_DIALECT_SQLITE ? "INTEGER" : "bigint");
     print_indexes(out, dialect);
     if (dialect == IOL_DIALECT_SQLITE)
         fputs("CREATE INDEX io_interval_ts ON io_interval (ts);\n\n", out);

@@ -18,6 +18,12 @@
 /* Table that holds the version of the schema, and what no other program would call a table of its own. */
 #define IOL_VERSION_TABLE "ioledger_schema"
 
+/*
+ * Files that facts referred to which prune has deleted, until prune has looked whether other facts do. A recorder takes out those
+ * whose rows it sends again: there will be facts.
+ */
+#define IOL_CANDIDATE_TABLE "pruned_file"
+
 /* The function of a PostgreSQL ledger that makes partitions: ioledger_add_days(first day, how many). */
 #define IOL_PARTITION_FUNCTION "ioledger_add_days"
 

@@ -7,7 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <time.h>
 
 #include "base/cleanup.h"
 #include "base/error.h"
@@ -26,8 +25,11 @@
 #define DAYS 16 /* remembered: a batch has one or two as a rule */
 #define DAY_NS (INT64_C(86400) * 1000000000)
 
-/* What is known to be stored is asked of the database anew after a while: rows that nobody needed may have been pruned. */
-#define KNOWN_SECONDS 3600
+/*
+ * What is known to be stored is asked of the database anew after a while: rows that nothing referred to for long may have been
+ * pruned. That is by the recorder's time: batches of days may come in a minute.
+ */
+#define KNOWN_NS (INT64_C(3600) * 1000000000)
 
 struct postgres_sink {
     struct iol_sink sink;
@@ -36,8 +38,8 @@ struct postgres_sink {
     pid_t server_pid;
     struct iol_pg_copy *copy;
     struct iol_known *known;
-    time_t known_since; /* CLOCK_MONOTONIC */
-    int64_t days[DAYS]; /* that have partitions, as days since 1970, in a ring */
+    int64_t known_since; /* ts of the first batch of which it knows */
+    int64_t days[DAYS];  /* that have partitions, as days since 1970, in a ring */
     size_t n_days;
     struct iol_time_text time_text;
 
@@ -57,11 +59,8 @@ static void disconnect(struct postgres_sink *sink)
 /* What an earlier transaction stored, this session has to find out anew. */
 static void forget(struct postgres_sink *sink)
 {
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
     iol_known_clear(sink->known);
-    sink->known_since = now.tv_sec;
+    sink->known_since = IOL_NULL;
     sink->n_days = 0;
 }
 
@@ -283,6 +282,8 @@ static void print_merge(FILE *out, const struct iol_table *table, const char *co
     fputs(table->mode == IOL_WRITE_LATEST ? ", ctid DESC" : ", ctid", out);
     iol_schema_print_conflict(out, table);
     fputs(";", out);
+    if (table->id == IOL_TABLE_FILE)
+        fputs("DELETE FROM " IOL_CANDIDATE_TABLE " WHERE id IN (SELECT id FROM pg_temp." STAGE "file);", out);
 }
 
 static int print_table(FILE *out, const struct iol_table *table)
@@ -408,14 +409,30 @@ static int run_transaction(struct postgres_sink *sink, const struct transaction 
     return r;
 }
 
+static int64_t ts_of(const struct iol_batch *batch)
+{
+    return ((const struct iol_batch_row *)batch->rows[IOL_TABLE_BATCH].data)->ts;
+}
+
+/* Between a file's row and the row of io for which it came there may be an interval: what is known must not be so old either. */
+static bool is_old(const struct postgres_sink *sink, const struct iol_batch *batch)
+{
+    const struct iol_rows *totals = &batch->rows[IOL_TABLE_TOTAL];
+    int64_t interval_ms = totals->count > 0 ? ((const struct iol_total *)totals->data)->interval_ms : 0;
+    int64_t age;
+
+    return interval_ms > KNOWN_NS / 4 / 1000000 || __builtin_sub_overflow(ts_of(batch), sink->known_since, &age) ||
+           age >= KNOWN_NS || age <= -KNOWN_NS;
+}
+
 static int write_batch(struct postgres_sink *sink, const struct iol_batch *batch, struct iol_error *err)
 {
     _cleanup_(done_transaction) struct transaction transaction = {0};
-    struct timespec now;
 
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    if (now.tv_sec - sink->known_since >= KNOWN_SECONDS)
+    if (is_old(sink, batch))
         forget(sink);
+    if (sink->known_since == IOL_NULL)
+        sink->known_since = ts_of(batch);
     int r = add_days(sink, batch, IOL_TABLE_IO, err);
     if (r == 0)
         r = add_days(sink, batch, IOL_TABLE_EVENT, err);

@@ -36,7 +36,7 @@ struct sqlite_sink {
     sqlite3 *db;
     bool is_ledger; /* else nothing may be changed in it */
     sqlite3_stmt *inserts[IOL_TABLE_COUNT];
-    sqlite3_stmt *insert_interval;
+    sqlite3_stmt *insert_interval, *keep_file;
     struct iol_io interval; /* ts, interval_ms and host_id of the rows of io that are being inserted */
     int64_t next_row;       /* io_row.id of the next one in that interval; 0: the transaction has none yet */
     struct iol_time_text time_text;
@@ -144,6 +144,8 @@ static int prepare_inserts(struct sqlite_sink *sink, struct iol_error *err)
     int r = prepare(sink, insert_interval, &sink->insert_interval, err);
 
     if (r == 0)
+        r = prepare(sink, "DELETE FROM " IOL_CANDIDATE_TABLE " WHERE id = $1", &sink->keep_file, err);
+    if (r == 0)
         r = prepare(sink, insert_io, &sink->inserts[IOL_TABLE_IO], err);
     for (int i = 0; i < IOL_TABLE_COUNT && r == 0; i++) {
         if (i == IOL_TABLE_IO)
@@ -193,6 +195,7 @@ static void sqlite_close(struct iol_sink *base)
     for (int i = 0; i < IOL_TABLE_COUNT; i++)
         sqlite3_finalize(sink->inserts[i]);
     sqlite3_finalize(sink->insert_interval);
+    sqlite3_finalize(sink->keep_file);
     /*
      * A ledger at rest is one file that anyone who may read it can open; in WAL mode that takes the right to create
      * files beside it. When a reader has it open this fails, and the ledger stays in WAL mode.
@@ -271,7 +274,13 @@ static int insert_row(struct sqlite_sink *sink, const struct iol_table *table, c
 
     for (size_t i = 0; i < table->n_columns && rc == SQLITE_OK; i++)
         rc = bind_column(sink, statement, (int)i + 1, &table->columns[i], row, times[i]);
-    return rc == SQLITE_OK ? step(statement) : rc;
+    if (rc == SQLITE_OK)
+        rc = step(statement);
+    if (rc == SQLITE_OK && table->id == IOL_TABLE_FILE) {
+        sqlite3_bind_int64(sink->keep_file, 1, ((const struct iol_file *)row)->id);
+        rc = step(sink->keep_file);
+    }
+    return rc;
 }
 
 static int bind_int(sqlite3_stmt *statement, int at, int64_t value)
