@@ -55,7 +55,7 @@ static const struct iol_usage usage = {
         "  ioledger prune --keep 7d\n"
         "  ioledger prune --keep 12h --dry-run --db postgresql:///ledger\n\n"
         "Exit status: 0 done; 1 a failure; 2 bad usage.",
-    .common = IOL_COMMON_DB | IOL_COMMON_QUIET,
+    .common = IOL_COMMON_DB,
     .options = own_options,
     .option = take_option,
 };
@@ -68,25 +68,28 @@ static const enum iol_table_id told[] = {
 
 static void tell_rows(const struct iol_prune_result *result, const char *before, bool dry_run)
 {
-    const char *separator = " ";
-    uint64_t all = 0;
+    const char *separator = " ", *rows = " rows";
 
-    for (size_t i = 0; i < IOL_ARRAY_SIZE(told); i++)
-        all += result->rows[told[i]];
-    if (all == 0) {
-        printf("Nothing is older than %.19s.\n", before);
-        return;
-    }
-    printf("%s before %.19s:", dry_run ? "Would be deleted, from" : "Deleted, from", before);
+    printf("%s from before %.19s:", dry_run ? "Would be deleted," : "Deleted,", before);
     for (size_t i = 0; i < IOL_ARRAY_SIZE(told); i++) {
         if (result->rows[told[i]] == 0)
             continue;
-        printf("%s%" PRIu64 " %s", separator, result->rows[told[i]], iol_schema_tables[told[i]].name);
+        printf("%s%" PRIu64 "%s of %s", separator, result->rows[told[i]], rows, iol_schema_tables[told[i]].name);
         separator = ", ";
+        rows = "";
     }
     if (result->days > 0)
         printf("; %" PRIu64 " days went whole", result->days);
     puts(".");
+}
+
+static uint64_t sum(const struct iol_prune_result *result)
+{
+    uint64_t all = 0;
+
+    for (size_t i = 0; i < IOL_ARRAY_SIZE(told); i++)
+        all += result->rows[told[i]];
+    return all;
 }
 
 static void tell_space(const struct iol_prune_result *result)
@@ -124,11 +127,13 @@ int iol_cmd_prune(int argc, char **argv)
     };
     if (iol_prune(options.db, &prune_options, &result, &err) < 0)
         return iol_command_fail(&err);
-    if (!options.quiet) {
-        tell_rows(&result, iol_text_time(before, sizeof(before), prune_options.before), prune.dry_run);
-        if (!prune.dry_run)
-            tell_space(&result);
-    }
+    iol_text_time(before, sizeof(before), prune_options.before);
+    if (sum(&result) > 0)
+        tell_rows(&result, before, prune.dry_run);
+    else
+        printf("Nothing is older than %.19s.\n", before);
+    if (sum(&result) > 0 && !prune.dry_run)
+        tell_space(&result);
     if (result.left_alone[0])
         iol_log_info("files and processes of %s stay: the recorder there has not ended, and may still refer to them",
                      result.left_alone);

@@ -289,20 +289,30 @@ static int delete_processes(struct pruning *pruning, struct iol_error *err)
     return r == 0 ? run_steps(pruning, "doomed_process", formats, IOL_ARRAY_SIZE(formats), counts, err) : r;
 }
 
+/* The oldest batch of each boot that stays. */
+static int make_batches(struct pruning *pruning, struct iol_error *err)
+{
+    return execute(pruning, err,
+                   "CREATE TEMP TABLE prune_batch AS SELECT host_id, boot_id, seq FROM"
+                   " (SELECT host_id, boot_id, seq, row_number() OVER (PARTITION BY host_id, boot_id"
+                   " ORDER BY seq DESC) AS n FROM batch) b WHERE n = " BATCHES_KEPT);
+}
+
+#define OLD_BATCHES                                                                                                    \
+    " FROM prune_batch p JOIN batch b ON b.host_id = p.host_id AND b.boot_id = p.boot_id AND b.seq < p.seq"            \
+    " WHERE b.ts < '%s'"
+
 static int delete_batches(struct pruning *pruning, struct iol_error *err)
 {
     _cleanup_free_ char *sql = NULL;
     uint64_t changes;
-    int r = execute(pruning, err,
-                    "CREATE TEMP TABLE prune_batch AS SELECT host_id, boot_id, seq FROM"
-                    " (SELECT host_id, boot_id, seq, row_number() OVER (PARTITION BY host_id, boot_id"
-                    " ORDER BY seq DESC) AS n FROM batch) b WHERE n = " BATCHES_KEPT);
+    int r = make_batches(pruning, err);
 
-    if (r == 0 && asprintf(&sql,
-                           "DELETE FROM batch WHERE (host_id, boot_id, seq) IN (SELECT b.host_id, b.boot_id, b.seq"
-                           " FROM prune_batch p JOIN batch b ON b.host_id = p.host_id AND b.boot_id = p.boot_id"
-                           " AND b.seq < p.seq WHERE b.ts < '%s' LIMIT " BATCHES_PER_STEP ")",
-                           pruning->before) < 0)
+    if (r == 0 &&
+        asprintf(&sql,
+                 "DELETE FROM batch WHERE (host_id, boot_id, seq) IN (SELECT b.host_id, b.boot_id, b.seq" OLD_BATCHES
+                 " LIMIT " BATCHES_PER_STEP ")",
+                 pruning->before) < 0)
         return no_memory(err);
     do {
         const struct iol_prune_step step = {(const char *const *)&sql, 1, &changes};
@@ -362,9 +372,11 @@ static int count_all(struct pruning *pruning, struct iol_error *err)
         enum iol_table_id table;
         const char *from;
     } facts[] = {
-        {IOL_TABLE_IO, "io WHERE ts"},       {IOL_TABLE_EVENT, "event WHERE ts"},
-        {IOL_TABLE_TOTAL, "total WHERE ts"}, {IOL_TABLE_LOSS, "loss WHERE coalesce(ts_to, ts_from)"},
-        {IOL_TABLE_BATCH, "batch WHERE ts"}, {IOL_TABLE_RECORDING, "recording WHERE ended"},
+        {IOL_TABLE_IO, "io WHERE ts"},
+        {IOL_TABLE_EVENT, "event WHERE ts"},
+        {IOL_TABLE_TOTAL, "total WHERE ts"},
+        {IOL_TABLE_LOSS, "loss WHERE coalesce(ts_to, ts_from)"},
+        {IOL_TABLE_RECORDING, "recording WHERE ended"},
     };
     uint64_t *rows = pruning->result->rows;
     _cleanup_free_ char *later = NULL;
@@ -388,6 +400,15 @@ static int count_all(struct pruning *pruning, struct iol_error *err)
                    KEPT_PROCESSES
                    " SELECT count(*) FROM process p WHERE p.id NOT IN (SELECT id FROM kept) AND " MAY_GO("p"),
                    later, pruning->before);
+    if (r == 0)
+        r = number(pruning, &rows[IOL_TABLE_PROCESS_EXIT], err,
+                   KEPT_PROCESSES " SELECT count(*) FROM process p JOIN process_exit x ON x.process_id = p.id"
+                                  " WHERE p.id NOT IN (SELECT id FROM kept) AND " MAY_GO("p"),
+                   later, pruning->before);
+    if (r == 0)
+        r = make_batches(pruning, err);
+    if (r == 0)
+        r = number(pruning, &rows[IOL_TABLE_BATCH], err, "SELECT count(*)" OLD_BATCHES, pruning->before);
     return r == 0 ? name_left_alone(pruning, err) : r;
 }
 

@@ -25,7 +25,7 @@ import time
 import traceback
 
 IOLEDGER, FIXTURE, PGCLUSTER = map(os.path.abspath, sys.argv[1:4])
-CONTENTS = ("full", "empty", "unbalanced", "lossy", "many", "renamed")
+CONTENTS = ("pruned", "full", "empty", "unbalanced", "lossy", "many", "renamed")
 PATIENCE = 60  # seconds
 
 HOSTILE_COMM = "e\x1b]0;x\x07\n\"'\\"
@@ -453,6 +453,32 @@ def test_database_choice(tap, url, scratch):
                    answer.err.startswith("ioledger: "), "%s of %s" % (command[0], bad.split("/")[0]), answer)
 
 
+def test_prune(tap, urls):
+    url = urls["pruned"]
+    answer = ask("prune", "--db", url)
+    tap.ok(answer.status == 2 and "--keep 7d" in answer.err, "prune: without --keep it deletes nothing", answer)
+    for bad in ("0", "7y", "-1d", ""):
+        answer = ask("prune", "--db", url, "--keep", bad)
+        tap.ok(answer.status == 2 and answer.err.count("\n") == 2, "prune --keep '%s'" % bad, answer)
+    answer = ask("prune", "--db", url, "--keep", "1000w")
+    tap.ok(answer.status == 0 and answer.out.startswith("Nothing is older than ") and answer.out.count("\n") == 1,
+           "prune: nothing is so old", answer)
+    before = ask("files", "--db", url, "--format", "json").raw
+    dry = ask("prune", "--db", url, "--keep", "7d", "--dry-run")
+    tap.ok(dry.status == 0 and dry.out.startswith("Would be deleted, from before ") and " rows of io, " in dry.out, "prune --dry-run", dry)
+    tap.equal(ask("files", "--db", url, "--format", "json").raw, before, "prune --dry-run deletes nothing")
+    answer = ask("prune", "--db", url, "--keep", "7d")
+    lines = answer.out.splitlines()
+    tap.ok(answer.status == 0 and len(lines) == 2, "prune --keep 7d", answer)
+    tap.equal(lines[0].split(": ")[1].split(";")[0].rstrip("."), dry.out.split(": ")[1].strip().rstrip("."), "prune: what --dry-run had said")
+    tap.ok(re.match(r"The ledger had \S+ and has \S+: \S+ given back\.$", lines[1]), "prune: the space given back", lines[1])
+    tap.equal(ask("files", "--db", url).status, 1, "prune: nothing is left to ask for")
+    tap.equal(ask("prune", "--db", url, "--keep", "7d").out.count("Nothing is older than "), 1, "prune: a second time")
+    for db, told in (("sqlite:/nonexistent/x.db", "No such file"), ("jsonl:x", "jsonl"), ("postgresql://u@127.0.0.1:1/x", "refused")):
+        answer = ask("prune", "--keep", "7d", "--db", db)
+        tap.ok(answer.status == 1 and told in answer.err and answer.err.count("\n") == 2, "prune of %s" % db, answer)
+
+
 def test_schema(tap, scratch):
     for kind in ("sqlite", "sqlite:some.db"):
         connection = sqlite3.connect(":memory:")
@@ -517,7 +543,7 @@ def test_damaged(tap, url, scratch):
 
 def fill(urls):
     for name, url in urls.items():
-        subprocess.run([FIXTURE, url, name], check=True, timeout=PATIENCE)
+        subprocess.run([FIXTURE, url, "full" if name == "pruned" else name], check=True, timeout=PATIENCE)
 
 
 def start_postgres(scratch):
@@ -560,6 +586,7 @@ def main():
                          test_nothing_found, test_statements):
                 run(tap, "%s on %s" % (test.__name__, kind), test, db)
             run(tap, "test_who_names on %s" % kind, test_who_names, db, scratch)
+            run(tap, "test_prune on %s" % kind, test_prune, db)
         run(tap, "test_usage", test_usage, sqlite["full"])
         run(tap, "test_help", test_help, sqlite["full"])
         run(tap, "test_database_choice", test_database_choice, sqlite["full"], scratch)
