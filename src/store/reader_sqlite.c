@@ -97,7 +97,8 @@ static bool has_journal(const char *path)
 static int begin(struct sqlite_db *db, struct iol_error *err)
 {
     enum iol_sqlite_state state = IOL_SQLITE_EMPTY;
-    int rc = sqlite3_exec(db->handle, "PRAGMA query_only = 1; BEGIN", NULL, NULL, NULL);
+    /* Half of what a question takes would be system calls that read a page each. */
+    int rc = sqlite3_exec(db->handle, "PRAGMA mmap_size = 2147418112; PRAGMA query_only = 1; BEGIN", NULL, NULL, NULL);
 
     if (rc != SQLITE_OK)
         return iol_sqlite_error(db->handle, rc, db->path, "read", err);

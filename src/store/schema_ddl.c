@@ -21,15 +21,16 @@ static const struct index {
     const char *rest; /* of the statement */
 } indexes[] = {
     {IOL_TABLE_PROCESS, "pid", "btree", true, ""},
+    {IOL_TABLE_PROCESS, "comm", "btree", true, ""},
     {IOL_TABLE_PROCESS, "parent_id", "btree", true, ""},
     {IOL_TABLE_FILE, "path", "spgist", true, ""},
     {IOL_TABLE_FILE, "inode", "btree", true, ""},
     {IOL_TABLE_IO, "file_id", "btree", true, ""},
     {IOL_TABLE_IO, "process_id", "btree", true, ""},
-    {IOL_TABLE_IO, "ts", "brin", false, " WITH (autosummarize = on)"},
+    {IOL_TABLE_IO, "ts", "brin", false, ""},
     {IOL_TABLE_EVENT, "file_id", "btree", true, " WHERE file_id IS NOT NULL"},
     {IOL_TABLE_EVENT, "other_file_id", "btree", true, " WHERE other_file_id IS NOT NULL"},
-    {IOL_TABLE_EVENT, "ts", "brin", false, " WITH (autosummarize = on)"},
+    {IOL_TABLE_EVENT, "ts", "brin", false, ""},
     {IOL_TABLE_TOTAL, "ts", "btree", true, ""},
 };
 

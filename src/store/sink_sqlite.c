@@ -177,8 +177,8 @@ static int open_database(struct sqlite_sink *sink, struct iol_error *err)
         r = execute(sink, "PRAGMA auto_vacuum = INCREMENTAL", "write to", err);
     if (r == 0)
         r = execute(sink,
-                    "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA cache_size = -8000;"
-                    "PRAGMA wal_autocheckpoint = 2000; PRAGMA journal_size_limit = 16777216",
+                    "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA cache_size = -16000;"
+                    "PRAGMA wal_autocheckpoint = 16000; PRAGMA journal_size_limit = 67108864",
                     "write to", err);
     if (r == 0 && state == IOL_SQLITE_EMPTY)
         r = create_schema(sink, err);

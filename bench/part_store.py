@@ -1,0 +1,211 @@
+# SPDX-License-Identifier: BSD-2-Clause
+# SPDX-FileCopyrightText: The ioledger authors
+"""The store: rows a second into each database beside what it can take at best, bytes a row, many recorders at once, and how long
+questions take. On a PostgreSQL server of its own, with fsync on."""
+import os
+import re
+import shutil
+import sqlite3
+import statistics
+import subprocess
+import tempfile
+import time
+
+from benchlib import ROOT, Result, Table, Unavailable
+
+ROWS = 1_000_000
+INSERTS = 100_000  # of those that are made one by one
+MANY = 10_000_000
+WEEK = 7 * 86400
+RECORDERS, RATE, SECONDS = 50, 2000, 20
+TOP = """SELECT p.comm, p.pid, f.path, a.bytes
+FROM (SELECT process_id, file_id, sum(read_bytes + write_bytes) AS bytes FROM io
+      WHERE ts > %s GROUP BY process_id, file_id ORDER BY bytes DESC LIMIT 20) a
+LEFT JOIN process p ON p.id = a.process_id LEFT JOIN file f ON f.id = a.file_id ORDER BY a.bytes DESC"""
+SETTINGS = "fsync = on\nshared_buffers = 512MB\nmax_wal_size = 4GB\nmax_connections = 100\n"
+IO_SIZE = ("SELECT sum(pg_total_relation_size(inhrelid)) FROM pg_inherits WHERE inhparent = 'io'::regclass")
+
+
+def run(*args):
+    return subprocess.run([str(arg) for arg in args], check=True, capture_output=True, text=True).stdout
+
+
+class Postgres:
+    """A server for a while. The folder is not the bench's scratch: the user postgres has to get there."""
+    def __enter__(self):
+        self.folder = tempfile.mkdtemp(prefix="ioledger-pg.", dir="/var/tmp")
+        done = subprocess.run([os.path.join(ROOT, "tests/db/pgcluster"), "start", self.folder], check=False, capture_output=True, text=True)
+        if done.returncode:
+            raise Unavailable(done.stderr.strip())
+        self.control("stop")
+        with open(self.folder + "/data/postgresql.conf", "a", encoding="utf-8") as file:
+            file.write(SETTINGS)
+        self.control("start")
+        return self
+
+    def __exit__(self, *_):
+        self.control("remove")
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def control(self, command):
+        run(os.path.join(ROOT, "tests/db/pgcluster"), command, self.folder)
+
+    def url(self, name):
+        return "postgresql://postgres@/%s?host=%s" % (name, self.folder)
+
+    def create(self, name, template="template0"):
+        run("dropdb", "-h", self.folder, "-U", "postgres", "--if-exists", name)
+        run("createdb", "-h", self.folder, "-U", "postgres", "-T", template, name)
+        return self.url(name)
+
+    def ask(self, name, sql):
+        return run("psql", "-qXAt", "-v", "ON_ERROR_STOP=1", self.url(name), "-c", sql).strip()
+
+
+def rate(*args):
+    rows, seconds, cpu = map(float, run(*args).split())
+    return rows / seconds, 1e6 * cpu / rows
+
+
+def copy_rate(postgres, name, file):
+    """\\copy of the same rows into the same tables, which are empty."""
+    postgres.ask(name, "TRUNCATE io")
+    postgres.ask(name, "CHECKPOINT")
+    began = time.monotonic()
+    postgres.ask(name, r"\copy io from '%s' (format binary)" % file)
+    return ROWS / (time.monotonic() - began)
+
+
+def postgres_rates(bench, postgres):
+    store, found = bench.program("store"), {"sink": [], "sink of 20,000": [], "copy": [], "one": [], "each": []}
+    file = os.path.join(postgres.folder, "rows")
+    for _ in range(bench.rounds):
+        for state, batch in (("sink", 2000), ("sink of 20,000", 20000)):
+            url = postgres.create("rate")
+            postgres.ask("rate", "CHECKPOINT")
+            found[state].append(rate(store, "sink", url, ROWS, batch)[0])
+        postgres.ask("rate", r"\copy io to '%s' (format binary)" % file)
+        found["copy"].append(copy_rate(postgres, "rate", file))
+        for how in ("one", "each"):
+            postgres.ask("rate", "TRUNCATE io")
+            found[how].append(rate(store, "insert", url, INSERTS, 2000, how)[0])
+    os.unlink(file)
+    return {state: statistics.median(rates) for state, rates in found.items()}
+
+
+def sqlite_rates(bench):
+    store, found = bench.program("store"), {"sink": [], "sink of 20,000": [], "loop": []}
+    path = os.path.join(bench.scratch, "rate.db")
+    for _ in range(bench.rounds):
+        for state, batch in (("sink", 2000), ("sink of 20,000", 20000)):
+            if os.path.exists(path):
+                os.unlink(path)
+            found[state].append(rate(store, "sink", "sqlite:" + path, ROWS, batch)[0])
+        with sqlite3.connect(path, isolation_level=None) as db:
+            db.execute("DELETE FROM io_row")
+            db.execute("DELETE FROM io_interval")
+            db.execute("VACUUM")
+        found["loop"].append(rate(store, "loop", path, ROWS, 2000)[0])
+    os.unlink(path)
+    return {state: statistics.median(rates) for state, rates in found.items()}
+
+
+def rates_table(postgres, sqlite):
+    rows = [["PostgreSQL", "%.0f" % postgres[batch], "%s rows" % size, "%.0f (`\\copy … (format binary)`)" % postgres["copy"],
+             "%.2f" % (postgres[batch] / postgres["copy"])] for batch, size in (("sink", "2,000"), ("sink of 20,000", "20,000"))]
+    rows += [["SQLite", "%.0f" % sqlite[batch], "%s rows" % size, "%.0f (prepared loop, one transaction)" % sqlite["loop"],
+              "%.2f" % (sqlite[batch] / sqlite["loop"])] for batch, size in (("sink", "2,000"), ("sink of 20,000", "20,000"))]
+    for how, title in (("each", "each its own transaction"), ("one", "all in one transaction")):
+        rows.append(["PostgreSQL, one prepared INSERT a row, " + title, "%.0f" % postgres[how], "", "",
+                     "the sink: %.0f times that" % (postgres["sink"] / postgres[how])])
+    return Table("store rates", ["", "rows a second", "a batch", "at best", "ratio"], rows)
+
+
+def sizes(bench, postgres):
+    """Bytes of a row of io with its indexes, and of the same as a plain table audit_log."""
+    path = os.path.join(bench.scratch, "size.db")
+    run(bench.program("store"), "sink", "sqlite:" + path, ROWS, 2000)
+    with sqlite3.connect(path, isolation_level=None) as db:
+        before = db.execute("SELECT page_count * page_size FROM pragma_page_count, pragma_page_size").fetchone()[0]
+        db.execute("CREATE TABLE log AS SELECT * FROM audit_log WHERE type > 2")
+        log = db.execute("SELECT page_count * page_size FROM pragma_page_count, pragma_page_size").fetchone()[0] - before
+        logged = db.execute("SELECT count(*) FROM log").fetchone()[0]
+        db.execute("DROP TABLE log")
+        try:
+            size = db.execute("SELECT sum(pgsize) FROM dbstat WHERE name LIKE 'io\\_%' ESCAPE '\\'").fetchone()[0]
+        except sqlite3.OperationalError:  # without dbstat
+            for table in ("io_row", "io_interval"):
+                db.execute("DELETE FROM " + table)
+            db.execute("VACUUM")
+            size = before - db.execute("SELECT page_count * page_size FROM pragma_page_count, pragma_page_size").fetchone()[0]
+    os.unlink(path)
+    url = postgres.create("size")
+    run(bench.program("store"), "sink", url, ROWS, 2000)
+    heap = int(postgres.ask("size", "SELECT sum(pg_relation_size(inhrelid)) FROM pg_inherits WHERE inhparent = 'io'::regclass"))
+    whole = int(postgres.ask("size", IO_SIZE))
+    postgres.ask("size", "CREATE TABLE log AS SELECT * FROM audit_log WHERE type > 2")
+    pg_log, pg_logged = map(int, postgres.ask("size", "SELECT pg_total_relation_size('log'), count(*) FROM log").split("|"))
+    return Table("store sizes", ["bytes of a row", "`io`", "of it indexes", "`audit_log` as a plain table without an index"], [
+        ["PostgreSQL", "%.0f" % (whole / ROWS), "%.0f" % ((whole - heap) / ROWS), "%.0f" % (pg_log / pg_logged)],
+        ["SQLite", "%.0f" % (size / ROWS), "", "%.0f" % (log / logged)]])
+
+
+def fleet(bench, postgres):
+    url = postgres.create("fleet")
+    with open(postgres.folder + "/server.log", encoding="utf-8", errors="replace") as log:
+        log.seek(0, os.SEEK_END)
+        rows, seconds, least, most, retries, rejected = map(float, run(bench.program("fleet"), url, RECORDERS, RATE, SECONDS).split())
+        errors = len(re.findall(r"ERROR|deadlock", log.read()))
+    return Table("store fleet", ["recorders", "rows a second asked for", "written", "least and most of one recorder in time",
+                                 "tries again", "refused", "errors in the server's log"],
+                 [[RECORDERS, RECORDERS * RATE, "%.0f" % (rows / seconds), "%.0f and %.0f" % (least, most), "%.0f" % retries,
+                   "%.0f" % rejected, errors]])
+
+
+def milliseconds(bench, *args):
+    """Of the whole command: the first time, and the median of the times after it."""
+    times = []
+    for _ in range(max(bench.rounds, 3) + 1):
+        began = time.monotonic()
+        subprocess.run([str(arg) for arg in args], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        times.append(1000 * (time.monotonic() - began))
+    return "%.0f" % statistics.median(times[1:])
+
+
+def fill(bench, postgres):
+    """MANY rows over a week in both databases; SQLite's indexes are made afterwards, which is quicker."""
+    path = os.path.join(bench.scratch, "many.db")
+    run(bench.program("store"), "sink", "sqlite:" + path, 10, 10)
+    with sqlite3.connect(path, isolation_level=None) as db:
+        for sql in ("DELETE FROM io_row", "DELETE FROM io_interval", "DROP INDEX io_row_file_id", "DROP INDEX io_row_process_id"):
+            db.execute(sql)
+    run(bench.program("store"), "loop", path, MANY, 1000, WEEK)
+    with sqlite3.connect(path, isolation_level=None) as db:
+        db.execute("PRAGMA cache_size = -500000")
+        for column in ("file_id", "process_id"):
+            db.execute("CREATE INDEX io_row_%s ON io_row (%s)" % (column, column))
+    url = postgres.create("many")
+    run(bench.program("store"), "sink", url, MANY, 10000, WEEK)
+    postgres.ask("many", "VACUUM ANALYZE")
+    return path, url
+
+
+def questions(bench, postgres):
+    path, url = fill(bench, postgres)
+    last = {"sqlite": run("sqlite3", path, "SELECT max(ts) FROM io_interval").strip(), "pg": postgres.ask("many", "SELECT max(ts) FROM io")}
+    rows = []
+    for title, args in (("`who` of a file with some 85 rows", ("who", "/data/folder050/file050123")),
+                        ("`files COMM` with 10,000 rows", ("files", "comm123")),
+                        ("`who` of a file with 33,000 rows, of 16,000 processes", ("who", "/data/folder000/file000007", "--format", "json"))):
+        rows.append([title] + [milliseconds(bench, bench.ioledger, *args, "--db", db) for db in (url, "sqlite:" + path)])
+    top = [TOP % ("timestamptz '%s' - interval '1 hour'" % last["pg"]), TOP % ("datetime('%s', '-1 hour')" % last["sqlite"])]
+    rows.append(["the 20 busiest pairs of the last hour (60,000 rows)", milliseconds(bench, "psql", "-qX", url, "-c", top[0]),
+                 milliseconds(bench, "sqlite3", path, top[1])])
+    return Table("store questions", ["ms, of the whole command", "PostgreSQL", "SQLite"], rows)
+
+
+def measure(bench):
+    with Postgres() as postgres:
+        tables = [rates_table(postgres_rates(bench, postgres), sqlite_rates(bench)), sizes(bench, postgres), fleet(bench, postgres),
+                  questions(bench, postgres)]
+    return Result("store", tables)
