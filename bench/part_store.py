@@ -14,7 +14,7 @@ import time
 from benchlib import ROOT, Result, Table, Unavailable
 
 ROWS = 1_000_000
-INSERTS = 100_000  # of those that are made one by one
+INSERTS = 20_000  # of those that are made one by one
 MANY = 10_000_000
 WEEK = 7 * 86400
 RECORDERS, RATE, SECONDS = 50, 2000, 20
@@ -84,7 +84,7 @@ def postgres_rates(bench, postgres):
             url = postgres.create("rate")
             postgres.ask("rate", "CHECKPOINT")
             found[state].append(rate(store, "sink", url, ROWS, batch)[0])
-        postgres.ask("rate", r"\copy io to '%s' (format binary)" % file)
+        postgres.ask("rate", r"\copy (SELECT * FROM io) to '%s' (format binary)" % file)
         found["copy"].append(copy_rate(postgres, "rate", file))
         for how in ("one", "each"):
             postgres.ask("rate", "TRUNCATE io")
