@@ -251,6 +251,72 @@ static void print_sqlite_io(FILE *out, const struct iol_table *table)
           out);
 }
 
+/* The number of a route by its word. */
+static void print_sqlite_route(FILE *out, const char *word)
+{
+    fprintf(out, "CASE %s", word);
+    for (size_t i = 0; i < iol_enum_route.count; i++)
+        fprintf(out, " WHEN '%s' THEN %zu", iol_enum_route.words[i], i);
+    fputs(" END", out);
+}
+
+/* Without the fraction: strftime() would round it. */
+#define SQLITE_US(time) "(strftime('%s', substr(" time ", 1, 19)) * 1000000 + substr(" time " || '000000', 21, 6))"
+#define SQLITE_COUNTS(row)                                                                                             \
+    row "read_ops, " row "read_bytes, " row "write_ops, " row "write_bytes, " row "read_errors, " row "write_errors"
+#define SQLITE_ROWS_OF(row)                                                                                            \
+    "SELECT r.id FROM io_interval i JOIN io_row r ON r.id >= i.id << " IOL_SQLITE_ROW_BITS                             \
+    " AND r.id < (i.id + 1) << " IOL_SQLITE_ROW_BITS "\n        WHERE i.ts = " row "ts AND i.interval_ms IS " row      \
+    "interval_ms AND i.host_id = " row "host_id\n        AND r.process_id = " row "process_id AND r.file_id = " row    \
+    "file_id AND r.route = "
+
+static void print_sqlite_old_row(FILE *out)
+{
+    fputs("(\n        " SQLITE_ROWS_OF("OLD."), out);
+    print_sqlite_route(out, "OLD.route");
+    fputs("\n        AND (" SQLITE_COUNTS("r.") ") IS (" SQLITE_COUNTS(
+              "OLD.") ")\n        AND r.first_us IS i.ts_us - " SQLITE_US("OLD.first_ts") " AND r.last_us IS i.ts_us "
+                                                                                          "- " SQLITE_US(
+                                                                                              "OLD.last_ts") ")",
+          out);
+}
+
+/* Whoever writes to io by hand, in a test or to put something right, need not know of the tables below it. */
+static void print_sqlite_io_triggers(FILE *out)
+{
+    fputs("CREATE TRIGGER io_insert INSTEAD OF INSERT ON io BEGIN\n"
+          "    INSERT INTO io_interval (ts, ts_us, interval_ms, host_id)\n"
+          "        SELECT NEW.ts, " SQLITE_US(
+              "NEW.ts") ", NEW.interval_ms, NEW.host_id WHERE NOT EXISTS (SELECT 1 FROM io_interval\n"
+                        "            WHERE ts = NEW.ts AND interval_ms IS NEW.interval_ms AND host_id = NEW.host_id);\n"
+                        "    INSERT INTO io_row SELECT coalesce((SELECT max(id) + 1 FROM io_row WHERE id >= i.id "
+                        "<< " IOL_SQLITE_ROW_BITS " AND id < (i.id + 1) << " IOL_SQLITE_ROW_BITS
+                        "), i.id << " IOL_SQLITE_ROW_BITS "),\n"
+                        "        NEW.process_id, NEW.file_id, ",
+          out);
+    print_sqlite_route(out, "NEW.route");
+    fputs(", " SQLITE_COUNTS("NEW.") ",\n        i.ts_us - " SQLITE_US("NEW.first_ts") ", i.ts_us - " SQLITE_US(
+              "NEW.last_ts") "\n"
+                             "        FROM io_interval i WHERE i.ts = NEW.ts AND i.interval_ms IS NEW.interval_ms AND "
+                             "i.host_id = NEW.host_id\n"
+                             "        ORDER BY i.id DESC LIMIT 1;\n"
+                             "END;\n\n"
+                             "CREATE TRIGGER io_update INSTEAD OF UPDATE ON io BEGIN\n"
+                             "    SELECT RAISE(ABORT, 'of a row of io, process, file, route and counts can be changed, "
+                             "times and host cannot')\n"
+                             "        WHERE (NEW.ts, NEW.interval_ms, NEW.host_id, NEW.first_ts, NEW.last_ts)\n"
+                             "        IS NOT (OLD.ts, OLD.interval_ms, OLD.host_id, OLD.first_ts, OLD.last_ts);\n"
+                             "    UPDATE io_row SET process_id = NEW.process_id, file_id = NEW.file_id, route = ",
+          out);
+    print_sqlite_route(out, "NEW.route");
+    fputs(",\n        (" SQLITE_COUNTS("") ") = (" SQLITE_COUNTS("NEW.") ")\n        WHERE id IN ", out);
+    print_sqlite_old_row(out);
+    fputs(";\nEND;\n\nCREATE TRIGGER io_delete INSTEAD OF DELETE ON io BEGIN\n    DELETE FROM io_row WHERE id IN ",
+          out);
+    print_sqlite_old_row(out);
+    fputs(";\nEND;\n\n", out);
+}
+
 static void print_indexes(FILE *out, enum iol_dialect dialect)
 {
     for (size_t i = 0; i < IOL_ARRAY_SIZE(indexes); i++) {
@@ -297,11 +363,14 @@ int iol_schema_print(FILE *out, enum iol_dialect dialect)
         }
         putc('\n', out);
     }
-    for (size_t i = 0; i < IOL_TABLE_COUNT; i++)
-        if (i == IOL_TABLE_IO && dialect == IOL_DIALECT_SQLITE)
-            print_sqlite_io(out, &iol_schema_tables[i]);
-        else
+    for (size_t i = 0; i < IOL_TABLE_COUNT; i++) {
+        if (i != IOL_TABLE_IO || dialect != IOL_DIALECT_SQLITE) {
             print_table(out, &iol_schema_tables[i], dialect);
+            continue;
+        }
+        print_sqlite_io(out, &iol_schema_tables[i]);
+        print_sqlite_io_triggers(out);
+    }
     fprintf(out,
             "-- For prune: files of deleted facts, until it has looked whether others refer to them\n"
             "CREATE TABLE " IOL_CANDIDATE_TABLE " (id %s PRIMARY KEY);\n\n",

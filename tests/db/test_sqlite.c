@@ -480,6 +480,25 @@ static void test_views(void **state)
     assert_int_equal(ask_int(url, "SELECT count(*) FROM audit_log WHERE type = 4"), 25);
 }
 
+/* io is a view there, and takes what a table would. */
+static void test_io_by_hand(void **state)
+{
+    const char *url = in_dir(*state, "ledger.db");
+    struct iol_batch *batch = hostile_batch(1);
+
+    record(url, hostile_batch(1));
+    free(shell("sqlite3 '%s' 'CREATE TABLE kept AS SELECT * FROM io; DELETE FROM io'", path_of(url)));
+    assert_int_equal(ask_int(url, "SELECT count(*) FROM io"), 0);
+    free(shell("sqlite3 '%s' 'INSERT INTO io SELECT * FROM kept; DROP TABLE kept'", path_of(url)));
+    ledger_equals(url, batch);
+    free(shell("sqlite3 '%s' \"UPDATE io SET read_errors = 12345, route = 'splice'\"", path_of(url)));
+    assert_int_equal(ask_int(url, "SELECT count(*) FROM io WHERE read_errors = 12345 AND route = 'splice'"),
+                     ask_int(url, "SELECT count(*) FROM io"));
+    _cleanup_free_ char *refused = shell("sqlite3 '%s' \"UPDATE io SET ts = '2026-01-01'\" 2>&1 || true", path_of(url));
+    assert_non_null(strstr(refused, "times and host cannot"));
+    iol_batch_free(batch);
+}
+
 static void test_queries(void **state)
 {
     const char *url = in_dir(*state, "ledger.db");
@@ -533,6 +552,7 @@ int main(void)
         TEST(test_locked_for_a_while),
         TEST(test_indexes),
         TEST(test_views),
+        TEST(test_io_by_hand),
         TEST(test_queries),
     };
 
