@@ -17,31 +17,10 @@
 #include "base/cleanup.h"
 #include "core/row.h"
 #include "fuzz_decode.h"
+#include "mutate.h"
 #include "records.h"
 
 #define MUTANTS_OF_EACH 40000
-#define INPUT_MAX 8192
-
-struct input {
-    uint8_t data[INPUT_MAX];
-    size_t size;
-};
-
-/* The state of xorshift64 (Marsaglia, 2003). */
-static uint64_t state;
-
-static uint64_t next_random(void)
-{
-    state ^= state << 13;
-    state ^= state >> 7;
-    state ^= state << 17;
-    return state;
-}
-
-static size_t below(size_t n)
-{
-    return n ? (size_t)(next_random() % n) : 0;
-}
 
 static void add_record(struct input *input, struct record record)
 {
@@ -132,51 +111,6 @@ static const struct {
     {"file", make_files},        {"long name", make_long_names},
 };
 
-static void overwrite(struct input *input, const void *value, size_t size)
-{
-    if (input->size >= size)
-        memcpy(input->data + below(input->size - size + 1), value, size);
-}
-
-static void mutate_once(struct input *input)
-{
-    static const uint32_t numbers[] = {0,    1,    2,     15,    16,        63,       64,
-                                       4096, 4097, 16385, 65535, INT32_MAX, 1U << 31, UINT32_MAX};
-    uint32_t number = numbers[below(IOL_ARRAY_SIZE(numbers))];
-    size_t at = below(input->size), length = below(64);
-    uint8_t byte = (uint8_t)next_random();
-
-    switch (below(7)) {
-    case 0:
-        input->data[at] ^= (uint8_t)(1 << below(8));
-        break;
-    case 1:
-        input->data[at] = byte;
-        break;
-    case 2:
-        overwrite(input, &number, sizeof(number));
-        break;
-    case 3: /* near misses of the lengths and sizes that are there */
-        input->data[at] = (uint8_t)(input->data[at] + (below(2) ? 1 : -1));
-        break;
-    case 4:
-        input->size = at + 1;
-        break;
-    case 5: /* a piece twice */
-        if (at + length <= input->size && input->size + length <= INPUT_MAX) {
-            memmove(input->data + at + length, input->data + at, input->size - at);
-            input->size += length;
-        }
-        break;
-    default: /* a piece away */
-        if (at + length < input->size) {
-            memmove(input->data + at, input->data + at + length, input->size - at - length);
-            input->size -= length;
-        }
-        break;
-    }
-}
-
 static uint64_t running; /* the mutant in hand, for who dies of it */
 
 static void tell_mutant(void)
@@ -198,9 +132,7 @@ static void run_mutant(uint64_t number)
     size_t mutations;
 
     running = number;
-    state = (number + 1) * 0x9E3779B97F4A7C15ULL;
-    for (int i = 0; i < 8; i++)
-        next_random();
+    mutate_seed(number);
     input.size = 0;
     input.data[input.size++] = (uint8_t)below(2);
     seeds[number / MUTANTS_OF_EACH].make(&input);
