@@ -10,9 +10,14 @@
 #include <errno.h>
 #include <pthread.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "core/batch.h"
 #include "store/sink.h"
@@ -251,6 +256,220 @@ static void test_free_without_finish(void **state)
     iol_writer_free(NULL);
 }
 
+/* With a spool. */
+
+static char spool_dir[64];
+
+static int make_spool_dir(void **state)
+{
+    (void)state;
+    strcpy(spool_dir, "/tmp/ioledger-writer.XXXXXX");
+    return mkdtemp(spool_dir) ? 0 : -1;
+}
+
+static int remove_spool_dir(void **state)
+{
+    char command[128];
+
+    (void)state;
+    snprintf(command, sizeof(command), "rm -rf '%s'", spool_dir);
+    return system(command);
+}
+
+static struct iol_spool *open_spool(void)
+{
+    const struct iol_spool_options options = {
+        .max_bytes = IOL_SPOOL_MIN_BYTES, .sync = IOL_SPOOL_SYNC_NEVER, .target = "script", .keep = true};
+    struct iol_spool *spool = NULL;
+    struct iol_error err = {0};
+
+    if (iol_spool_open(spool_dir, &options, &spool, &err) < 0)
+        fail_msg("%s", err.text);
+    return spool;
+}
+
+static struct iol_writer *start_spooled(struct script *script, struct iol_spool *spool, int give_up_after_ms)
+{
+    const struct iol_writer_options options = {
+        .max_bytes = 20000, .give_up_after_ms = give_up_after_ms, .spool = spool};
+    struct iol_writer *writer = NULL;
+
+    script->sink.ops = &script_ops;
+    assert_int_equal(iol_writer_new(&script->sink, &options, &writer), 0);
+    return writer;
+}
+
+static struct iol_writer_stats wait_spooled(struct iol_writer *writer, uint64_t entries)
+{
+    struct iol_writer_stats stats;
+
+    do
+        iol_writer_get_stats(writer, &stats);
+    while ((stats.queued > 0 || stats.spool.entries != entries) && sched_yield() == 0);
+    return stats;
+}
+
+static void test_spool_keeps_memory_free(void **state)
+{
+    static struct script script = {.hold = true};
+    struct iol_spool *spool = open_spool();
+    struct iol_writer *writer = start_spooled(&script, spool, -1);
+
+    (void)state;
+    for (int i = 0; i < 500; i++)
+        iol_writer_put(writer, numbered(i + 1));
+    struct iol_writer_stats stats = wait_spooled(writer, 500);
+    assert_int_equal(stats.queued_bytes, 0);
+    assert_int_equal(stats.waiting, 500);
+    assert_int_equal(stats.spool_seq, 500);
+    assert_int_equal(stats.oldest_ts, stats.spool.oldest_ts);
+    assert_false(iol_writer_full(writer));
+    atomic_store(&script.hold, false);
+    assert_int_equal(iol_writer_finish(writer, NULL, NULL, NULL), 0);
+    iol_writer_get_stats(writer, &stats);
+    assert_int_equal(stats.batches, 500);
+    assert_int_equal(stats.rows, 5000);
+    assert_int_equal(stats.waiting, 0);
+    iol_writer_free(writer);
+    iol_spool_close(spool);
+    for (int i = 0; i < 500; i++)
+        assert_int_equal(script.written[i], i + 1);
+}
+
+/* What one writer leaves the next one sends, first of all. */
+static void test_spool_goes_on(void **state)
+{
+    static struct script away = {.answer = -EAGAIN}, back;
+    struct iol_spool *spool = open_spool();
+    struct iol_writer *writer = start_spooled(&away, spool, 100);
+    struct iol_error err = {0};
+    uint64_t unwritten = 0;
+
+    (void)state;
+    for (int i = 1; i <= 20; i++)
+        iol_writer_put(writer, numbered(i));
+    assert_int_equal(iol_writer_finish(writer, NULL, &unwritten, &err), 1);
+    assert_int_equal(unwritten, 200);
+    iol_writer_free(writer);
+    iol_spool_close(spool);
+
+    spool = open_spool();
+    writer = start_spooled(&back, spool, -1);
+    iol_writer_put(writer, numbered(21));
+    assert_int_equal(iol_writer_finish(writer, NULL, &unwritten, &err), 0);
+    assert_int_equal(unwritten, 0);
+    iol_writer_free(writer);
+    iol_spool_close(spool);
+    assert_int_equal(back.n_written, 21);
+    for (int i = 0; i < 21; i++)
+        assert_int_equal(back.written[i], i + 1);
+}
+
+/* With a spool nobody has to stay until a long backlog is sent. */
+static void test_spool_interrupted(void **state)
+{
+    static struct script script = {.hold = true};
+    static volatile bool interrupted = true;
+    struct iol_spool *spool = open_spool();
+    struct iol_writer *writer = start_spooled(&script, spool, -1);
+    uint64_t unwritten = 0;
+
+    (void)state;
+    for (int i = 1; i <= 300; i++)
+        iol_writer_put(writer, numbered(i));
+    wait_spooled(writer, 300);
+    wait_tries(&script, 1);
+    assert_int_equal(iol_writer_finish(writer, &interrupted, &unwritten, NULL), 1);
+    assert_int_equal(unwritten, 3000);
+    iol_writer_free(writer);
+    iol_spool_close(spool);
+}
+
+static void test_spool_sets_rejects_aside(void **state)
+{
+    static struct script script = {.answer = -EINVAL};
+    struct iol_spool *spool = open_spool();
+    struct iol_writer *writer = start_spooled(&script, spool, -1);
+    struct iol_writer_stats stats;
+    struct iol_error err = {0};
+
+    (void)state;
+    for (int i = 1; i <= 10; i++)
+        iol_writer_put(writer, numbered(i));
+    assert_int_equal(iol_writer_finish(writer, NULL, NULL, &err), -EINVAL);
+    assert_string_equal(err.text, "scripted failure");
+    iol_writer_get_stats(writer, &stats);
+    assert_int_equal(stats.batches, 5);
+    assert_int_equal(stats.rejected, 5);
+    assert_int_equal(stats.spool.quarantined, 5);
+    assert_int_equal(stats.spool.quarantined_rows, 50);
+    assert_int_equal(stats.waiting, 0);
+    iol_writer_free(writer);
+    iol_spool_close(spool);
+}
+
+/* A right that was taken away is no batch's fault. */
+static void test_spool_waits_for_rights(void **state)
+{
+    static struct script script = {.answer = -EACCES};
+    struct iol_spool *spool = open_spool();
+    struct iol_writer *writer = start_spooled(&script, spool, -1);
+    struct iol_writer_stats stats;
+
+    (void)state;
+    iol_writer_put(writer, numbered(1));
+    wait_tries(&script, 3);
+    atomic_store(&script.answer, 0);
+    assert_int_equal(iol_writer_finish(writer, NULL, NULL, NULL), 0);
+    iol_writer_get_stats(writer, &stats);
+    assert_int_equal(stats.rejected, 0);
+    assert_int_equal(stats.batches, 1);
+    iol_writer_free(writer);
+    iol_spool_close(spool);
+}
+
+/* A disk that takes nothing: what is in the spool goes first, then what is in memory; each once. */
+static void test_spool_takes_nothing(void **state)
+{
+    static struct script script = {.hold = true};
+    struct iol_spool *spool = open_spool();
+    struct iol_writer *writer = start_spooled(&script, spool, -1);
+    struct rlimit limit, none;
+    struct iol_writer_stats stats;
+
+    (void)state;
+    for (int i = 1; i <= 5; i++)
+        iol_writer_put(writer, numbered(i));
+    wait_spooled(writer, 5);
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &limit), 0);
+    none = (struct rlimit){1, limit.rlim_max};
+    signal(SIGXFSZ, SIG_IGN);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &none), 0);
+    for (int i = 6; i <= 10; i++)
+        iol_writer_put(writer, numbered(i));
+    do
+        iol_writer_get_stats(writer, &stats);
+    while (!stats.spool_failed && sched_yield() == 0);
+    assert_non_null(strstr(stats.spool_error, "File too large"));
+    assert_int_equal(stats.waiting, 10);
+    atomic_store(&script.hold, false);
+    do
+        iol_writer_get_stats(writer, &stats);
+    while (stats.batches < 10 && sched_yield() == 0);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+    iol_writer_put(writer, numbered(11));
+    wait_tries(&script, 11);
+    assert_int_equal(iol_writer_finish(writer, NULL, NULL, NULL), 0);
+    iol_writer_get_stats(writer, &stats);
+    assert_int_equal(stats.batches, 11);
+    iol_writer_free(writer);
+    iol_spool_close(spool);
+    for (int i = 0; i < 11; i++)
+        assert_int_equal(script.written[i], i + 1);
+}
+
+#define SPOOLED(name) cmocka_unit_test_setup_teardown(name, make_spool_dir, remove_spool_dir)
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -262,6 +481,12 @@ int main(void)
         cmocka_unit_test(test_interrupt_breaks_off_a_hanging_write),
         cmocka_unit_test(test_put_does_not_wait),
         cmocka_unit_test(test_free_without_finish),
+        SPOOLED(test_spool_keeps_memory_free),
+        SPOOLED(test_spool_goes_on),
+        SPOOLED(test_spool_interrupted),
+        SPOOLED(test_spool_sets_rejects_aside),
+        SPOOLED(test_spool_waits_for_rights),
+        SPOOLED(test_spool_takes_nothing),
     };
 
     return cmocka_run_group_tests_name("writer", tests, NULL, NULL);
