@@ -179,7 +179,7 @@ static void report(struct feed *feed, bool always)
 static void open_feed(struct feed *feed, const char *url, const char *dir, uint64_t max)
 {
     const struct iol_spool_options spool = {
-        .max_bytes = max, .sync = IOL_SPOOL_SYNC_EVERYSEC, .target = "feed", .keep = true};
+        .max_bytes = max, .sync = IOL_SPOOL_SYNC_ALWAYS, .target = "feed", .keep = true};
     const struct iol_sink_options sink = {0};
     struct iol_writer_options writer = {.max_bytes = QUEUE_BYTES, .give_up_after_ms = -1};
     struct iol_error err = {0};
