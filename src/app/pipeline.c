@@ -241,6 +241,20 @@ static int open_spool(struct iol_pipeline *pipeline, const struct iol_pipeline_o
     return 0;
 }
 
+/*
+ * Whether a database that is away at the start may come later: it has been there before, as rows wait for it, or a spool was
+ * asked for. Else its name may be a mistake, and who made it wants to hear of it now.
+ */
+static bool may_come_later(const struct iol_pipeline *pipeline, const struct iol_pipeline_options *options)
+{
+    struct iol_spool_stats stats;
+
+    if (!pipeline->spool)
+        return false;
+    iol_spool_get_stats(pipeline->spool, &stats);
+    return options->spool || stats.entries > 0 || iol_spool_last(pipeline->spool);
+}
+
 static int open_sink(struct iol_pipeline *pipeline, const struct iol_pipeline_options *options, struct iol_error *err)
 {
     const struct iol_sink_options sink = {.verbose = options->verbose};
@@ -248,8 +262,14 @@ static int open_sink(struct iol_pipeline *pipeline, const struct iol_pipeline_op
 
     if (r == 0)
         pipeline->excluded = iol_sink_server_pid(pipeline->sink);
-    if (r != -EAGAIN || !pipeline->spool)
+    if (r != -EAGAIN)
         return r;
+    if (!may_come_later(pipeline, options)) {
+        struct iol_error why = *err;
+        return pipeline->spool
+                   ? iol_error_set(err, r, "%s (with --spool DIR a recording begins all the same)", why.text)
+                   : r;
+    }
     pipeline->away = *err;
     pipeline->excluded = -1;
     r = iol_sink_open_late(options->db, &sink, &pipeline->sink);

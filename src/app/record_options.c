@@ -88,7 +88,8 @@ static const struct argp_option own_options[] = {
      3},
     {"spool", KEY_SPOOL, "DIR", 0,
      "Where rows wait for the database (default: for PostgreSQL a folder of its own in /var/lib/ioledger/spool, or in "
-     "$XDG_STATE_HOME/ioledger/spool when not root; for SQLite none), or none: in memory only",
+     "$XDG_STATE_HOME/ioledger/spool when not root; for SQLite none), or none: in memory only. "
+     "When it is given, a recording begins although the database is away",
      3},
     {"spool-max", KEY_SPOOL_MAX, "SIZE", 0,
      "What the spool may take (default: 1G; at least 16M); beyond it waiting intervals are merged into longer ones", 3},

@@ -53,13 +53,15 @@ def down_at_start(tap, scratch):
     url = cluster.new_database()
     cluster.stop()
     try:
-        recorder = live.Recorder(url, "--interval", "0.1s")
+        done = live.run("record", "--db", url, "--duration", "1s")
+        tap.ok(done.returncode == 1 and b"--spool DIR" in done.stderr, "down at start: without a word of a spool it is an error", done.stderr)
+        tap.equal(spools(), [], "down at start: … that leaves nothing behind")
+        folder = os.path.join(scratch, "waits")
+        recorder = live.Recorder(url, "--interval", "0.1s", "--spool", folder)
         many = work(scratch)
-        tap.ok(said(recorder, "the database is away", "rows wait in " + usual_folder()), "down at start: it says so", *recorder.lines)
+        tap.ok(said(recorder, "the database is away", "rows wait in " + folder), "down at start: it says so", *recorder.lines)
         do(many)
-        live.wait_for(lambda: spools() and any(e.stat().st_size > 1000 for e in os.scandir(os.path.join(usual_folder(), spools()[0]))
-                                               if e.name.endswith(".segment")), "rows in the spool")
-        folder = os.path.join(usual_folder(), spools()[0])
+        live.wait_for(lambda: any(e.stat().st_size > 1000 for e in os.scandir(folder) if e.name.endswith(".segment")), "rows in the spool")
         modes = {stat.S_IMODE(os.stat(os.path.join(folder, n)).st_mode) for n in os.listdir(folder)}
         tap.equal((stat.S_IMODE(os.stat(folder).st_mode), modes), (0o700, {0o600}), "down at start: the spool is for its owner only")
     finally:
@@ -68,7 +70,7 @@ def down_at_start(tap, scratch):
     do(many)
     tap.equal(recorder.stop(), 0, "down at start: the recorder ends well")
     check_exact(tap, url, many, "down at start")
-    tap.equal(spools(), [], "down at start: nothing is left of the spool when all is stored")
+    tap.equal(os.path.exists(folder), False, "down at start: nothing is left of the spool when all is stored")
     many.stop()
 
 
