@@ -441,6 +441,7 @@ static void test_spool_takes_nothing(void **state)
     for (int i = 1; i <= 5; i++)
         iol_writer_put(writer, numbered(i));
     wait_spooled(writer, 5);
+    wait_tries(&script, 1); /* what is to be sent was noted on the disk */
     assert_int_equal(getrlimit(RLIMIT_FSIZE, &limit), 0);
     none = (struct rlimit){1, limit.rlim_max};
     signal(SIGXFSZ, SIG_IGN);
