@@ -62,19 +62,6 @@ static int take_lock(struct iol_spool *spool, struct iol_error *err)
     return 0;
 }
 
-static int open_dir(struct iol_spool *spool, struct iol_error *err)
-{
-    for (;;) {
-        int r = make_dir(spool, err);
-        if (r == 0)
-            r = take_lock(spool, err);
-        if (r <= 0)
-            return r;
-        iol_spool_close_fd(&spool->lock_fd);
-        iol_spool_close_fd(&spool->dir_fd);
-    }
-}
-
 static bool is_segment(const char *name, uint64_t *ret_first)
 {
     char *end;
@@ -85,27 +72,79 @@ static bool is_segment(const char *name, uint64_t *ret_first)
     return *ret_first > 0;
 }
 
-static int foreign(const struct iol_spool *spool, const char *name, struct iol_error *err)
+static bool is_temporary(const char *name)
 {
+    return strlen(name) > 4 && strcmp(name + strlen(name) - 4, ".new") == 0;
+}
+
+/* Whether a spool may have a file of that name. */
+static bool is_known(const char *name)
+{
+    static const char *const known[] = {".", "..", "lock", "target", "state", IOL_SPOOL_QUARANTINE, "lost+found"};
+    uint64_t first;
+
+    for (size_t i = 0; i < IOL_ARRAY_SIZE(known); i++) {
+        if (strcmp(name, known[i]) == 0)
+            return true;
+    }
+    return is_temporary(name) || is_segment(name, &first);
+}
+
+/* Calls `take` for each name in the folder, until one is an error. */
+static int each_name(struct iol_spool *spool,
+                     int (*take)(struct iol_spool *spool, const char *name, struct iol_error *err),
+                     struct iol_error *err)
+{
+    int fd = dup(spool->dir_fd);
+    DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
+    struct dirent *entry;
+    int r = 0;
+
+    if (!dir) {
+        r = -errno;
+        iol_spool_close_fd(&fd);
+        return iol_spool_error(spool, r, "read", err);
+    }
+    rewinddir(dir);
+    while (r == 0 && (entry = readdir(dir)))
+        r = take(spool, entry->d_name, err);
+    closedir(dir);
+    return r;
+}
+
+static int check_name(struct iol_spool *spool, const char *name, struct iol_error *err)
+{
+    if (is_known(name))
+        return 0;
     iol_error_set(err, -EEXIST, "the folder %s is no spool: it has a '%s' in it", spool->dir, name);
     iol_error_hint(err, "give an empty folder, or one that is not there yet, with --spool DIR");
     return -EEXIST;
 }
 
+static int open_dir(struct iol_spool *spool, struct iol_error *err)
+{
+    for (;;) {
+        int r = make_dir(spool, err);
+        if (r == 0) /* before anything is written to a folder that is somebody else's */
+            r = each_name(spool, check_name, err);
+        if (r == 0)
+            r = take_lock(spool, err);
+        if (r <= 0)
+            return r;
+        iol_spool_close_fd(&spool->lock_fd);
+        iol_spool_close_fd(&spool->dir_fd);
+    }
+}
+
 static int take_name(struct iol_spool *spool, const char *name, struct iol_error *err)
 {
-    static const char *const known[] = {".", "..", "lock", "target", "state", IOL_SPOOL_QUARANTINE, "lost+found"};
     struct iol_segment *segment;
     uint64_t first;
 
-    for (size_t i = 0; i < IOL_ARRAY_SIZE(known); i++) {
-        if (strcmp(name, known[i]) == 0)
-            return 0;
-    }
-    if (strlen(name) > 4 && strcmp(name + strlen(name) - 4, ".new") == 0)
+    if (is_temporary(name))
         return unlinkat(spool->dir_fd, name, 0) < 0 ? iol_spool_error(spool, -errno, "tidy", err) : 0;
     if (!is_segment(name, &first))
-        return foreign(spool, name, err);
+        return 0;
     segment = iol_spool_add_segment(spool);
     if (!segment)
         return iol_error_set(err, -ENOMEM, "out of memory");
@@ -122,19 +161,8 @@ static int compare_segments(const void *a, const void *b)
 
 static int list_segments(struct iol_spool *spool, struct iol_error *err)
 {
-    int fd = dup(spool->dir_fd);
-    DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
-    struct dirent *entry;
-    int r = 0;
+    int r = each_name(spool, take_name, err);
 
-    if (!dir) {
-        iol_spool_close_fd(&fd);
-        return iol_spool_error(spool, -errno, "read", err);
-    }
-    rewinddir(dir);
-    while (r == 0 && (entry = readdir(dir)))
-        r = take_name(spool, entry->d_name, err);
-    closedir(dir);
     if (spool->n_segments > 0)
         qsort(spool->segments, spool->n_segments, sizeof(*spool->segments), compare_segments);
     return r;

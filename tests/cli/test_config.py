@@ -104,6 +104,8 @@ def bad_files(tap, files):
             ("ignore = etc\n", "FILE:1: ignore: 'etc' is not an absolute path"),
             ("ignore = /a/*b\n", "FILE:1: ignore: '/a/*b' is no pattern"),
             ("sample = 0:/a\n", "FILE:1: sample: one in '0' is not possible"),
+            ("spool-max = 1M\n", "FILE:1: spool-max: '1M' is too little: at least 16M"),
+            ("spool-sync = often\n", "FILE:1: spool-sync: 'often' is not one of always, everysec, never"),
             ("event-budget = many\n", "FILE:1: event-budget: 'many' is no budget"),
             ("uid = no such user\n", "FILE:1: uid: there is no user 'no such user'"),
             ("cgroup = system.slice\n", "FILE:1: cgroup: 'system.slice' is not an absolute path"),
@@ -125,6 +127,7 @@ def not_there(tap):
                           (("--cgroup", "/usr"), "there is no cgroup '/usr'"),
                           (("--container", "f" * 64), "there is no container '%s' that runs" % ("f" * 64)),
                           (("--container", "no-such-machine"), "there is no container 'no-such-machine' that runs"),
+                          (("--db", "jsonl:-", "--spool", "/x"), "--spool is for databases"),
                           (("--system", "--cgroup", "/", "--", "true"), "--system and a filter contradict each other")):
         done = subprocess.run([IOLEDGER, "record", *options], stdin=subprocess.DEVNULL, capture_output=True, text=True,
                               timeout=60, check=False)

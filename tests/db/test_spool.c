@@ -240,6 +240,9 @@ static void test_refusals(void **state)
 
     free(shell("touch '%s/letter'", dir));
     opening_fails(dir, &options, -EEXIST, "'letter'");
+    opening_fails(((struct fixture *)*state)->dir, &options, -EEXIST, "'spool'");
+    _cleanup_free_ char *left = shell("ls '%s'", ((struct fixture *)*state)->dir);
+    assert_string_equal(left, "spool\n");
     opening_fails("/nonexistent/spool", &options, -ENOENT, "/nonexistent/spool");
     opening_fails("/etc/passwd", &options, -ENOTDIR, "/etc/passwd");
     assert_int_equal(access("/etc/passwd", F_OK), 0);
