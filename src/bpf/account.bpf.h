@@ -453,7 +453,8 @@ static __always_inline bool account_holds(struct iol_account_ref *known, const s
  */
 static __always_inline int open_file(struct scratch *scratch, __u32 index, struct iol_account_ref *known)
 {
-    int lost = consider_file(scratch, index);
+    /* when nobody reads the ring buffer, a walk each time that a file is used would be for nothing */
+    int lost = ring_is_full() ? 1 + IOL_LOST_FILE_RECORDS : consider_file(scratch, index);
 
     if (known && account_holds(known, scratch, lost))
         return lost ? for_now(FOUND(known->slot, known->verdict)) : FOUND(known->slot, known->verdict);

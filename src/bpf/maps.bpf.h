@@ -239,6 +239,12 @@ static __always_inline long ring_send(void *record, __u32 size)
     return bpf_ringbuf_output(&ring, record, size, flags);
 }
 
+/* Not even a small record would find room. */
+static __always_inline bool ring_is_full(void)
+{
+    return bpf_ringbuf_query(&ring, BPF_RB_AVAIL_DATA) + 4096 > 4 * (__u64)settings.ring_wakeup;
+}
+
 /* As ring_send(), for events of reads and writes: the last quarter is kept for processes and files, which the books need more. */
 static __always_inline long ring_send_event(void *record, __u32 size)
 {

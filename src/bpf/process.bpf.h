@@ -356,7 +356,7 @@ static __always_inline void announce(const struct announcement *what)
     struct scratch *scratch;
     __u32 index;
 
-    scratch = scratch_take(&index);
+    scratch = ring_is_full() ? NULL : scratch_take(&index);
     if (!scratch) {
         announce_nothing(address_of(what->task), what->task_bits);
         return;
@@ -390,6 +390,10 @@ __noinline int announce_task(__u64 image, __u64 address)
 
     if (is_announced(tgid, image))
         return 0;
+    if (known && known->image == image && ring_is_full()) {
+        count_lost(IOL_LOST_PROCESS_RECORDS, 1);
+        return 0;
+    }
     if (known)
         what.task_bits = known->bits;
     what.own_memory = bpf_get_current_pid_tgid() >> 32 == tgid;
