@@ -172,12 +172,12 @@ struct iol_settings {
     __u32 events;      /* bit per enum iol_event_kind of core/row.h: changes of files that become events */
 };
 
-/* The one variable of section .data.control, which user space maps; it writes all but what the programs count. */
+/* The one variable of section .data.control, which user space maps; it writes all but what the programs count, and self_tgid when it ends. */
 struct iol_control {
     __u64 epoch;       /* its lowest bit chooses the set of counters */
     __u64 epoch_start; /* jiffies when it began */
     __u64 changes;     /* counts whatever may change what a descriptor leads to: renames, retired, files deleted */
-    __u32 self_tgid;   /* the recorder, in the initial pid namespace */
+    __u32 self_tgid;   /* the recorder, in the initial pid namespace; 0: there is none */
     __u32 rules;       /* generation of the rules in force */
     __u32 renames;     /* counts what may give open accounts another path or verdict: renames, mounts, new rules */
     __u32 retired;     /* counts how often user space has taken keys out of the map `accounts` */

@@ -277,10 +277,24 @@ static int open_control(struct recording *recording, struct iol_error *err)
     return 0;
 }
 
+/* What is pinned was made by another version, or with other options: its books are closed, and those of this one begin. */
+static int open_pipeline(struct recording *recording, const struct iol_pipeline_options *options, struct iol_error *err)
+{
+    int r = iol_pipeline_open(options, &recording->pipeline, err);
+
+    if (r != -ESTALE)
+        return r;
+    iol_log_info("%s: what they have counted is stored, and they are replaced", err->text);
+    r = iol_pipeline_end_pinned(options, err);
+    return r < 0 ? r : iol_pipeline_open(options, &recording->pipeline, err);
+}
+
 static int open_recording(struct recording *recording, struct iol_error *err)
 {
     const struct iol_record_options *options = recording->options;
     _cleanup_free_ char *scope = iol_record_options_scope(options);
+    _cleanup_free_ char *books = options->pin ? iol_pin_books(options->common.db) : NULL;
+    const struct iol_capture_pin pin = {.folder = options->pin, .books = books ? books : options->common.db};
     struct iol_pipeline_options pipeline = {
         .db = options->common.db,
         .scope = scope ? scope : "",
@@ -305,6 +319,7 @@ static int open_recording(struct recording *recording, struct iol_error *err)
                 .cgroups = options->cgroup_ids.ids,
                 .n_cgroups = options->cgroup_ids.n,
                 .rules = iol_record_rules_set(&options->rules),
+                .pin = options->pin ? &pin : NULL,
             },
     };
     int r = iol_pipeline_check(options->common.verbose, err);
@@ -320,7 +335,7 @@ static int open_recording(struct recording *recording, struct iol_error *err)
             pipeline.capture.command = recording->child.pid;
     }
     r = open_control(recording, err);
-    return r < 0 ? r : iol_pipeline_open(&pipeline, &recording->pipeline, err);
+    return r < 0 ? r : open_pipeline(recording, &pipeline, err);
 }
 
 static void announce(const struct recording *recording)
@@ -445,13 +460,23 @@ static void tell_about_wait(struct recording *recording)
                      stats.writer.spool.entries);
 }
 
+static void tell_about_pins(const char *folder)
+{
+    const char *which = strcmp(folder, IOL_PIN_DEFAULT) == 0 ? "" : "=", *named = *which ? folder : "";
+
+    iol_log_info(
+        "the kernel goes on counting: 'ioledger record --pin%s%s' goes on recording, 'ioledger stop --unpin%s%s' "
+        "stores what is left and ends it",
+        which, named, which, named);
+}
+
 /* Everything counted reaches the database, or the spool, whatever ended the recording. */
 static int finish_recording(struct recording *recording, struct iol_error *err)
 {
     struct iol_pipeline_stats stats;
     struct aside server;
     uint64_t unwritten = 0;
-    int r = iol_pipeline_stop(recording->pipeline, err);
+    int r = iol_pipeline_stop(recording->pipeline, false, err);
     int finished;
 
     recording->ending = true;
@@ -467,6 +492,8 @@ static int finish_recording(struct recording *recording, struct iol_error *err)
     iol_control_close(TAKE_PTR(recording->control));
     iol_progress_summary(&recording->progress, &stats, recording->options->common.db);
     iol_progress_memory(&stats, recording->map_memory);
+    if (recording->options->pin)
+        tell_about_pins(recording->options->pin);
     return r < 0 ? r : finished;
 }
 

@@ -13,7 +13,9 @@
 #include "app/control_client.h"
 #include "app/host.h"
 #include "app/options.h"
+#include "app/pin_options.h"
 #include "app/status_page.h"
+#include "app/unpin.h"
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "base/log.h"
@@ -25,7 +27,7 @@
 #define REPEAT_NS 10000000000ULL /* between two lines, elsewhere */
 #define STATUS_PATIENCE_MS 500
 
-enum { KEY_PID = 0x200, KEY_CONTROL, KEY_ALL, KEY_TIMEOUT };
+enum { KEY_PID = 0x300, KEY_CONTROL, KEY_ALL, KEY_TIMEOUT, KEY_UNPIN, KEY_DISCARD, KEY_DB };
 
 static const struct argp_option own_options[] = {
     {"pid", KEY_PID, "N", 0, "The recorder with this process id", 0},
@@ -33,6 +35,12 @@ static const struct argp_option own_options[] = {
     {"all", KEY_ALL, NULL, 0, "Every recorder of this user", 0},
     {"timeout", KEY_TIMEOUT, "TIME", 0, "Wait no longer than this (default: until it has ended); it ends all the same",
      0},
+    {"unpin", KEY_UNPIN, "FOLDER", OPTION_ARG_OPTIONAL,
+     "End what 'record --pin' leaves in the kernel: stop its recorder, if one runs, store what was counted since, and "
+     "take everything out of the kernel (default: what is pinned in " IOL_PIN_DEFAULT ")",
+     1},
+    {"discard", KEY_DISCARD, NULL, 0, "With --unpin: drop what was counted since instead of storing it", 1},
+    {"db", KEY_DB, "URL", 0, "With --unpin: the ledger that it belongs to, if its URL has a password", 1},
     {0},
 };
 
@@ -41,7 +49,8 @@ struct stop_options {
     int64_t pid; /* 0: any */
     const char *control;
     bool all;
-    int64_t timeout_ns; /* 0: none */
+    int64_t timeout_ns;             /* 0: none */
+    struct iol_unpin_options unpin; /* folder NULL: not asked for */
 };
 
 static int take_option(int key, const char *text, void *input, struct iol_error *err)
@@ -63,6 +72,15 @@ static int take_option(int key, const char *text, void *input, struct iol_error 
         if (r == 0 && options->timeout_ns < NS_PER_MS)
             return iol_error_set(err, -EINVAL, "'%s' is no time to wait for", text);
         return r;
+    case KEY_UNPIN:
+        options->unpin.folder = text ? text : IOL_PIN_DEFAULT;
+        return *options->unpin.folder ? 0 : iol_error_set(err, -EINVAL, "the value is empty");
+    case KEY_DISCARD:
+        options->unpin.discard = true;
+        return 0;
+    case KEY_DB:
+        options->unpin.db = text;
+        return *text ? 0 : iol_error_set(err, -EINVAL, "the value is empty");
     default:
         return iol_error_set(err, -EINVAL, "unknown option");
     }
@@ -75,7 +93,8 @@ static const struct iol_usage usage = {
     .details =
         "Examples:\n"
         "  sudo ioledger stop\n"
-        "  sudo ioledger stop --pid 4711 --timeout 1m\n\n"
+        "  sudo ioledger stop --pid 4711 --timeout 1m\n"
+        "  sudo ioledger stop --unpin\n\n"
         "Exit status: 0 all have ended and everything is stored; 1 none is running, one has not ended in time, or "
         "rows are missing; 2 bad usage, or several are running and none was chosen.",
     .common = IOL_COMMON_QUIET,
@@ -275,6 +294,42 @@ static int refuse_several(const struct iol_recorders *recorders)
     return iol_options_fail("stop", &err);
 }
 
+/* Who stays pinned has no need of a recorder; one that runs is stopped first. */
+static int end_pinned(struct stop_options *options)
+{
+    pid_t recorder = iol_unpin_recorder(options->unpin.folder);
+    struct iol_recorders recorders;
+    struct iol_error err = {0};
+    int status = IOL_EXIT_OK;
+
+    if (recorder) {
+        if (iol_recorders_find(options->control, recorder, &recorders, &err) < 0)
+            return iol_command_fail(&err);
+        status = stop(options, &recorders);
+        iol_recorders_done(&recorders);
+    }
+    if (status != IOL_EXIT_OK)
+        return status;
+    options->unpin.verbose = options->common.verbose;
+    if (iol_unpin(&options->unpin, &err) < 0)
+        return iol_command_fail(&err);
+    iol_log_info("nothing of %s is left in the kernel", options->unpin.folder);
+    return IOL_EXIT_OK;
+}
+
+static int check_options(const struct stop_options *options, struct iol_error *err)
+{
+    if (options->all && (options->pid || options->control))
+        return iol_error_set(err, -EINVAL, "--all and %s contradict each other", options->pid ? "--pid" : "--control");
+    if (options->unpin.folder && (options->all || options->pid))
+        return iol_error_set(err, -EINVAL,
+                             "--unpin and %s contradict each other: its recorder is the one that is stopped",
+                             options->all ? "--all" : "--pid");
+    if (!options->unpin.folder && (options->unpin.discard || options->unpin.db))
+        return iol_error_set(err, -EINVAL, "%s goes with --unpin", options->unpin.db ? "--db" : "--discard");
+    return 0;
+}
+
 int iol_cmd_stop(int argc, char **argv)
 {
     struct stop_options options = {0};
@@ -284,10 +339,10 @@ int iol_cmd_stop(int argc, char **argv)
 
     if (!iol_options_parse(&usage, argc, argv, &options, &options.common, &status))
         return status;
-    if (options.all && (options.pid || options.control)) {
-        iol_error_set(&err, -EINVAL, "--all and %s contradict each other", options.pid ? "--pid" : "--control");
+    if (check_options(&options, &err) < 0)
         return iol_options_fail("stop", &err);
-    }
+    if (options.unpin.folder)
+        return end_pinned(&options);
     if (iol_recorders_find(options.control, (pid_t)options.pid, &recorders, &err) < 0)
         return iol_command_fail(&err);
     status = recorders.n > 1 && !options.all ? refuse_several(&recorders) : stop(&options, &recorders);

@@ -7,9 +7,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include <xxhash.h>
 
 #include "app/host.h"
+#include "app/pin_place.h"
+#include "app/resume.h"
 #include "app/spool_place.h"
 #include "base/arena.h"
 #include "base/error.h"
@@ -17,11 +20,14 @@
 #include "core/batch.h"
 #include "core/decode.h"
 #include "store/sink.h"
+#include "store/spool.h"
 
 #define QUEUE_BYTES (256UL << 20)
 #define GIVE_UP_MS 30000
-#define GIVE_UP_SPOOLED_MS 2000 /* nothing is lost that way */
-#define BATCH_ROWS 20000        /* records alone send a batch off when they have made this many rows */
+#define GIVE_UP_SPOOLED_MS 2000     /* nothing is lost that way */
+#define PIN_SPOOL_BYTES (1UL << 30) /* when nothing else is said */
+#define SPOOL_PATIENCE_MS 1000      /* with pins, for the batch before: in this time the kernel goes on by itself */
+#define BATCH_ROWS 20000            /* records alone send a batch off when they have made this many rows */
 #define BATCH_BYTES (8UL << 20)
 #define MAX_IDLE_FILES 65536
 #define MAX_NAMES 65536
@@ -52,6 +58,8 @@ struct iol_pipeline {
     struct iol_capture *capture;
     struct iol_accounts *accounts;
     struct iol_model *model;
+    struct iol_resume *resume; /* NULL: nothing is pinned */
+    char *books;               /* struct iol_capture_pin; NULL: nothing is pinned */
     struct iol_batch *batch;
     struct iol_recording recording; /* its texts are static or belong to options or host */
     char *scope;
@@ -62,6 +70,7 @@ struct iol_pipeline {
     int64_t posted_ts;   /* when the last interval ended, wall clock */
     int64_t stored_ts;   /* as posted_ts, of an interval that is in the database with all before it */
     size_t max_ended;    /* MIN_ENDED to MAX_ENDED */
+    bool unpinned;       /* nothing is left of the pins */
     bool stopped;        /* detached: who runs now is no part of the recording */
     uint64_t swept_ns;   /* when the last sweep began */
     uint64_t swept_lost; /* lost_processes() then */
@@ -101,14 +110,45 @@ static int add_host(struct iol_pipeline *pipeline)
     return 0;
 }
 
-/* Gives the batch its identity and hands it over; the next one is empty. Nothing is sent when there is nothing. */
-static int send_batch(struct iol_pipeline *pipeline)
+/*
+ * With pins the books follow one batch at a time: 1: the last one is in the spool, and in them; 0: not yet, after timeout_ms; or
+ * -errno.
+ */
+static int settle(struct iol_pipeline *pipeline, int timeout_ms)
 {
-    struct iol_batch *next;
-    struct iol_batch_row *row;
+    int r;
 
-    if (iol_batch_count(pipeline->batch) == 0)
+    if (!pipeline->resume || !iol_resume_is_sealed(pipeline->resume))
+        return 1;
+    if (!iol_writer_spooled(pipeline->writer, timeout_ms))
         return 0;
+    r = iol_resume_commit(pipeline->resume);
+    return r < 0 ? r : 1;
+}
+
+static int hand_over(struct iol_pipeline *pipeline, struct iol_batch *batch, uint64_t seq)
+{
+    int r = pipeline->resume ? iol_resume_seal(pipeline->resume, pipeline->accounts, batch, seq) : 0;
+
+    iol_writer_put(pipeline->writer, batch);
+    iol_accounts_settle(pipeline->accounts);
+    return r;
+}
+
+/*
+ * Gives the batch its identity and hands it over; the next one is empty. Nothing is sent when there is nothing; nor when with pins
+ * the spool has not taken the one before, after timeout_ms: then more comes together in this one.
+ */
+static int send_batch(struct iol_pipeline *pipeline, int timeout_ms)
+{
+    struct iol_batch *batch = pipeline->batch, *next;
+    struct iol_batch_row *row;
+    int r = settle(pipeline, timeout_ms);
+
+    if (r <= 0)
+        return r;
+    if (iol_batch_count(pipeline->batch) == 0)
+        return pipeline->resume ? iol_resume_commit_nothing(pipeline->resume, pipeline->accounts) : 0;
     next = iol_batch_new();
     row = next ? iol_batch_add(pipeline->batch, IOL_TABLE_BATCH) : NULL;
     if (!row) {
@@ -117,17 +157,21 @@ static int send_batch(struct iol_pipeline *pipeline)
     }
     row->host_id = pipeline->host.id;
     row->boot_id = into_batch(pipeline->batch, pipeline->host.boot_id);
-    row->seq = (int64_t)pipeline->seq++;
+    row->seq = (int64_t)pipeline->seq;
     row->ts = iol_host_wall_ns();
-    iol_writer_put(pipeline->writer, pipeline->batch);
     pipeline->batch = next;
-    return 0;
+    return hand_over(pipeline, batch, pipeline->seq++);
 }
 
 /* Big rows come in small numbers: an argument list alone may have 64 kB. */
 static bool batch_is_big(const struct iol_batch *batch)
 {
     return iol_batch_count(batch) >= BATCH_ROWS || iol_batch_memory(batch) >= BATCH_BYTES;
+}
+
+static bool wants_sending(const struct iol_pipeline *pipeline)
+{
+    return batch_is_big(pipeline->batch) || (pipeline->resume && iol_resume_wants_batch(pipeline->resume));
 }
 
 static void take_record(void *arg, const void *data, size_t size)
@@ -141,8 +185,8 @@ static void take_record(void *arg, const void *data, size_t size)
         return;
     }
     r = iol_model_post(pipeline->model, &decoded, pipeline->batch);
-    if (r == 0 && batch_is_big(pipeline->batch))
-        r = send_batch(pipeline);
+    if (r == 0 && wants_sending(pipeline))
+        r = send_batch(pipeline, 0);
     if (r < 0)
         pipeline->failed = r;
 }
@@ -162,16 +206,11 @@ static void forget_file(void *arg, uint64_t key)
     iol_capture_forget_file(arg, key);
 }
 
-static bool has_filter(const struct iol_capture_options *options)
-{
-    return options->n_pids || options->n_comms || options->n_uids || options->n_exes || options->n_cgroups ||
-           options->command;
-}
-
 /* Only who sees every change of a name may say which file it means. */
-static bool sees_all_changes(const struct iol_capture_options *options)
+static bool sees_all_changes(const struct iol_capture *capture)
 {
-    return !has_filter(options) && (options->events & IOL_MODEL_TREE_EVENTS) == IOL_MODEL_TREE_EVENTS;
+    return !iol_capture_filters(capture) &&
+           (iol_capture_events(capture) & IOL_MODEL_TREE_EVENTS) == IOL_MODEL_TREE_EVENTS;
 }
 
 static int open_core(struct iol_pipeline *pipeline, const struct iol_pipeline_options *options)
@@ -184,21 +223,25 @@ static int open_core(struct iol_pipeline *pipeline, const struct iol_pipeline_op
     struct iol_model_options model = {
         .host_id = pipeline->host.id,
         .boot_id = pipeline->host.boot_id,
-        .all = !has_filter(&options->capture),
+        .all = !iol_capture_filters(pipeline->capture),
         .running_ancestors = !options->capture.command,
         .max_idle_files = MAX_IDLE_FILES,
-        .max_names = sees_all_changes(&options->capture) ? MAX_NAMES : 0,
+        .max_names = sees_all_changes(pipeline->capture) ? MAX_NAMES : 0,
+        .journal = pipeline->resume ? iol_resume_journal(pipeline->resume) : NULL,
     };
 
     kernel.slots = iol_capture_slots(pipeline->capture, &kernel.n_slots, &kernel.first_spare);
     kernel.cpus = iol_capture_cpus(pipeline->capture, &kernel.n_cpus);
     kernel.threads = iol_capture_threads(pipeline->capture, &kernel.n_threads);
-    kernel.mmap_events = options->capture.events >> IOL_EVENT_MMAP & 1;
+    kernel.mmap_events = iol_capture_events(pipeline->capture) >> IOL_EVENT_MMAP & 1;
+    kernel.keeps_books = pipeline->resume != NULL;
     pipeline->max_ended = kernel.n_slots / ACCOUNTS_PER_ENDED;
     if (pipeline->max_ended < MIN_ENDED)
         pipeline->max_ended = MIN_ENDED;
     if (pipeline->max_ended > MAX_ENDED)
         pipeline->max_ended = MAX_ENDED;
+    if (pipeline->resume)
+        model.epoch = pipeline->epoch = iol_resume_epoch(pipeline->resume, &model.epoch_ns);
     pipeline->model = iol_model_new(&model);
     pipeline->batch = iol_batch_new();
     if (!pipeline->model || !pipeline->batch)
@@ -216,6 +259,8 @@ static int open_recording(struct iol_pipeline *pipeline, const struct iol_pipeli
         return -ENOMEM;
     /* sequence numbers of two recordings of one boot never meet: they start with the millisecond */
     pipeline->seq = boot_ns / ns_per_ms << 20;
+    if (pipeline->resume)
+        pipeline->seq = iol_resume_next_seq(pipeline->resume, pipeline->seq);
     pipeline->recording = (struct iol_recording){
         .id = (int64_t)XXH64(&boot_ns, sizeof(boot_ns), (uint64_t)pipeline->host.id),
         .host_id = pipeline->host.id,
@@ -228,11 +273,24 @@ static int open_recording(struct iol_pipeline *pipeline, const struct iol_pipeli
     return 0;
 }
 
-/* A recording goes on without the usual spool, as it would in memory; not without one that was asked for. */
-static int open_spool(struct iol_pipeline *pipeline, const struct iol_pipeline_options *options, struct iol_error *err)
+/*
+ * A recording goes on without the usual spool, as it would in memory; not without one that was asked for, nor with pins, whose books are
+ * kept there.
+ */
+static int open_spool(struct iol_pipeline *pipeline, const struct iol_pipeline_options *options,
+                      struct iol_capture_pin *pin, struct iol_error *err)
 {
-    const struct iol_spool_options spool = {.max_bytes = options->spool_max, .sync = options->spool_sync};
-    int r = iol_spool_place_open(options->db, options->spool, &spool, &pipeline->spool, err);
+    const struct iol_spool_options spool = {.max_bytes = options->spool_max ? options->spool_max : PIN_SPOOL_BYTES,
+                                            .sync = options->spool_sync};
+    int r;
+
+    if (pin) {
+        pipeline->books = strdup(pin->books);
+        if (!pipeline->books)
+            return iol_error_set(err, -ENOMEM, "out of memory");
+        return iol_pin_place_open(pin, options->spool, &spool, &pipeline->spool, err);
+    }
+    r = iol_spool_place_open(options->db, options->spool, &spool, &pipeline->spool, err);
 
     if (r == 0 || options->spool)
         return r;
@@ -281,19 +339,35 @@ static int open_pipeline(struct iol_pipeline *pipeline, const struct iol_pipelin
 {
     struct iol_writer_options writer = {.max_bytes = QUEUE_BYTES, .give_up_after_ms = GIVE_UP_MS};
     struct iol_capture_options capture = options->capture;
+    struct iol_capture_pin pin;
     int r = iol_host_read(&pipeline->host, err);
 
+    if (r == 0 && capture.pin) {
+        pin = *capture.pin;
+        capture.pin = &pin;
+    }
     if (r == 0)
-        r = open_spool(pipeline, options, err);
-    if (r == 0)
-        r = open_sink(pipeline, options, err);
+        r = open_spool(pipeline, options, options->capture.pin ? &pin : NULL, err);
     if (r < 0)
         return r;
+    r = open_sink(pipeline, options, err);
+    if (r < 0) {
+        if (options->capture.pin)
+            close(pin.lock);
+        return r;
+    }
     capture.excluded = pipeline->excluded;
     r = iol_capture_open(&capture, &pipeline->capture, err);
     if (r < 0)
         return r;
+    if (pipeline->books) {
+        r = iol_resume_new(pipeline->capture, iol_spool_last(pipeline->spool), pipeline->host.id,
+                           pipeline->host.boot_id, &pipeline->resume, err);
+        if (r < 0)
+            return r;
+    }
     writer.spool = pipeline->spool;
+    writer.spool_only = pipeline->resume != NULL;
     if (pipeline->spool)
         writer.give_up_after_ms = GIVE_UP_SPOOLED_MS;
     r = open_core(pipeline, options);
@@ -364,20 +438,6 @@ static int add_uncovered(struct iol_pipeline *pipeline)
     return row->reason ? 0 : -ENOMEM;
 }
 
-int iol_pipeline_start(struct iol_pipeline *pipeline, struct iol_error *err)
-{
-    int r;
-
-    iol_model_set_boot_offset(pipeline->model, iol_host_boot_offset());
-    if (add_host(pipeline) < 0 || add_recording(pipeline) < 0 || add_uncovered(pipeline) < 0)
-        return check(pipeline, -ENOMEM, err);
-    pipeline->swept_ns = iol_host_boot_ns();
-    r = iol_capture_attach(pipeline->capture, take_record, pipeline, err);
-    if (r < 0)
-        return r;
-    return check(pipeline, send_batch(pipeline), err);
-}
-
 bool iol_pipeline_crowded(const struct iol_pipeline *pipeline)
 {
     struct iol_model_stats stats;
@@ -392,7 +452,7 @@ static bool holds_back(const struct iol_pipeline *pipeline)
     struct iol_writer_stats stats;
 
     iol_writer_get_stats(pipeline->writer, &stats);
-    return stats.queued_bytes > QUEUE_RECORDS_BYTES ||
+    return stats.queued_bytes > QUEUE_RECORDS_BYTES || iol_batch_memory(pipeline->batch) > QUEUE_BYTES ||
            (stats.queued_bytes > QUEUE_BYTES && iol_pipeline_crowded(pipeline));
 }
 
@@ -439,32 +499,35 @@ static bool sweep_is_due(const struct iol_pipeline *pipeline, uint64_t now, uint
     return !pipeline->stopped && now - pipeline->swept_ns >= gap;
 }
 
-/*
- * Compares the model with the processes that run, when that is due. Before the accounts are posted, so that those
- * of a process whose record was lost find it by its name.
- */
+/* Compares the model with the processes that run, whatever it knows of them. */
+static int compare(struct iol_pipeline *pipeline)
+{
+    struct iol_error err = {0};
+    int r;
+
+    pipeline->swept_ns = iol_host_boot_ns();
+    pipeline->swept_lost = lost_processes(pipeline);
+    iol_model_sweep_begin(pipeline->model);
+    r = iol_capture_running(pipeline->capture, take_record, pipeline, &err);
+    /* without a look at the processes the model stays as it is: the next sweep may have more luck */
+    iol_capture_poll(pipeline->capture, 0, take_record, pipeline);
+    r = iol_model_sweep_end(pipeline->model, r < 0 ? NULL : image_lives, pipeline->capture, pipeline->batch);
+    pipeline->sweep_took_ns = iol_host_boot_ns() - pipeline->swept_ns;
+    return r;
+}
+
+/* The same, when that is due. Before the accounts are posted, so that those of a process whose record was lost find it by its name. */
 static int sweep(struct iol_pipeline *pipeline)
 {
     uint64_t now = iol_host_boot_ns(), lost = lost_processes(pipeline);
-    struct iol_error err = {0};
     int r;
 
     if (lost != pipeline->swept_lost)
         iol_model_forget_names(pipeline->model); /* a change that never came may have given a name to another file */
     if (!sweep_is_due(pipeline, now, lost))
         return 0;
-    pipeline->swept_ns = now;
-    pipeline->swept_lost = lost;
     r = iol_capture_poll(pipeline->capture, 0, take_record, pipeline);
-    if (r < 0)
-        return r;
-    iol_model_sweep_begin(pipeline->model);
-    r = iol_capture_running(pipeline->capture, take_record, pipeline, &err);
-    /* without a look at the processes the model stays as it is: the next sweep may have more luck */
-    iol_capture_poll(pipeline->capture, 0, take_record, pipeline);
-    r = iol_model_sweep_end(pipeline->model, r < 0 ? NULL : image_lives, pipeline->capture, pipeline->batch);
-    pipeline->sweep_took_ns = iol_host_boot_ns() - now;
-    return r;
+    return r < 0 ? r : compare(pipeline);
 }
 
 /* Ends an epoch and posts it: first the records (processes and files must be known), then the counters. */
@@ -491,6 +554,8 @@ static int post_epoch(struct iol_pipeline *pipeline)
     r = iol_accounts_post(pipeline->accounts, &epoch, pipeline->model, pipeline->batch);
     if (r < 0)
         return r;
+    if (pipeline->resume)
+        iol_resume_posted(pipeline->resume, &epoch);
     iol_model_trim(pipeline->model, epoch.number, epoch.to_ns, forget_file, pipeline->capture);
     return 0;
 }
@@ -530,20 +595,61 @@ static void exclude_server(struct iol_pipeline *pipeline)
     iol_capture_exclude(pipeline->capture, stats.server_pid, take_record, pipeline, NULL);
 }
 
+/*
+ * What was counted while nobody posted, in both sets of counters, and what became of the processes meanwhile. All of it has happened
+ * since the last epoch that was posted.
+ */
+static int catch_up(struct iol_pipeline *pipeline)
+{
+    const struct iol_clock_pair from = iol_capture_epoch_start(pipeline->capture);
+    int r = compare(
+        pipeline); /* before the ring buffer is read: what a fork has inherited is known of living parents only */
+
+    for (int set = 0; r == 0 && set < 2; set++) {
+        iol_capture_set_epoch_start(pipeline->capture, &from);
+        r = post_epoch(pipeline);
+        if (r == 0)
+            r = send_batch(pipeline, SPOOL_PATIENCE_MS);
+    }
+    return r;
+}
+
+int iol_pipeline_start(struct iol_pipeline *pipeline, struct iol_error *err)
+{
+    int r;
+
+    iol_model_set_boot_offset(pipeline->model, iol_host_boot_offset());
+    if (add_host(pipeline) < 0 || add_recording(pipeline) < 0 || add_uncovered(pipeline) < 0)
+        return check(pipeline, -ENOMEM, err);
+    pipeline->swept_ns = iol_host_boot_ns();
+    if (iol_capture_resumed(pipeline->capture) &&
+        iol_resume_restore(pipeline->resume, pipeline->model, pipeline->accounts, pipeline->batch) < 0)
+        return check(pipeline, -ENOMEM, err);
+    r = iol_capture_attach(pipeline->capture, take_record, pipeline, err);
+    if (r < 0)
+        return r;
+    if (pipeline->resume && !iol_capture_resumed(pipeline->capture))
+        iol_resume_begin(pipeline->resume);
+    r = iol_capture_resumed(pipeline->capture) ? catch_up(pipeline) : send_batch(pipeline, SPOOL_PATIENCE_MS);
+    return check(pipeline, r, err);
+}
+
 int iol_pipeline_post(struct iol_pipeline *pipeline, struct iol_error *err)
 {
     int r;
 
     exclude_server(pipeline);
-    if (iol_writer_full(pipeline->writer)) {
+    r = settle(pipeline, SPOOL_PATIENCE_MS);
+    if (r == 0 || (r > 0 && iol_writer_full(pipeline->writer))) {
         /* the counters are safe where they are: this interval becomes part of the next one */
         pipeline->postponed++;
         return iol_pipeline_step(pipeline, err);
     }
     note_stored(pipeline);
-    r = post_epoch(pipeline);
+    if (r > 0)
+        r = post_epoch(pipeline);
     if (r == 0)
-        r = send_batch(pipeline);
+        r = send_batch(pipeline, SPOOL_PATIENCE_MS);
     return check(pipeline, r, err);
 }
 
@@ -552,18 +658,27 @@ int iol_pipeline_set_rules(struct iol_pipeline *pipeline, const struct iol_rule_
     return iol_capture_set_rules(pipeline->capture, rules, err);
 }
 
-int iol_pipeline_stop(struct iol_pipeline *pipeline, struct iol_error *err)
+/* From here on nothing is counted any more. */
+static int detach(struct iol_pipeline *pipeline)
 {
-    struct iol_account_stats stats;
-    int r = sweep(pipeline);
+    int r;
 
     note_stored(pipeline);
     iol_capture_detach(pipeline->capture);
     pipeline->stopped = true;
     /* the open epoch, and what late programs may have put into the other one */
-    if (r == 0)
-        r = post_epoch(pipeline);
-    if (r == 0)
+    r = post_epoch(pipeline);
+    return r < 0 ? r : post_epoch(pipeline);
+}
+
+int iol_pipeline_stop(struct iol_pipeline *pipeline, bool unpin, struct iol_error *err)
+{
+    struct iol_account_stats stats;
+    int r = sweep(pipeline);
+
+    if (r == 0 && (unpin || !pipeline->resume))
+        r = detach(pipeline);
+    else if (r == 0)
         r = post_epoch(pipeline);
     if (r < 0)
         return check(pipeline, r, err);
@@ -572,15 +687,49 @@ int iol_pipeline_stop(struct iol_pipeline *pipeline, struct iol_error *err)
     pipeline->recording.excluded_ops = (int64_t)(stats.excluded_ops + stats.ignored_ops);
     pipeline->recording.excluded_bytes = (int64_t)(stats.excluded_bytes + stats.ignored_bytes);
     r = add_recording(pipeline);
+    iol_accounts_left_out_told(pipeline->accounts);
     if (r == 0)
-        r = send_batch(pipeline);
+        r = send_batch(pipeline, GIVE_UP_MS);
     return check(pipeline, r, err);
 }
 
 int iol_pipeline_finish(struct iol_pipeline *pipeline, const volatile bool *interrupted, uint64_t *ret_unwritten,
                         struct iol_error *err)
 {
-    return iol_writer_finish(pipeline->writer, interrupted, ret_unwritten, err);
+    int r = iol_writer_finish(pipeline->writer, interrupted, ret_unwritten, err), settled = settle(pipeline, 0);
+
+    if (r < 0 || !pipeline->resume)
+        return r;
+    if (settled <= 0 || iol_batch_count(pipeline->batch) > 0)
+        return iol_error_set(err, settled < 0 ? settled : -EAGAIN,
+                             "the spool has not taken the last rows: they stay in the kernel");
+    /* whatever was counted is in the spool, if not in the database */
+    settled = pipeline->stopped ? iol_capture_unpin(pipeline->capture) : 0;
+    pipeline->unpinned = pipeline->stopped && settled == 0;
+    return settled < 0 ? iol_error_set(err, settled, "cannot remove what is pinned: %s", strerror(-settled)) : r;
+}
+
+int iol_pipeline_end_pinned(const struct iol_pipeline_options *options, struct iol_error *err)
+{
+    const struct iol_capture_pin pin = {
+        .folder = options->capture.pin->folder, .books = options->capture.pin->books, .any = true};
+    const struct iol_pipeline_options drain = {.db = options->db,
+                                               .scope = "what was pinned, to its end",
+                                               .verbose = options->verbose,
+                                               .capture = {.pin = &pin}};
+    struct iol_pipeline *pipeline = NULL;
+    uint64_t unwritten = 0;
+    int r = iol_pipeline_open(&drain, &pipeline, err);
+
+    if (r < 0)
+        return r;
+    r = iol_pipeline_start(pipeline, err);
+    if (r == 0)
+        r = iol_pipeline_stop(pipeline, true, err);
+    if (r == 0)
+        r = iol_pipeline_finish(pipeline, NULL, &unwritten, err);
+    iol_pipeline_free(pipeline);
+    return r;
 }
 
 void iol_pipeline_get_stats(struct iol_pipeline *pipeline, struct iol_pipeline_stats *ret_stats)
@@ -612,9 +761,14 @@ void iol_pipeline_free(struct iol_pipeline *pipeline)
     iol_accounts_free(pipeline->accounts);
     iol_model_free(pipeline->model);
     iol_batch_free(pipeline->batch);
+    iol_resume_free(pipeline->resume);
     iol_capture_close(pipeline->capture);
+    if (pipeline->unpinned)
+        iol_pin_place_remove(pipeline->spool, pipeline->books);
+    else
+        iol_spool_close(pipeline->spool);
+    free(pipeline->books);
     iol_sink_close(pipeline->sink);
-    iol_spool_close(pipeline->spool);
     free(pipeline->scope);
     free(pipeline);
 }

@@ -10,7 +10,7 @@
  *   start    from here on everything is counted
  *   step     takes in the records that are there
  *   post     ends an interval: rows of it go to the writer
- *   stop     detaches; the last rows go to the writer
+ *   stop     detaches, unless what is pinned is to stay; the last rows go to the writer
  *   finish   waits until everything is stored
  *   free
  */
@@ -29,7 +29,7 @@ struct iol_pipeline_options {
     const char *db;
     const char *scope; /* how the recording was asked for, for the row in `recording`; UTF-8 */
     bool verbose;
-    const char *spool; /* see iol_spool_place_open() */
+    const char *spool; /* see iol_spool_place_open(), and with pins iol_pin_place_open() */
     uint64_t spool_max;
     enum iol_spool_sync spool_sync;
     struct iol_capture_options capture; /* `excluded` is filled in here */
@@ -52,6 +52,7 @@ struct iol_pipeline_stats {
 /* Whether this user may record here at all: before anything is created. */
 int iol_pipeline_check(bool verbose, struct iol_error *err);
 
+/* -ESTALE: what is pinned was made by another version or with other options, and has to be ended first: iol_pipeline_end_pinned(). */
 int iol_pipeline_open(const struct iol_pipeline_options *options, struct iol_pipeline **ret_pipeline,
                       struct iol_error *err);
 int iol_pipeline_start(struct iol_pipeline *pipeline, struct iol_error *err);
@@ -67,7 +68,14 @@ int iol_pipeline_post(struct iol_pipeline *pipeline, struct iol_error *err);
 int iol_pipeline_set_rules(struct iol_pipeline *pipeline, const struct iol_rule_set *rules, struct iol_error *err);
 /* Whether so many processes have ended in this interval that it is to be posted early: what is known of them is held until then. */
 bool iol_pipeline_crowded(const struct iol_pipeline *pipeline);
-int iol_pipeline_stop(struct iol_pipeline *pipeline, struct iol_error *err);
+int iol_pipeline_stop(struct iol_pipeline *pipeline, bool unpin,
+                      struct iol_error *err); /* unpin: of no matter without pins */
+
+/*
+ * Posts what the programs that are pinned have counted and takes them out of the kernel, whatever their options are; `options` need the
+ * database and the pins. 0: nothing of them is there any more, and everything is stored, or waits in the spool.
+ */
+int iol_pipeline_end_pinned(const struct iol_pipeline_options *options, struct iol_error *err);
 
 /* As iol_writer_finish(). */
 int iol_pipeline_finish(struct iol_pipeline *pipeline, const volatile bool *interrupted, uint64_t *ret_unwritten,

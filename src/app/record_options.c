@@ -44,6 +44,7 @@ enum {
     KEY_SPOOL_MAX,
     KEY_SPOOL_SYNC,
     KEY_CONFIG,
+    KEY_PIN,
 };
 
 static const struct argp_option own_options[] = {
@@ -95,6 +96,12 @@ static const struct argp_option own_options[] = {
      "What the spool may take (default: 1G; at least 16M); beyond it waiting intervals are merged into longer ones", 3},
     {"spool-sync", KEY_SPOOL_SYNC, "WHEN", 0,
      "When the spool is made safe from a power cut: always (the default: each batch), everysec or never", 3},
+    {"pin", KEY_PIN, "FOLDER", OPTION_ARG_OPTIONAL,
+     "Leave programs and counters in the kernel when the recorder ends, whatever ends it: the next 'record --pin' goes "
+     "on "
+     "with the same books ('ioledger stop --help' says how to end that). FOLDER: where in a bpf file system "
+     "(default: " IOL_PIN_DEFAULT ")",
+     3},
     {"config", KEY_CONFIG, "FILE", 0,
      "More options, one a line, as in 'interval = 5s'; SIGHUP reads the rules in it again. The command line goes "
      "before it",
@@ -373,6 +380,9 @@ static int take_option(int key, const char *text, void *input, struct iol_error 
         return take_spool_max(options, text, err);
     case KEY_SPOOL_SYNC:
         return take_spool_sync(options, text, err);
+    case KEY_PIN:
+        options->pin = text ? text : IOL_PIN_DEFAULT;
+        return not_empty(options->pin, err);
     case KEY_CONFIG:
         options->config_path = text;
         return not_empty(text, err);
@@ -448,6 +458,18 @@ static int check_options(struct iol_record_options *options, bool ends_in_dashes
         return iol_error_set(err, -EINVAL, "--system and a filter contradict each other");
     if (options->spool && strcmp(options->spool, "none") != 0 && !iol_spool_place_possible(options->common.db))
         return iol_error_set(err, -EINVAL, "--spool is for databases: rows sent twice would be in a jsonl file twice");
+    if (options->pin && options->command)
+        return iol_error_set(err, -EINVAL,
+                             "--pin goes with no CMD: what is pinned goes on when the recorder has ended");
+    if (options->pin && options->spool && strcmp(options->spool, "none") == 0)
+        return iol_error_set(err, -EINVAL,
+                             "--pin and --spool none contradict each other: the books are kept in the spool");
+    if (options->pin && strncmp(options->common.db, "jsonl:", 6) == 0) {
+        iol_error_set(err, -EINVAL, "--pin and --db %s contradict each other", options->common.db);
+        iol_error_hint(err,
+                       "rows arrive exactly once in a database that knows what it has: sqlite:PATH or postgresql://…");
+        return -EINVAL;
+    }
     if (options->command && !options->command[0][0])
         return iol_error_set(err, -EINVAL, "CMD is empty");
     return find_cgroups(options, err);

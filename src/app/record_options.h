@@ -8,6 +8,7 @@
 #include "app/cgroup.h"
 #include "app/config.h"
 #include "app/options.h"
+#include "app/pin_options.h"
 #include "app/rule_text.h"
 #include "capture/capture.h"
 #include "core/model.h"
@@ -60,6 +61,7 @@ struct iol_record_options {
     struct iol_record_rules rules;
     size_t n_own_rules;  /* those of the command line */
     const char *control; /* path of the socket, "none", or NULL: the usual one */
+    const char *pin;     /* folder; NULL: nothing is pinned */
     const char *config_path;
     struct iol_config *config; /* texts of options are in it; NULL: no --config */
 };

@@ -533,6 +533,8 @@ int BPF_PROG(on_exit, struct task_struct *task)
 
     if (!last_thread(task))
         return 0;
+    if (tgid == control.self_tgid)
+        control.self_tgid = 0; /* whoever gets the pid next is nobody special */
     record.head.type = IOL_RECORD_EXIT;
     record.head.size = sizeof(record);
     record.head.ts = bpf_ktime_get_boot_ns();
@@ -611,5 +613,7 @@ int on_clock(void *ctx)
     clock_now.jiffies = bpf_jiffies64();
     clock_now.boot_ns = bpf_ktime_get_boot_ns();
     clock_now.tgid = bpf_get_current_pid_tgid() >> 32;
+    /* it may have been taken for one of those that are recorded, before it took over */
+    forget_thread((struct task_struct *)bpf_get_current_task());
     return 0;
 }

@@ -12,6 +12,7 @@
 #include "base/error.h"
 #include "capture/capture.intern.h"
 #include "capture/drain.h"
+#include "capture/pin.h"
 
 static int attach_program(struct iol_capture *capture, const char *name, struct iol_error *err)
 {
@@ -25,6 +26,12 @@ static int attach_program(struct iol_capture *capture, const char *name, struct 
     if (!link)
         return iol_error_set(err, -errno, "cannot attach %s to the kernel: %m", name);
     capture->links[capture->n_links++] = link;
+    if (capture->folder) {
+        int r = iol_pin_add(capture->folder, "links", name, bpf_link__fd(link));
+
+        if (r < 0)
+            return iol_error_set(err, r, "cannot pin %s in %s: %s", name, capture->folder, strerror(-r));
+    }
     return 0;
 }
 
@@ -80,7 +87,7 @@ void iol_capture_choose_programs(struct iol_capture *capture)
     bool uring = kind == IOL_URING_CQE || kind == IOL_URING_6_12;
     int submit = btf ? tracepoint_parameters(btf, "io_uring_submit_sqe") : -1;
 
-    capture->uncovered = kind == IOL_URING_UNKNOWN ? "io_uring" : NULL;
+    capture->uncovered = kind == IOL_URING_UNKNOWN ? IOL_UNCOVERED_URING : NULL;
     if (kind != IOL_URING_CQE)
         drop(capture, "on_uring_complete");
     if (kind != IOL_URING_6_12)
@@ -101,6 +108,13 @@ void iol_capture_choose_programs(struct iol_capture *capture)
     btf__free(btf);
 }
 
+static void ignore_record(void *arg, const void *data, size_t size)
+{
+    (void)arg;
+    (void)data;
+    (void)size;
+}
+
 int iol_capture_attach(struct iol_capture *capture, iol_capture_record_fn *record, void *arg, struct iol_error *err)
 {
     static const char *const process_hooks[] = {"on_exit", "on_exec", "on_fork", "on_cgroup_attach"};
@@ -111,6 +125,8 @@ int iol_capture_attach(struct iol_capture *capture, iol_capture_record_fn *recor
 
     if (r < 0)
         return iol_error_set(err, r, "cannot run a BPF program to read the clocks: %s", strerror(-r));
+    if (capture->resumed)
+        return capture->excluded > 0 ? iol_capture_exclude(capture, capture->excluded, ignore_record, NULL, err) : 0;
     for (size_t i = 0; i < IOL_ARRAY_SIZE(process_hooks); i++) {
         r = attach_program(capture, process_hooks[i], err);
         if (r < 0)
@@ -119,14 +135,23 @@ int iol_capture_attach(struct iol_capture *capture, iol_capture_record_fn *recor
     r = iol_capture_backfill(capture, record, arg, err);
     for (size_t i = 0; r == 0 && i < IOL_ARRAY_SIZE(counting_hooks); i++)
         r = attach_program(capture, counting_hooks[i], err);
-    return r;
+    return r == 0 && capture->folder ? iol_capture_complete(capture, err) : r;
+}
+
+void iol_capture_let_go(struct iol_capture *capture)
+{
+    while (capture->n_links > 0)
+        bpf_link__destroy(capture->links[--capture->n_links]);
 }
 
 void iol_capture_detach(struct iol_capture *capture)
 {
-    if (!capture->n_links)
+    if (capture->whole) {
+        iol_pin_end(capture->folder);
+        iol_pin_remove_links(capture->folder);
+    } else if (!capture->n_links) {
         return;
-    while (capture->n_links > 0)
-        bpf_link__destroy(capture->links[--capture->n_links]);
+    }
+    iol_capture_let_go(capture);
     iol_capture_grace_period(capture);
 }

@@ -14,7 +14,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#include "abi/event.h"
+#include "abi/books.h"
 
 struct iol_capture;
 struct iol_error;
@@ -42,6 +42,15 @@ struct iol_rule_set {
     uint32_t event_budget_process; /* of one process */
 };
 
+/* What outlives the recorder: see capture/pin.h and abi/books.h. */
+struct iol_capture_pin {
+    const char *folder; /* absolute, in a bpf file system */
+    const char *books;  /* the database that the counters belong to, as struct iol_about keeps it */
+    const char *spool;  /* the folder with the journals, likewise; needed when there is nothing to be taken over */
+    int lock;           /* from iol_capture_lock(), taken over by iol_capture_open(), also when that fails */
+    bool any;           /* take over whatever is there, only to post and end it: the other options do not matter */
+};
+
 #define IOL_CAPTURE_MAX_SAMPLE 1000000U
 
 struct iol_capture_options {
@@ -65,6 +74,7 @@ struct iol_capture_options {
     pid_t command;   /* CMD, stopped before its exec: traced, with its descendants, from there on; or 0 */
     pid_t
         excluded; /* the database server: left out, with its descendants; or 0; -1: iol_capture_exclude() may tell later */
+    const struct iol_capture_pin *pin; /* NULL: everything goes with the process */
 };
 
 #define IOL_CAPTURE_MIN_ACCOUNTS 64
@@ -76,10 +86,14 @@ void iol_capture_set_verbose(bool verbose);
 /* Whether this user on this kernel may record at all, told before anything is created. 0 or -errno with *err. */
 int iol_capture_allowed(struct iol_error *err);
 
-/* Loads the programs and creates the maps. On failure *err says what this kernel or this user lacks. */
+/*
+ * Loads the programs and creates the maps, or takes over those that are pinned. On failure *err says what this kernel or this
+ * user lacks. -ESTALE: what is pinned was made by another version or with other options: end it first, see `any`. -ENOENT with
+ * `any`: nothing is pinned (any more).
+ */
 int iol_capture_open(const struct iol_capture_options *options, struct iol_capture **ret_capture,
                      struct iol_error *err);
-void iol_capture_close(struct iol_capture *capture); /* accepts NULL; detaches too */
+void iol_capture_close(struct iol_capture *capture); /* accepts NULL; detaches too, unless it is pinned */
 
 /* One record from the kernel, as it came: not yet checked (core/decode.h does that). */
 typedef void iol_capture_record_fn(void *arg, const void *data, size_t size);
@@ -89,6 +103,12 @@ typedef void iol_capture_record_fn(void *arg, const void *data, size_t size);
  * to `record` (and judged by the filters), then the hook that counts. Nothing is counted before.
  */
 int iol_capture_attach(struct iol_capture *capture, iol_capture_record_fn *record, void *arg, struct iol_error *err);
+
+/*
+ * Whether it goes on with the counters of an earlier recorder: nothing is attached then and `record` not called, and the first
+ * epoch began when the last one ended that was posted.
+ */
+bool iol_capture_resumed(const struct iol_capture *capture);
 
 /*
  * Hands a record of every process that runs to `record`, whatever has been sent of it before: what to do when records
@@ -109,20 +129,50 @@ int iol_capture_exclude(struct iol_capture *capture, pid_t pid, iol_capture_reco
  */
 bool iol_capture_lives(const struct iol_capture *capture, uint32_t pid, uint64_t image);
 
+/* What the programs were loaded with: whether there is a filter of processes, and the bits of the events. */
+bool iol_capture_filters(const struct iol_capture *capture);
+uint32_t iol_capture_events(const struct iol_capture *capture);
+
 /* A route whose operations this kernel does not tell, so that they are not in the books; NULL when all are covered. */
 const char *iol_capture_uncovered(const struct iol_capture *capture);
 
 /* Replaces the rules, all at once, while it records: open accounts are judged anew at their next operation. */
 int iol_capture_set_rules(struct iol_capture *capture, const struct iol_rule_set *rules, struct iol_error *err);
 
-/* Stops all counting; when it returns no program runs any more. */
+/* Stops all counting, pinned or not; when it returns no program runs any more. */
 void iol_capture_detach(struct iol_capture *capture);
+
+/* After it was detached, and everything it counted is safe: takes all that is pinned out of the kernel. 0 or -errno. */
+int iol_capture_unpin(struct iol_capture *capture);
+
+/* Takes all that is pinned in the folder out of the kernel, whatever it is, and drops what was counted. 0 or -errno with *err. */
+int iol_capture_discard(const char *folder, struct iol_error *err);
+
+/*
+ * Makes the folder if it is not there, and keeps others out as long as the descriptor lives that it returns. -EBUSY: another recorder
+ * works with it; or another -errno; with *err.
+ */
+int iol_capture_lock(const char *folder, struct iol_error *err);
+
+/* Who holds that lock; 0: nobody, or it cannot be told. */
+pid_t iol_capture_holder(const char *folder);
+
+/* What is pinned in the folder. 0; -ENOENT, without *err: nothing; or -errno with *err. */
+int iol_capture_pinned(const char *folder, struct iol_about *ret_about, struct iol_error *err);
 
 /* Waits until the ring buffer has filled to its mark, or for timeout_ms (0: not at all), then hands over all records. */
 int iol_capture_poll(struct iol_capture *capture, int timeout_ms, iol_capture_record_fn *record, void *arg);
 
 /* A file descriptor that polls readable when the ring buffer has filled to its mark. */
 int iol_capture_fd(const struct iol_capture *capture);
+
+/*
+ * With pins a record's room is not given back when it was handed over, but by iol_capture_release_records(), with a position that
+ * iol_capture_position() told when all that was made of the records before it was in a batch, and that batch is safe.
+ */
+uint64_t iol_capture_position(const struct iol_capture *capture);
+void iol_capture_release_records(struct iol_capture *capture, uint64_t position);
+size_t iol_capture_ring_bytes(const struct iol_capture *capture);
 
 /* The moment at which an epoch ended, on the two clocks of the kernel side. */
 struct iol_clock_pair {
@@ -137,6 +187,10 @@ struct iol_clock_pair {
  */
 int iol_capture_flip(struct iol_capture *capture, unsigned int *ret_closed, struct iol_clock_pair *ret_from,
                      struct iol_clock_pair *ret_to);
+
+/* When the epoch began that is open; and makes it begin earlier, when that is known better. */
+struct iol_clock_pair iol_capture_epoch_start(const struct iol_capture *capture);
+void iol_capture_set_epoch_start(struct iol_capture *capture, const struct iol_clock_pair *start);
 
 /*
  * The accounts and the CPUs' totals: mapped memory that the kernel writes; read the closed epoch only.
@@ -159,3 +213,20 @@ void iol_capture_forget_file(struct iol_capture *capture, uint64_t key);
 
 /* Bytes of kernel memory in all maps, as the kernel tells. */
 uint64_t iol_capture_memory(const struct iol_capture *capture);
+
+/*
+ * With pins, what is in the books already: memory of the kernel that only this side writes, struct iol_posted of each slot. NULL
+ * without pins.
+ */
+struct iol_books *iol_capture_books(const struct iol_capture *capture);
+struct iol_posted *iol_capture_posted(const struct iol_capture *capture);
+
+/* The maps beside them, of the rows that are in the books: of files (an id of 0 takes one away), and of images (bits 0). 0 or -errno. */
+int iol_capture_know_files(const struct iol_capture *capture, const uint64_t *keys, const int64_t *ids, size_t n);
+int iol_capture_know_images(const struct iol_capture *capture, const uint64_t *images,
+                            const struct iol_known_image *values, size_t n);
+
+/* All that is in them: malloc'ed arrays of *ret_n entries. 0 or -errno. */
+int iol_capture_known_files(const struct iol_capture *capture, uint64_t **ret_keys, int64_t **ret_ids, size_t *ret_n);
+int iol_capture_known_images(const struct iol_capture *capture, uint64_t **ret_images,
+                             struct iol_known_image **ret_values, size_t *ret_n);

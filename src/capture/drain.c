@@ -3,7 +3,6 @@
 
 /* Records, epochs and slots while a recording runs. */
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -32,9 +31,13 @@ int iol_capture_start_clock(struct iol_capture *capture)
 
     if (r < 0)
         return r;
+    __atomic_store_n(&capture->control->self_tgid, (uint32_t)clock.tgid, __ATOMIC_RELEASE);
+    if (capture->resumed) {
+        capture->epoch_start = (struct iol_clock_pair){capture->books->from_jiffies, capture->books->from_ns};
+        return read_clock(capture, &clock); /* on_clock() forgets what the hot path took this thread for */
+    }
     capture->epoch_start = (struct iol_clock_pair){clock.jiffies, clock.boot_ns};
     capture->control->epoch_start = clock.jiffies;
-    capture->control->self_tgid = (uint32_t)clock.tgid;
     return 0;
 }
 
@@ -67,25 +70,41 @@ static void dismiss_owners(struct iol_capture *capture, uint64_t epoch)
     }
 }
 
-/* The closed set of counters is ours: no program adds to it. */
-static void settle_tab(struct iol_capture *capture, struct iol_tab *tab, uint64_t epoch, size_t direction)
+/* Once more, if it has been done in part: all values are absolute. */
+static void do_fold(struct iol_capture *capture)
 {
-    struct iol_counters *counters = &capture->slots[IOL_TAB_SLOT(tab->account)].epoch[epoch & 1];
+    struct iol_fold *fold = capture->fold;
+    struct iol_tab *tab = &capture->threads[fold->place].side[fold->direction].tab[fold->set];
 
-    if (counters->last < capture->epoch_start.jiffies || tab->first < counters->first)
-        counters->first = tab->first;
-    if (counters->last < tab->last)
-        counters->last = tab->last;
+    capture->slots[fold->slot].epoch[fold->set] = fold->counters;
+    __atomic_store_n(&tab->account, 0, __ATOMIC_RELEASE);
+    __atomic_store_n(&fold->pending, 0, __ATOMIC_RELEASE);
+}
+
+/* The closed set of counters is ours: no program adds to it. */
+static void settle_tab(struct iol_capture *capture, size_t place, uint64_t epoch, size_t direction)
+{
+    const struct iol_tab *tab = &capture->threads[place].side[direction].tab[epoch & 1];
+    uint64_t slot = IOL_TAB_SLOT(tab->account);
+    struct iol_counters counters = capture->slots[slot].epoch[epoch & 1];
+
+    if (counters.last < capture->epoch_start.jiffies || tab->first < counters.first)
+        counters.first = tab->first;
+    if (counters.last < tab->last)
+        counters.last = tab->last;
     if (direction == 0) {
-        counters->read_ops += tab->sums.ops;
-        counters->read_bytes += tab->sums.bytes;
-        counters->read_errors += tab->sums.errors;
+        counters.read_ops += tab->sums.ops;
+        counters.read_bytes += tab->sums.bytes;
+        counters.read_errors += tab->sums.errors;
     } else {
-        counters->write_ops += tab->sums.ops;
-        counters->write_bytes += tab->sums.bytes;
-        counters->write_errors += tab->sums.errors;
+        counters.write_ops += tab->sums.ops;
+        counters.write_bytes += tab->sums.bytes;
+        counters.write_errors += tab->sums.errors;
     }
-    tab->account = 0;
+    *capture->fold =
+        (struct iol_fold){.place = place, .direction = direction, .set = epoch & 1, .slot = slot, .counters = counters};
+    __atomic_store_n(&capture->fold->pending, 1, __ATOMIC_RELEASE);
+    do_fold(capture);
 }
 
 /* After the epoch has ended and everybody who counted in it: its tabs go to the slots, and places whose owners left are free. */
@@ -95,14 +114,26 @@ static void settle_tabs(struct iol_capture *capture, uint64_t epoch)
         struct iol_thread *place = &capture->threads[i];
 
         for (size_t direction = 0; direction < 2; direction++) {
-            struct iol_tab *tab = &place->side[direction].tab[epoch & 1];
+            const struct iol_tab *tab = &place->side[direction].tab[epoch & 1];
 
             if (tab_is_of(tab, epoch) && IOL_TAB_SLOT(tab->account) < capture->n_slots)
-                settle_tab(capture, tab, epoch, direction);
+                settle_tab(capture, i, epoch, direction);
         }
         if (place->owner == IOL_OWNER_LEAVING)
             __atomic_store_n(&place->owner, 0, __ATOMIC_RELEASE);
     }
+}
+
+void iol_capture_recover(struct iol_capture *capture)
+{
+    uint64_t epoch = capture->control->epoch;
+
+    capture->epoch_start = (struct iol_clock_pair){capture->books->from_jiffies, capture->books->from_ns};
+    if (capture->fold->pending)
+        do_fold(capture);
+    /* it may have ended one, and not waited for those who counted in it */
+    iol_capture_grace_period(capture);
+    settle_tabs(capture, epoch - 1);
 }
 
 int iol_capture_flip(struct iol_capture *capture, unsigned int *ret_closed, struct iol_clock_pair *ret_from,
@@ -126,23 +157,42 @@ int iol_capture_flip(struct iol_capture *capture, unsigned int *ret_closed, stru
     return 0;
 }
 
+struct iol_clock_pair iol_capture_epoch_start(const struct iol_capture *capture)
+{
+    return capture->epoch_start;
+}
+
+void iol_capture_set_epoch_start(struct iol_capture *capture, const struct iol_clock_pair *start)
+{
+    capture->epoch_start = *start;
+}
+
 int iol_capture_poll(struct iol_capture *capture, int timeout_ms, iol_capture_record_fn *record, void *arg)
 {
-    int r = 0;
-
-    capture->record = record;
-    capture->record_arg = arg;
-    if (timeout_ms > 0)
-        r = ring_buffer__poll(capture->ring, timeout_ms);
+    iol_ring_wait(capture->ring, timeout_ms);
     /* the wake-up tells of a fill level; what came below it is taken too */
-    if (r >= 0 || r == -EINTR)
-        r = ring_buffer__consume(capture->ring);
-    return r < 0 && r != -EINTR ? r : 0;
+    iol_ring_read(capture->ring, record, arg);
+    return 0;
 }
 
 int iol_capture_fd(const struct iol_capture *capture)
 {
-    return ring_buffer__epoll_fd(capture->ring);
+    return iol_ring_fd(capture->ring);
+}
+
+uint64_t iol_capture_position(const struct iol_capture *capture)
+{
+    return iol_ring_position(capture->ring);
+}
+
+void iol_capture_release_records(struct iol_capture *capture, uint64_t position)
+{
+    iol_ring_release(capture->ring, position);
+}
+
+size_t iol_capture_ring_bytes(const struct iol_capture *capture)
+{
+    return capture->ring_bytes;
 }
 
 const struct iol_account *iol_capture_slots(const struct iol_capture *capture, size_t *ret_n, size_t *ret_first_spare)
@@ -181,40 +231,18 @@ int iol_capture_remove_account(struct iol_capture *capture, const struct iol_acc
 int iol_capture_free_slot(struct iol_capture *capture, uint32_t index)
 {
     int fd = index >= capture->n_slots - capture->n_spare ? capture->spare_fd : capture->free_fd;
+    int r;
 
-    return bpf_map_update_elem(fd, NULL, &index, BPF_ANY) < 0 ? -errno : 0;
+    /* who finds it so later does not know whether it is on the stack: one slot is lost then, rather than handed out twice */
+    if (capture->posted)
+        __atomic_store_n(&capture->posted[index].state, IOL_POSTED_PUSHING, __ATOMIC_RELEASE);
+    r = bpf_map_update_elem(fd, NULL, &index, BPF_ANY) < 0 ? -errno : 0;
+    if (capture->posted)
+        __atomic_store_n(&capture->posted[index].state, IOL_POSTED_FREE, __ATOMIC_RELEASE);
+    return r;
 }
 
 void iol_capture_forget_file(struct iol_capture *capture, uint64_t key)
 {
     bpf_map_delete_elem(capture->files_fd, &key);
-}
-
-/* "memlock:" of a map's fdinfo (Documentation/filesystems/proc.rst). */
-static uint64_t map_memory_of(int fd)
-{
-    unsigned long long bytes = 0;
-    char path[64], line[128];
-    FILE *file;
-
-    snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
-    file = fopen(path, "re");
-    if (!file)
-        return 0;
-    while (fgets(line, sizeof(line), file)) {
-        if (sscanf(line, "memlock: %llu", &bytes) == 1)
-            break;
-    }
-    fclose(file);
-    return bytes;
-}
-
-uint64_t iol_capture_memory(const struct iol_capture *capture)
-{
-    struct bpf_map *map;
-    uint64_t bytes = 0;
-
-    bpf_object__for_each_map(map, capture->object)
-        bytes += map_memory_of(bpf_map__fd(map));
-    return bytes;
 }

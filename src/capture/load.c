@@ -3,10 +3,11 @@
 
 /* From the embedded object to loaded programs and mapped memory. */
 #include <errno.h>
+#include <fcntl.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -17,6 +18,8 @@
 #include "base/error.h"
 #include "bpf/objects.h"
 #include "capture/capture.intern.h"
+#include "capture/drain.h"
+#include "capture/pin.h"
 
 #define RING_BYTES_PER_SLOT 64 /* a second of short processes, while user space posts that many accounts */
 #define RING_BYTES_MIN (1U << 20)
@@ -56,13 +59,23 @@ static bool kernel_is_modern(void)
     return modern;
 }
 
-static int open_object(struct iol_capture *capture, bool legacy, struct iol_error *err)
+struct object {
+    const unsigned char *data;
+    size_t size;
+};
+
+static struct object embedded_object(bool legacy)
+{
+    if (legacy)
+        return (struct object){iol_bpf_legacy_object, (size_t)(iol_bpf_legacy_object_end - iol_bpf_legacy_object)};
+    return (struct object){iol_bpf_object, (size_t)(iol_bpf_object_end - iol_bpf_object)};
+}
+
+static int open_object(struct iol_capture *capture, const struct object *object, struct iol_error *err)
 {
     LIBBPF_OPTS(bpf_object_open_opts, options, .object_name = "ioledger");
-    const unsigned char *start = legacy ? iol_bpf_legacy_object : iol_bpf_object;
-    const unsigned char *end = legacy ? iol_bpf_legacy_object_end : iol_bpf_object_end;
 
-    capture->object = bpf_object__open_mem(start, (size_t)(end - start), &options);
+    capture->object = bpf_object__open_mem(object->data, object->size, &options);
     if (!capture->object)
         return iol_error_set(err, -errno, "cannot read the embedded BPF programs: %m");
     return 0;
@@ -84,12 +97,19 @@ static uint32_t ring_bytes(uint64_t slots)
 }
 
 /* Slots are shared between the host's own (one for each route), the spare ones for pseudo files, and the rest. */
-static void set_sizes(struct iol_capture *capture)
+static void choose_sizes(struct iol_capture *capture)
 {
-    uint32_t slots = (uint32_t)capture->n_slots, ring = ring_bytes(slots);
-    uint32_t spare = slots / 8;
+    uint32_t spare = (uint32_t)capture->n_slots / 8;
 
     capture->n_spare = spare < 16 ? 16 : spare > 4096 ? 4096 : spare;
+    capture->ring_bytes = ring_bytes(capture->n_slots);
+    capture->settings.ring_wakeup = capture->ring_bytes / 4; /* see ring_send_event() */
+}
+
+static void set_sizes(struct iol_capture *capture)
+{
+    uint32_t slots = (uint32_t)capture->n_slots;
+
     set_size(capture, "slots", slots);
     set_size(capture, "accounts", slots);
     set_size(capture, "free_slots", slots);
@@ -98,22 +118,7 @@ static void set_sizes(struct iol_capture *capture)
     set_size(capture, "tasks", MAX_TASKS);
     set_size(capture, "cpus", (uint32_t)capture->n_cpus);
     set_size(capture, "scratches", (uint32_t)capture->n_cpus * SCRATCH_PER_CPU);
-    set_size(capture, "ring", ring);
-    capture->settings.ring_wakeup = ring / 4; /* see ring_send_event() */
-}
-
-static void *map_memory(int fd, size_t size, int protection)
-{
-    void *memory = mmap(NULL, size, protection, MAP_SHARED, fd, 0);
-
-    return memory == MAP_FAILED ? NULL : memory;
-}
-
-static size_t page_round(size_t size)
-{
-    size_t page = (size_t)sysconf(_SC_PAGESIZE);
-
-    return (size + page - 1) / page * page;
+    set_size(capture, "ring", capture->ring_bytes);
 }
 
 /* Pushed from the last to the first, so that low indices are used first and a scan stays short. */
@@ -122,33 +127,32 @@ static int fill_free_slots(struct iol_capture *capture)
     uint32_t spare_from = (uint32_t)capture->n_slots - capture->n_spare;
 
     for (uint32_t i = (uint32_t)capture->n_slots; i-- > IOL_ABI_ROUTE_SLOTS;) {
-        if (bpf_map_update_elem(i >= spare_from ? capture->spare_fd : capture->free_fd, NULL, &i, BPF_ANY))
+        if (bpf_map_update_elem(iol_capture_map(capture, i >= spare_from ? "spare_slots" : "free_slots"), NULL, &i,
+                                BPF_ANY))
             return -errno;
     }
     return 0;
 }
 
-static int map_everything(struct iol_capture *capture)
+static int find_programs(struct iol_capture *capture)
 {
-    struct bpf_object *object = capture->object;
+    static const struct {
+        const char *name;
+        size_t offset;
+    } wanted[] = {
+        {"on_clock", offsetof(struct iol_capture, clock_program_fd)},
+        {"on_running", offsetof(struct iol_capture, running_program_fd)},
+    };
 
-    capture->accounts_fd = bpf_object__find_map_fd_by_name(object, "accounts");
-    capture->free_fd = bpf_object__find_map_fd_by_name(object, "free_slots");
-    capture->spare_fd = bpf_object__find_map_fd_by_name(object, "spare_slots");
-    capture->files_fd = bpf_object__find_map_fd_by_name(object, "files");
-    capture->tasks_fd = bpf_object__find_map_fd_by_name(object, "tasks");
-    capture->clock_fd = bpf_object__find_map_fd_by_name(object, ".data.clock");
-    capture->clock_program_fd = bpf_program__fd(bpf_object__find_program_by_name(object, "on_clock"));
+    for (size_t i = 0; i < IOL_ARRAY_SIZE(wanted); i++) {
+        struct bpf_program *program = bpf_object__find_program_by_name(capture->object, wanted[i].name);
+        int fd = program ? fcntl(bpf_program__fd(program), F_DUPFD_CLOEXEC, 0) : -1;
 
-    capture->control = map_memory(bpf_object__find_map_fd_by_name(object, ".data.control"),
-                                  page_round(sizeof(*capture->control)), PROT_READ | PROT_WRITE);
-    capture->slots = map_memory(bpf_object__find_map_fd_by_name(object, "slots"),
-                                page_round(capture->n_slots * sizeof(*capture->slots)), PROT_READ | PROT_WRITE);
-    capture->threads = map_memory(bpf_object__find_map_fd_by_name(object, "threads"),
-                                  page_round(IOL_THREADS * sizeof(*capture->threads)), PROT_READ | PROT_WRITE);
-    capture->cpus = map_memory(bpf_object__find_map_fd_by_name(object, "cpus"),
-                               page_round(capture->n_cpus * sizeof(*capture->cpus)), PROT_READ);
-    return capture->control && capture->slots && capture->threads && capture->cpus ? 0 : -errno;
+        if (fd < 0)
+            return -ENOENT;
+        *(int *)((char *)capture + wanted[i].offset) = fd;
+    }
+    return 0;
 }
 
 static int make_grace_map(struct iol_capture *capture)
@@ -192,16 +196,55 @@ static int load_object(struct iol_capture *capture, struct iol_error *err)
     return r < 0 ? iol_capture_explain(r, err) : 0;
 }
 
-static int ring_sample(void *arg, void *data, size_t size)
+/* From here on it is the same whether the programs were loaded now or long ago. */
+static int open_loaded(struct iol_capture *capture, const struct iol_capture_options *options, struct iol_error *err)
 {
-    struct iol_capture *capture = arg;
+    int r = iol_capture_map_memory(capture);
 
-    capture->record(capture->record_arg, data, size);
+    if (r < 0)
+        return iol_error_set(err, r, "cannot map the accounts: %s", strerror(-r));
+    r = make_grace_map(capture);
+    if (r < 0)
+        return iol_error_set(err, r, "cannot create a map of maps: %s", strerror(-r));
+    if (capture->resumed)
+        iol_capture_recover(capture);
+    if (!options->pin || !options->pin->any) {
+        capture->rules = capture->control->rules;
+        r = iol_capture_set_rules(capture, &options->rules, err);
+        if (r < 0)
+            return r;
+    }
+    r = iol_ring_new(iol_capture_map(capture, "ring"), capture->ring_bytes, &capture->ring);
+    if (r < 0)
+        return iol_error_set(err, r, "cannot map the ring buffer: %s", strerror(-r));
+    iol_ring_hold(capture->ring, capture->folder != NULL);
     return 0;
+}
+
+static int load_anew(struct iol_capture *capture, const struct iol_capture_options *options,
+                     const struct object *object, struct iol_error *err)
+{
+    int r = open_object(capture, object, err);
+
+    if (r == 0)
+        r = load_object(capture, err);
+    if (r < 0)
+        return r;
+    r = iol_capture_take_maps(capture);
+    if (r == 0)
+        r = find_programs(capture);
+    if (r < 0)
+        return iol_error_set(err, r, "cannot find maps and programs: %s", strerror(-r));
+    r = fill_free_slots(capture);
+    if (r < 0)
+        return iol_error_set(err, r, "cannot fill the list of free accounts: %s", strerror(-r));
+    r = iol_capture_fill_filters(capture, options, err);
+    return r == 0 && capture->folder ? iol_capture_pin(capture, err) : r;
 }
 
 static int open_capture(struct iol_capture *capture, const struct iol_capture_options *options, struct iol_error *err)
 {
+    const struct object object = embedded_object(options->legacy || !kernel_is_modern());
     int n_cpus = libbpf_num_possible_cpus();
     int r;
 
@@ -218,32 +261,14 @@ static int open_capture(struct iol_capture *capture, const struct iol_capture_op
     r = iol_capture_settings(capture, options, err);
     if (r < 0)
         return r;
-    r = open_object(capture, options->legacy || !kernel_is_modern(), err);
+    choose_sizes(capture);
+    capture->identity = iol_capture_identity(capture, options, object.data, object.size);
+    r = options->pin ? iol_capture_take_over(capture, options->pin, err) : 1;
+    if (r == 1)
+        r = load_anew(capture, options, &object, err);
     if (r < 0)
         return r;
-    r = load_object(capture, err);
-    if (r < 0)
-        return r;
-    r = map_everything(capture);
-    if (r < 0)
-        return iol_error_set(err, r, "cannot map the accounts: %s", strerror(-r));
-    r = fill_free_slots(capture);
-    if (r < 0)
-        return iol_error_set(err, r, "cannot fill the list of free accounts: %s", strerror(-r));
-    r = make_grace_map(capture);
-    if (r < 0)
-        return iol_error_set(err, r, "cannot create a map of maps: %s", strerror(-r));
-    r = iol_capture_fill_filters(capture, options, err);
-    if (r < 0)
-        return r;
-    r = iol_capture_set_rules(capture, &options->rules, err);
-    if (r < 0)
-        return r;
-    capture->ring =
-        ring_buffer__new(bpf_object__find_map_fd_by_name(capture->object, "ring"), ring_sample, capture, NULL);
-    if (!capture->ring)
-        return iol_error_set(err, -errno, "cannot map the ring buffer: %m");
-    return 0;
+    return open_loaded(capture, options, err);
 }
 
 int iol_capture_open(const struct iol_capture_options *options, struct iol_capture **ret_capture, struct iol_error *err)
@@ -251,9 +276,13 @@ int iol_capture_open(const struct iol_capture_options *options, struct iol_captu
     struct iol_capture *capture = calloc(1, sizeof(*capture));
     int r;
 
-    if (!capture)
+    if (!capture) {
+        if (options->pin)
+            close(options->pin->lock);
         return iol_error_set(err, -ENOMEM, "out of memory");
-    capture->inner_fd = capture->outer_fd = -1;
+    }
+    capture->inner_fd = capture->outer_fd = capture->clock_program_fd = capture->running_program_fd = -1;
+    capture->lock = options->pin ? options->pin->lock : -1;
     r = open_capture(capture, options, err);
     if (r < 0) {
         iol_capture_close(capture);
@@ -263,25 +292,35 @@ int iol_capture_open(const struct iol_capture_options *options, struct iol_captu
     return 0;
 }
 
+static void close_all(const struct iol_capture *capture)
+{
+    const int fds[] = {capture->inner_fd, capture->outer_fd, capture->clock_program_fd, capture->running_program_fd,
+                       capture->lock};
+
+    for (size_t i = 0; i < IOL_ARRAY_SIZE(fds); i++) {
+        if (fds[i] >= 0)
+            close(fds[i]);
+    }
+}
+
 void iol_capture_close(struct iol_capture *capture)
 {
     if (!capture)
         return;
-    iol_capture_detach(capture);
-    ring_buffer__free(capture->ring);
-    if (capture->control)
-        munmap(capture->control, page_round(sizeof(*capture->control)));
-    if (capture->slots)
-        munmap(capture->slots, page_round(capture->n_slots * sizeof(*capture->slots)));
-    if (capture->threads)
-        munmap(capture->threads, page_round(IOL_THREADS * sizeof(*capture->threads)));
-    if (capture->cpus)
-        munmap((void *)(uintptr_t)capture->cpus, page_round(capture->n_cpus * sizeof(*capture->cpus)));
-    if (capture->inner_fd >= 0)
-        close(capture->inner_fd);
-    if (capture->outer_fd >= 0)
-        close(capture->outer_fd);
+    if (capture->folder) {
+        iol_capture_let_go(capture);
+        if (capture->fresh && !capture->whole)
+            iol_pin_clear(capture->folder); /* a start that failed half-way */
+    } else {
+        iol_capture_detach(capture);
+    }
+    iol_ring_free(capture->ring);
+    iol_capture_drop_maps(capture);
+    close_all(capture);
     bpf_object__close(capture->object);
     free(capture->pids);
+    free(capture->folder);
+    free(capture->books_name);
+    free(capture->spool_name);
     free(capture);
 }

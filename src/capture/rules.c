@@ -16,7 +16,7 @@
 
 static int map_fd(const struct iol_capture *capture, const char *name)
 {
-    return bpf_object__find_map_fd_by_name(capture->object, name);
+    return iol_capture_map(capture, name);
 }
 
 /* Does the path that a rule asks for hold for every path that begins with (tree) or is (exact) `path`? */

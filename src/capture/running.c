@@ -43,11 +43,11 @@ static int remember(struct running_list *list, const struct iol_record_process *
 }
 
 /* Runs the iterator once; every complete record in its stream goes to `record` and, unless it is NULL, into the list. */
-static int iterate(struct bpf_link *link, struct running_list *list, iol_capture_record_fn *record, void *arg)
+static int iterate(int link, struct running_list *list, iol_capture_record_fn *record, void *arg)
 {
     const size_t size = 256 * 1024;
     _cleanup_free_ char *buf = malloc(size);
-    _cleanup_close_ int fd = bpf_iter_create(bpf_link__fd(link));
+    _cleanup_close_ int fd = bpf_iter_create(link);
     size_t have = 0;
 
     if (!buf)
@@ -146,15 +146,21 @@ static bool mark_all(struct iol_capture *capture, struct running_list *list)
     return changed;
 }
 
+static int attach_iterator(const struct iol_capture *capture, struct iol_error *err)
+{
+    int link = bpf_link_create(capture->running_program_fd, 0, BPF_TRACE_ITER, NULL);
+
+    return link < 0 ? iol_error_set(err, -errno, "cannot walk the processes that are running: %m") : link;
+}
+
 int iol_capture_backfill(struct iol_capture *capture, iol_capture_record_fn *record, void *arg, struct iol_error *err)
 {
-    struct bpf_program *program = bpf_object__find_program_by_name(capture->object, "on_running");
-    struct bpf_link *link = bpf_program__attach_iter(program, NULL);
+    _cleanup_close_ int link = attach_iterator(capture, err);
     struct running_list list = {0};
     int r;
 
-    if (!link)
-        return iol_error_set(err, -errno, "cannot walk the processes that are running: %m");
+    if (link < 0)
+        return link;
     r = iterate(link, &list, record, arg);
     for (size_t i = 0; r == 0 && i < capture->n_pids; i++) {
         if (!find_running(&list, (uint32_t)capture->pids[i]))
@@ -174,7 +180,6 @@ int iol_capture_backfill(struct iol_capture *capture, iol_capture_record_fn *rec
         iol_error_set(err, r, "cannot walk the processes that are running: %s", strerror(-r));
 out:
     free(list.items);
-    bpf_link__destroy(link);
     return r;
 }
 
@@ -208,16 +213,14 @@ static void drop_stale_tasks(const struct iol_capture *capture)
 
 int iol_capture_running(struct iol_capture *capture, iol_capture_record_fn *record, void *arg, struct iol_error *err)
 {
-    struct bpf_program *program = bpf_object__find_program_by_name(capture->object, "on_running");
-    struct bpf_link *link;
+    _cleanup_close_ int link = -1;
     int r;
 
     drop_stale_tasks(capture);
-    link = bpf_program__attach_iter(program, NULL);
-    if (!link)
-        return iol_error_set(err, -errno, "cannot walk the processes that are running: %m");
+    link = attach_iterator(capture, err);
+    if (link < 0)
+        return link;
     r = iterate(link, NULL, record, arg);
-    bpf_link__destroy(link);
     return r < 0 ? iol_error_set(err, r, "cannot walk the processes that are running: %s", strerror(-r)) : 0;
 }
 
@@ -225,14 +228,13 @@ int iol_capture_running(struct iol_capture *capture, iol_capture_record_fn *reco
 int iol_capture_exclude(struct iol_capture *capture, pid_t pid, iol_capture_record_fn *record, void *arg,
                         struct iol_error *err)
 {
-    struct bpf_program *program = bpf_object__find_program_by_name(capture->object, "on_running");
-    struct bpf_link *link = bpf_program__attach_iter(program, NULL);
+    _cleanup_close_ int link = attach_iterator(capture, err);
     struct running_list list = {0};
     bool changed = true;
     int r = 0;
 
-    if (!link)
-        return iol_error_set(err, -errno, "cannot walk the processes that are running: %m");
+    if (link < 0)
+        return link;
     while (r == 0 && changed) {
         list.n = 0;
         changed = false;
@@ -245,7 +247,6 @@ int iol_capture_exclude(struct iol_capture *capture, pid_t pid, iol_capture_reco
         }
     }
     free(list.items);
-    bpf_link__destroy(link);
     return r < 0 ? iol_error_set(err, r, "cannot walk the processes that are running: %s", strerror(-r)) : 0;
 }
 

@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 
 #include <bpf/bpf.h>
+#include <xxhash.h>
 
 #include "base/cleanup.h"
 #include "base/error.h"
@@ -42,9 +43,19 @@ int iol_capture_settings(struct iol_capture *capture, const struct iol_capture_o
     return 0;
 }
 
+bool iol_capture_filters(const struct iol_capture *capture)
+{
+    return capture->settings.filter & ~(uint32_t)IOL_FILTER_ANY;
+}
+
+uint32_t iol_capture_events(const struct iol_capture *capture)
+{
+    return capture->settings.events;
+}
+
 static int filter_fd(const struct iol_capture *capture, const char *name)
 {
-    return bpf_object__find_map_fd_by_name(capture->object, name);
+    return iol_capture_map(capture, name);
 }
 
 int iol_capture_fill_filters(struct iol_capture *capture, const struct iol_capture_options *options,
@@ -79,4 +90,34 @@ int iol_capture_fill_filters(struct iol_capture *capture, const struct iol_captu
             return iol_error_set(err, -errno, "too many --cgroup filters (at most %d)", IOL_CGROUP_FILTER_MAX);
     }
     return 0;
+}
+
+static uint64_t mix(uint64_t hash, const void *data, size_t size)
+{
+    return XXH64(data, size, hash);
+}
+
+static uint64_t mix_texts(uint64_t hash, const char *const *texts, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        hash = mix(hash, texts[i], strlen(texts[i]) + 1);
+    return hash;
+}
+
+uint64_t iol_capture_identity(const struct iol_capture *capture, const struct iol_capture_options *options,
+                              const void *object, size_t object_size)
+{
+    const uint64_t counts[] = {capture->n_slots, options->n_pids, options->n_comms,
+                               options->n_uids,  options->n_exes, options->n_cgroups};
+    struct iol_settings settings = capture->settings;
+    uint64_t hash = mix(IOL_LAYOUT, object, object_size);
+
+    settings.filter &= ~(uint32_t)IOL_FILTER_ANY; /* a database server may be there one time and away another */
+    hash = mix(hash, &settings, sizeof(settings));
+    hash = mix(hash, counts, sizeof(counts));
+    hash = mix(hash, options->pids, options->n_pids * sizeof(*options->pids));
+    hash = mix(hash, options->uids, options->n_uids * sizeof(*options->uids));
+    hash = mix(hash, options->cgroups, options->n_cgroups * sizeof(*options->cgroups));
+    hash = mix_texts(hash, options->comms, options->n_comms);
+    return mix_texts(hash, options->exes, options->n_exes);
 }

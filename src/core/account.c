@@ -10,6 +10,7 @@
 
 #include "base/cleanup.h"
 #include "core/batch.h"
+#include "core/journal.h"
 #include "core/model.h"
 
 #define NS_PER_MS 1000000
@@ -40,15 +41,25 @@ struct slot {
     enum slot_state state;
 };
 
+/* Indices of slots; of as many as there are. */
+struct slot_list {
+    uint32_t *items;
+    size_t n, room;
+};
+
 struct iol_accounts {
     struct iol_account_kernel kernel;
     int64_t host_id;
     struct slot *slots;
+    struct slot_list changed;  /* since the last journal; some of them twice */
+    struct slot_list released; /* to be handed back */
     struct counts totals[2][IOL_ABI_ROUTE_SLOTS];
     struct iol_sums ignored; /* by threads, posted so far */
     struct event_loss event_losses[EVENT_LOSSES_MAX];
     size_t n_event_losses;
+    uint64_t lost[IOL_LOST_COUNT]; /* as the kernel counts, posted so far */
     struct iol_account_stats stats;
+    struct iol_account_stats told; /* left out, and told in a row of `recording` */
 };
 
 static const char *const lost_reasons[] = {
@@ -97,7 +108,29 @@ void iol_accounts_free(struct iol_accounts *accounts)
     if (!accounts)
         return;
     free(accounts->slots);
+    free(accounts->changed.items);
+    free(accounts->released.items);
     free(accounts);
+}
+
+static int note_slot(struct slot_list *list, size_t index)
+{
+    if (list->n == list->room) {
+        size_t room = list->room ? 2 * list->room : 256;
+        uint32_t *items = reallocarray(list->items, room, sizeof(*items));
+
+        if (!items)
+            return -ENOMEM;
+        list->items = items;
+        list->room = room;
+    }
+    list->items[list->n++] = (uint32_t)index;
+    return 0;
+}
+
+static int note_change(struct iol_accounts *accounts, size_t index)
+{
+    return accounts->kernel.keeps_books ? note_slot(&accounts->changed, index) : 0;
 }
 
 static struct counts read_counts(const struct iol_counters *counters)
@@ -242,10 +275,12 @@ static int post_slot(struct iol_accounts *accounts, const struct iol_epoch *epoc
     slot->last_epoch = epoch->number;
     slot->last_ns = epoch->to_ns;
     note_event_losses(accounts, index);
+    if (note_change(accounts, index) < 0)
+        return -ENOMEM;
     return add_io(accounts, epoch, model, index, &delta, batch);
 }
 
-static void release_slot(struct iol_accounts *accounts, size_t index, struct iol_model *model)
+static int release_slot(struct iol_accounts *accounts, size_t index, struct iol_model *model)
 {
     struct slot *slot = &accounts->slots[index];
 
@@ -255,7 +290,14 @@ static void release_slot(struct iol_accounts *accounts, size_t index, struct iol
     slot->file = NULL;
     slot->state = SLOT_FREE;
     accounts->stats.in_use--;
-    accounts->kernel.free_slot(accounts->kernel.arg, (uint32_t)index);
+    return note_slot(&accounts->released, index) < 0 || note_change(accounts, index) < 0 ? -ENOMEM : 0;
+}
+
+void iol_accounts_settle(struct iol_accounts *accounts)
+{
+    /* from the last to the first, as they come off a stack: low indices are used first */
+    while (accounts->released.n > 0)
+        accounts->kernel.free_slot(accounts->kernel.arg, accounts->released.items[--accounts->released.n]);
 }
 
 /* Epochs that a live process's account may be idle before its slot is wanted back: none are while there is room. */
@@ -268,22 +310,21 @@ static uint64_t idle_limit(const struct iol_accounts *accounts)
     return used * 8 < all * 7 ? 10 : 1;
 }
 
-static void retire_slot(struct iol_accounts *accounts, const struct iol_epoch *epoch, uint64_t limit, size_t index,
-                        struct iol_model *model)
+static int retire_slot(struct iol_accounts *accounts, const struct iol_epoch *epoch, uint64_t limit, size_t index,
+                       struct iol_model *model)
 {
     struct slot *slot = &accounts->slots[index];
 
     if (index < IOL_ABI_ROUTE_SLOTS || slot->state == SLOT_FREE)
-        return;
-    if (slot->state == SLOT_REMOVED) {
-        release_slot(accounts, index, model);
-        return;
-    }
+        return 0;
+    if (slot->state == SLOT_REMOVED)
+        return release_slot(accounts, index, model);
     if (!iol_model_process_ended(slot->process) && epoch->number - slot->last_epoch < limit &&
         epoch->to_ns - slot->last_ns < IOL_MODEL_IDLE_NS)
-        return;
+        return 0;
     accounts->kernel.remove_account(accounts->kernel.arg, &accounts->kernel.slots[index].key, (uint32_t)index);
     slot->state = SLOT_REMOVED;
+    return 0;
 }
 
 /*
@@ -310,9 +351,8 @@ static int post_slots(struct iol_accounts *accounts, const struct iol_epoch *epo
             continue;
         }
         unopened = 0;
-        if (post_slot(accounts, epoch, model, i, batch) < 0)
+        if (post_slot(accounts, epoch, model, i, batch) < 0 || retire_slot(accounts, epoch, limit, i, model) < 0)
             return -ENOMEM;
-        retire_slot(accounts, epoch, limit, i, model);
     }
     return 0;
 }
@@ -449,11 +489,12 @@ static int post_losses(struct iol_accounts *accounts, const struct iol_epoch *ep
                        struct iol_batch *batch)
 {
     for (size_t reason = 0; reason < IOL_LOST_COUNT; reason++) {
-        uint64_t sum = 0, before = accounts->stats.lost[reason];
+        uint64_t sum = 0, before = accounts->lost[reason];
 
         for (size_t cpu = 0; cpu < accounts->kernel.n_cpus; cpu++)
             sum += accounts->kernel.cpus[cpu].lost[reason];
-        accounts->stats.lost[reason] = sum;
+        accounts->lost[reason] = sum;
+        accounts->stats.lost[reason] += sum - before;
         if (reason == IOL_LOST_OVER_BUDGET || reason == IOL_LOST_RING_EVENTS)
             continue;
         if (add_loss(accounts, epoch, model, lost_reasons[reason], sum - before, batch) < 0)
@@ -470,6 +511,117 @@ int iol_accounts_post(struct iol_accounts *accounts, const struct iol_epoch *epo
         return -ENOMEM;
     post_ignored(accounts);
     return 0;
+}
+
+static_assert(sizeof(struct counts) == sizeof(struct iol_posted_sums), "the same six counters");
+
+static struct iol_posted_sums to_sums(const struct counts *counts)
+{
+    struct iol_posted_sums sums;
+
+    memcpy(&sums, counts, sizeof(sums));
+    return sums;
+}
+
+static struct counts from_sums(const struct iol_posted_sums *sums)
+{
+    struct counts counts;
+
+    memcpy(&counts, sums, sizeof(counts));
+    return counts;
+}
+
+/*
+ * A slot whose key was removed counts as used: its key can be removed once more. One that has changed and is free was released by
+ * that change.
+ */
+static void journal_slot(const struct iol_accounts *accounts, uint32_t index, struct iol_journal *journal)
+{
+    const struct slot *slot = &accounts->slots[index];
+    const struct iol_posted posted = {
+        .sums = {to_sums(&slot->posted[0]), to_sums(&slot->posted[1])},
+        .last_epoch = slot->last_epoch,
+        .last_ns = slot->last_ns,
+        .over_budget = slot->over_budget,
+        .ring_full = slot->ring_full,
+        .state = slot->state == SLOT_FREE ? IOL_POSTED_RELEASED : IOL_POSTED_USED,
+    };
+
+    iol_journal_slot(journal, index, &posted);
+}
+
+void iol_accounts_journal(struct iol_accounts *accounts, struct iol_journal *journal, struct iol_books *books)
+{
+    const struct iol_account_stats *stats = &accounts->stats, *told = &accounts->told;
+
+    for (size_t i = 0; i < accounts->changed.n; i++)
+        journal_slot(accounts, accounts->changed.items[i], journal);
+    accounts->changed.n = 0;
+    accounts->released.n = 0; /* who reads the journal hands them back */
+    for (size_t route = 0; route < IOL_ABI_ROUTE_SLOTS; route++) {
+        books->total[0][route] = to_sums(&accounts->totals[0][route]);
+        books->total[1][route] = to_sums(&accounts->totals[1][route]);
+    }
+    memcpy(books->lost, accounts->lost, sizeof(accounts->lost));
+    books->ignored_ops = accounts->ignored.ops;
+    books->ignored_bytes = accounts->ignored.bytes;
+    books->untold_ignored_ops = stats->ignored_ops - told->ignored_ops;
+    books->untold_ignored_bytes = stats->ignored_bytes - told->ignored_bytes;
+    books->untold_excluded_ops = stats->excluded_ops - told->excluded_ops;
+    books->untold_excluded_bytes = stats->excluded_bytes - told->excluded_bytes;
+}
+
+void iol_accounts_left_out_told(struct iol_accounts *accounts)
+{
+    accounts->told = accounts->stats;
+}
+
+static void restore_sums(struct iol_accounts *accounts, const struct iol_books *books)
+{
+    for (size_t route = 0; route < IOL_ABI_ROUTE_SLOTS; route++) {
+        accounts->totals[0][route] = from_sums(&books->total[0][route]);
+        accounts->totals[1][route] = from_sums(&books->total[1][route]);
+    }
+    memcpy(accounts->lost, books->lost, sizeof(accounts->lost));
+    accounts->ignored.ops = books->ignored_ops;
+    accounts->ignored.bytes = books->ignored_bytes;
+    accounts->stats.ignored_ops = books->untold_ignored_ops;
+    accounts->stats.ignored_bytes = books->untold_ignored_bytes;
+    accounts->stats.excluded_ops = books->untold_excluded_ops;
+    accounts->stats.excluded_bytes = books->untold_excluded_bytes;
+}
+
+static int restore_slot(struct iol_accounts *accounts, const struct iol_posted *posted, size_t index,
+                        struct iol_model *model, struct iol_batch *batch)
+{
+    const struct iol_account *account = &accounts->kernel.slots[index];
+    bool host_own = index < IOL_ABI_ROUTE_SLOTS;
+    struct slot *slot = &accounts->slots[index];
+
+    slot->posted[0] = from_sums(&posted->sums[0]);
+    slot->posted[1] = from_sums(&posted->sums[1]);
+    slot->last_epoch = posted->last_epoch;
+    slot->last_ns = posted->last_ns;
+    slot->over_budget = posted->over_budget;
+    slot->ring_full = posted->ring_full;
+    if (posted->state != IOL_POSTED_USED)
+        return 0;
+    slot->process = iol_model_get_process(model, host_own ? 0 : account->key.image, batch);
+    slot->file = iol_model_get_file(model, host_own ? IOL_FILE_OTHER : account->file, batch);
+    slot->state = SLOT_USED;
+    accounts->stats.in_use++;
+    return slot->process && slot->file ? 0 : -ENOMEM;
+}
+
+int iol_accounts_restore(struct iol_accounts *accounts, const struct iol_posted *posted, const struct iol_books *books,
+                         struct iol_model *model, struct iol_batch *batch)
+{
+    int r = 0;
+
+    restore_sums(accounts, books);
+    for (size_t i = 0; r == 0 && i < accounts->kernel.n_slots; i++)
+        r = restore_slot(accounts, &posted[i], i, model, batch);
+    return r;
 }
 
 void iol_accounts_get_stats(const struct iol_accounts *accounts, struct iol_account_stats *ret_stats)

@@ -8,16 +8,17 @@
  * scarce or for very long (IOL_MODEL_IDLE_NS), are taken back in two steps, so that no late operation is lost:
  *
  *   epoch e      the key is removed from the map; programs that had found the slot may still count
- *   epoch e + 1  closed after a grace period: nobody counts any more; posted a last time, handed back
+ *   epoch e + 1  closed after a grace period: nobody counts any more; posted a last time, and handed back when that is safe
  */
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-#include "abi/event.h"
+#include "abi/books.h"
 
 struct iol_accounts;
 struct iol_batch;
+struct iol_journal;
 struct iol_model;
 
 /* What the accounts ask of the kernel side. */
@@ -33,6 +34,7 @@ struct iol_account_kernel {
     void *arg;
     int (*remove_account)(void *arg, const struct iol_account_key *key, uint32_t slot);
     int (*free_slot)(void *arg, uint32_t index);
+    bool keeps_books; /* iol_accounts_journal() is called for every batch */
 };
 
 /* One closed epoch: which set of counters, and from when to when on both clocks. */
@@ -66,6 +68,22 @@ void iol_accounts_free(struct iol_accounts *accounts); /* accepts NULL; before t
  */
 int iol_accounts_post(struct iol_accounts *accounts, const struct iol_epoch *epoch, struct iol_model *model,
                       struct iol_batch *batch);
+
+/* What has been posted is as safe as it will be: slots that nobody uses go back to the kernel. After each post, or without journals only. */
+void iol_accounts_settle(struct iol_accounts *accounts);
+
+/* Everything that posts have changed since the last time, into the journal and the books; so also which slots go back to the kernel. */
+void iol_accounts_journal(struct iol_accounts *accounts, struct iol_journal *journal, struct iol_books *books);
+
+/* What was left out is in a row of `recording` now, or will be in the next batch: the books do not keep it any longer. */
+void iol_accounts_left_out_told(struct iol_accounts *accounts);
+
+/*
+ * Goes on where another recorder has stopped: before the first post. `posted` has an entry for each slot; the model knows the
+ * images and files that have rows. 0, or -ENOMEM.
+ */
+int iol_accounts_restore(struct iol_accounts *accounts, const struct iol_posted *posted, const struct iol_books *books,
+                         struct iol_model *model, struct iol_batch *batch);
 
 void iol_accounts_get_stats(const struct iol_accounts *accounts, struct iol_account_stats *ret_stats);
 

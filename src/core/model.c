@@ -28,6 +28,9 @@ struct iol_model *iol_model_new(const struct iol_model_options *options)
     model->all = options->all;
     model->running_ancestors = options->running_ancestors;
     model->max_idle_files = options->max_idle_files;
+    model->epoch = options->epoch;
+    model->now_ns = model->aged_ns = options->epoch_ns;
+    model->journal = options->journal;
     model->boot_id = strdup(options->boot_id);
     if (options->max_names)
         model->names = iol_names_new(options->max_names);
@@ -109,6 +112,21 @@ struct iol_model_process *iol_model_find_process(struct iol_model *model, uint64
 
 #define MAX_LOGINS 4096 /* user ids remembered */
 
+/* What a later recorder has to know of the image: that it has its row. `bits` 0: it is forgotten. */
+static void note_image(const struct iol_model *model, const struct iol_model_process *process, uint32_t bits)
+{
+    const struct iol_known_image known = {(uint32_t)process->row.pid, bits};
+
+    if (model->journal)
+        iol_journal_image(model->journal, process->image, &known);
+}
+
+static uint32_t known_bits(const struct iol_model_process *process)
+{
+    return (uint32_t)IOL_KNOWN_ROW | (process->traced ? IOL_KNOWN_TRACED : 0) |
+           (process->made_up ? IOL_KNOWN_MADE_UP : 0);
+}
+
 void iol_model_end_process(struct iol_model *model, struct iol_model_process *process)
 {
     if (process->ended)
@@ -130,6 +148,8 @@ void iol_model_trim_processes(struct iol_model *model)
             continue;
         if (process->parent)
             process->parent->refs--;
+        if (process->posted)
+            note_image(model, process, 0);
         DL_DELETE(model->ended, process);
         HASH_DEL(model->processes, process); // NOLINT(clang-analyzer-core.NullDereference): it is in the table
         free_process(process);
@@ -273,6 +293,7 @@ int iol_model_post_process(struct iol_model *model, struct iol_model_process *pr
         row->flags = into_batch(batch, at->row.flags);
         post_login(model, at->row.uid, batch);
         at->posted = true;
+        note_image(model, at, known_bits(at));
         if (at->exited && add_exit(at, batch) < 0)
             return -ENOMEM;
     }
@@ -310,7 +331,8 @@ static int post_process_record(struct iol_model *model, const struct iol_decoded
 {
     struct iol_model_process *process = iol_model_find_process(model, record->fixed.image);
     /* what a sweep found, and what had to be made up, is described anew by a record of its own */
-    bool news = !process || process->provisional || process->made_up;
+    bool recalled = process && process->recalled;
+    bool news = !process || process->provisional || process->made_up || recalled;
     bool traced = record->fixed.bits & IOL_PROCESS_TRACED;
     bool provisional = !process && model->sweeping && record->fixed.origin == IOL_ORIGIN_RUNNING;
 
@@ -322,6 +344,7 @@ static int post_process_record(struct iol_model *model, const struct iol_decoded
         iol_model_describe(model, process, record, batch);
         process->posted &= !process->made_up;
         process->made_up = false;
+        process->recalled = false;
     } else if (traced && !process->posted) {
         /* told again because it has moved into a cgroup that is recorded */
         iol_model_set_cgroup(process, &record->cgroup, batch, NULL);
@@ -329,13 +352,17 @@ static int post_process_record(struct iol_model *model, const struct iol_decoded
     if (traced && !process->traced)
         model->stats.processes++;
     process->heard = model->sweep;
+    if (traced && !process->traced && process->posted) {
+        process->traced = true;
+        note_image(model, process, known_bits(process));
+    }
     process->traced |= traced;
     process->provisional = provisional;
     if (provisional)
         return 0;
     if ((model->all || process->traced) && iol_model_post_process(model, process, batch) < 0)
         return -ENOMEM;
-    return news ? note_start(model, process, record, batch) : 0;
+    return news && !recalled ? note_start(model, process, record, batch) : 0;
 }
 
 static int post_exit(struct iol_model *model, const struct iol_record_exit *record, struct iol_batch *batch)
@@ -420,6 +447,22 @@ static struct iol_model_process *make_up_process(struct iol_model *model, uint64
     process->made_up = image != 0;
     model->stats.made_up += process->made_up;
     return process;
+}
+
+int iol_model_recall_process(struct iol_model *model, uint64_t image, const struct iol_known_image *known)
+{
+    struct iol_model_process *process = iol_model_find_process(model, image);
+
+    if (process)
+        return 0;
+    process = iol_model_new_process(model, image);
+    if (!process)
+        return -ENOMEM;
+    process->row.pid = known->pid;
+    process->posted = process->recalled = true;
+    process->traced = known->bits & IOL_KNOWN_TRACED;
+    process->made_up = known->bits & IOL_KNOWN_MADE_UP;
+    return 0;
 }
 
 struct iol_model_process *iol_model_get_process(struct iol_model *model, uint64_t image, struct iol_batch *batch)

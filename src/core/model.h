@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "core/decode.h"
+#include "core/journal.h"
 #include "core/row.h"
 
 struct iol_batch;
@@ -26,6 +27,10 @@ struct iol_model_options {
     size_t max_idle_files;  /* files without an account that are remembered */
     size_t
         max_names; /* names by which files are known again; 0 unless `all`, and each event of IOL_MODEL_TREE_EVENTS is sent */
+    uint64_t epoch;    /* the last one that was posted, by an earlier recorder; 0: none was */
+    uint64_t epoch_ns; /* its end */
+    struct iol_journal
+        *journal; /* where it is noted what has a row, and what is forgotten; outlives the model; NULL: nowhere */
 };
 
 #define IOL_MODEL_EVENT_BIT(kind) (UINT32_C(1) << (kind))
@@ -46,6 +51,13 @@ int64_t iol_model_time(const struct iol_model *model, uint64_t boot_ns);
 
 /* Takes in one record: rows of process, process_exit, file, login and event come of it. 0, or -ENOMEM. */
 int iol_model_post(struct iol_model *model, const struct iol_decoded *record, struct iol_batch *batch);
+
+/*
+ * From an earlier recorder: the image, or the file, has its row. Of the image nothing else is known until a record of it comes,
+ * which changes nothing in the row. 0, or -ENOMEM.
+ */
+int iol_model_recall_process(struct iol_model *model, uint64_t image, const struct iol_known_image *known);
+int iol_model_recall_file(struct iol_model *model, uint64_t key, int64_t id);
 
 /* Records of changes were lost, or names changed unseen: from here on no name is known to mean the file that it meant. */
 void iol_model_forget_names(struct iol_model *model);

@@ -24,6 +24,7 @@ struct iol_model_process {
     bool exited;      /* by exit */
     bool made_up;     /* no record has come of it, and its row says so */
     bool provisional; /* found by a sweep: its own record may still be on its way */
+    bool recalled;    /* from an earlier recorder: it has a row, of which nothing is known here */
     UT_hash_handle hh;
 };
 
@@ -58,7 +59,8 @@ struct iol_model {
     struct iol_model_file *files;
     struct iol_names *names; /* which file a name means; NULL when changes of names are not all seen */
     struct login *logins;
-    uint64_t sweep; /* how many have begun */
+    struct iol_journal *journal; /* NULL: none is kept */
+    uint64_t sweep;              /* how many have begun */
     bool sweeping;
     struct iol_model_stats stats;
 };

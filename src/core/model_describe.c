@@ -99,9 +99,15 @@ void iol_model_describe(struct iol_model *model, struct iol_model_process *proce
                         const struct iol_decoded_process *record, struct iol_batch *batch)
 {
     const char *comm = record->fixed.comm;
+    _cleanup_free_ char *exe = NULL, *argv = NULL;
     char flags[128] = "";
     bool escaped = false;
 
+    /* what the iterator has seen of a fork whose parent nobody knows any more */
+    if (record->fixed.bits & IOL_PROCESS_INHERITS && process->provisional) {
+        exe = dup_or_null(process->row.exe);
+        argv = dup_or_null(process->row.argv);
+    }
     iol_model_drop_texts(process);
     set_ids(&process->row, &record->fixed);
     process->row.start_time = iol_model_time(model, record->fixed.start_ns);
@@ -117,5 +123,9 @@ void iol_model_describe(struct iol_model *model, struct iol_model_process *proce
                record->fixed.ppid || record->fixed.origin == IOL_ORIGIN_EXEC ? record->fixed.parent_image : 0);
     if (record->fixed.bits & IOL_PROCESS_INHERITS && process->parent)
         inherit_texts(process, process->parent, flags, sizeof(flags));
+    if (!process->row.exe)
+        process->row.exe = TAKE_PTR(exe);
+    if (!process->row.argv)
+        process->row.argv = TAKE_PTR(argv);
     process->row.flags = flags[0] ? strdup(flags) : NULL;
 }

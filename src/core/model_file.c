@@ -124,6 +124,13 @@ static void unforget(struct iol_model *model, struct iol_model_file *file)
     file->forgotten = 0;
 }
 
+/* What a later recorder has to know of the file: that it has its row. `id` 0: it is forgotten. */
+static void note_file(const struct iol_model *model, uint64_t key, int64_t id)
+{
+    if (model->journal)
+        iol_journal_file(model->journal, key, id);
+}
+
 static struct iol_model_file *remember_file(struct iol_model *model, uint64_t key, int64_t id)
 {
     struct iol_model_file *file = iol_model_find_file(model, key);
@@ -137,10 +144,29 @@ static struct iol_model_file *remember_file(struct iol_model *model, uint64_t ke
         model->n_idle_files++;
         model->stats.files += key >= IOL_FILE_PSEUDO_END;
     }
+    if (file->id != id)
+        note_file(model, key, id);
     file->id = id;
     file->idle_ns = model->now_ns;
     unforget(model, file);
     return file;
+}
+
+int iol_model_recall_file(struct iol_model *model, uint64_t key, int64_t id)
+{
+    struct iol_model_file *file = iol_model_find_file(model, key);
+
+    if (file)
+        return 0;
+    file = calloc(1, sizeof(*file));
+    if (!file)
+        return -ENOMEM;
+    file->key = key;
+    file->id = id;
+    file->idle_ns = model->now_ns;
+    HASH_ADD(hh, model->files, key, sizeof(file->key), file);
+    model->n_idle_files++;
+    return 0;
 }
 
 int iol_model_post_file(struct iol_model *model, const struct iol_decoded_file *record, struct iol_batch *batch)
@@ -211,6 +237,7 @@ void iol_model_trim(struct iol_model *model, uint64_t epoch, uint64_t now_ns, io
             model->n_forgotten_files++;
         } else if (file->forgotten && file->forgotten + 2 <= epoch) {
             HASH_DEL(model->files, file);
+            note_file(model, file->key, 0);
             free(file);
             model->n_idle_files--;
             model->n_forgotten_files--;

@@ -262,6 +262,11 @@ static bool take_from_spool(struct iol_writer *writer, struct taken *taken)
     return r == 1 || (r < 0 && !back_off(writer, taken, r, &err));
 }
 
+static bool may_bypass_spool(const struct iol_writer *writer)
+{
+    return !writer->spool || (writer->stats.spool_failed && !writer->options.spool_only);
+}
+
 /* What is to be written next; false: nothing will come any more, or it is time to give up. */
 static bool take(struct iol_writer *writer, struct taken *taken)
 {
@@ -271,12 +276,13 @@ static bool take(struct iol_writer *writer, struct taken *taken)
         if (writer->stats.spool.entries > 0) {
             if (take_from_spool(writer, taken))
                 return taken->batch != NULL;
-        } else if (writer->first && !writer->spooling_ts && (!writer->spool || writer->stats.spool_failed)) {
+        } else if (writer->first && !writer->spooling_ts && may_bypass_spool(writer)) {
             taken->batch = pop(writer);
             taken->from_spool = false;
             writer->sending_ts = row_of(taken->batch)->ts;
             return true;
-        } else if (writer->finishing && !writer->first && (!writer->spool || writer->spooler_done)) {
+        } else if (writer->finishing && (!writer->first || writer->options.spool_only) &&
+                   (!writer->spool || writer->spooler_done)) {
             return false;
         } else {
             pthread_cond_wait(&writer->changed, &writer->lock);
@@ -435,6 +441,18 @@ void iol_writer_put(struct iol_writer *writer, struct iol_batch *batch)
     pthread_mutex_unlock(&writer->lock);
 }
 
+bool iol_writer_spooled(struct iol_writer *writer, int timeout_ms)
+{
+    int64_t until = now_ms() + timeout_ms;
+
+    pthread_mutex_lock(&writer->lock);
+    while (writer->stats.queued > 0 && !writer->spooler_done && now_ms() < until)
+        wait_until(writer, until);
+    bool spooled = writer->stats.queued == 0;
+    pthread_mutex_unlock(&writer->lock);
+    return spooled;
+}
+
 bool iol_writer_full(struct iol_writer *writer)
 {
     pthread_mutex_lock(&writer->lock);
@@ -499,6 +517,8 @@ static int result(struct iol_writer *writer, uint64_t *ret_unwritten_rows, struc
         unwritten += iol_batch_count(batch);
     if (ret_unwritten_rows)
         *ret_unwritten_rows = unwritten;
+    if (writer->first && writer->options.spool_only)
+        return iol_error_set(err, -EAGAIN, "the spool takes no batch: %s", writer->stats.spool_error);
     if (writer->first) {
         if (err)
             *err = writer->failure;

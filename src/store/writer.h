@@ -26,6 +26,7 @@ struct iol_writer_options {
     size_t max_bytes;        /* of queued batches; beyond it iol_writer_full() says so */
     int give_up_after_ms;    /* how long iol_writer_finish() goes on trying an unreachable database; -1: for ever */
     struct iol_spool *spool; /* stays the caller's, and is nobody else's while the writer lives; NULL: none */
+    bool spool_only;         /* nothing is written that is not in the spool: its journals are needed */
 };
 
 struct iol_writer_stats {
@@ -56,6 +57,12 @@ int iol_writer_new(struct iol_sink *sink, const struct iol_writer_options *optio
 
 /* Hands a batch over (always taken, whatever the queue's size). Never blocks on the database or a disk. */
 void iol_writer_put(struct iol_writer *writer, struct iol_batch *batch);
+
+/*
+ * Whether everything that was put is in the spool by now, or in no queue any more; waits for that for timeout_ms at most. Only with a
+ * spool.
+ */
+bool iol_writer_spooled(struct iol_writer *writer, int timeout_ms);
 
 /* The queue is over its budget: the caller should leave the counters in the kernel and put later. */
 bool iol_writer_full(struct iol_writer *writer);

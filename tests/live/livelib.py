@@ -334,6 +334,7 @@ class Recorder:
         wait_for(lambda: any(line.startswith(READY) for line in self.lines) or self.process.poll() is not None,
                  "the line %r from the recorder; it said: %s" % (READY, self.lines))
         if self.process.poll() is not None:
+            self._readers[0].join(10)  # what it said last may not have been read yet
             raise Failure("the recorder ended with %s instead of recording: %s" % (self.process.returncode, self.errors()))
 
     def wait(self, patience=300):

@@ -198,6 +198,7 @@ static void close_epoch(struct fixture *f)
     assert_non_null(f->batch);
     f->epoch++;
     assert_int_equal(iol_accounts_post(f->accounts, &epoch, f->model, f->batch), 0);
+    iol_accounts_settle(f->accounts);
     iol_model_trim(f->model, epoch.number, epoch.to_ns, NULL, NULL);
 }
 

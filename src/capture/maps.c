@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// SPDX-FileCopyrightText: The ioledger authors
+
+/* The maps, by name: those of an object that was loaded, or those that an earlier recorder has left. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <bpf/bpf.h>
+
+#include "base/cleanup.h"
+#include "capture/capture.intern.h"
+
+static void plain_name(char *plain, size_t size, const char *name)
+{
+    snprintf(plain, size, "%s", name);
+    for (char *at = plain; *at; at++)
+        *at = *at == '.' ? '_' : *at;
+}
+
+int iol_capture_map(const struct iol_capture *capture, const char *name)
+{
+    char plain[sizeof(capture->maps[0].name)];
+
+    plain_name(plain, sizeof(plain), name);
+    for (size_t i = 0; i < capture->n_maps; i++) {
+        if (strcmp(capture->maps[i].name, plain) == 0)
+            return capture->maps[i].fd;
+    }
+    return -1;
+}
+
+int iol_capture_add_map(struct iol_capture *capture, const char *name, int fd)
+{
+    struct iol_capture_map *map = &capture->maps[capture->n_maps];
+
+    if (fd < 0)
+        return fd;
+    if (capture->n_maps == IOL_CAPTURE_MAPS) {
+        close(fd);
+        return -E2BIG;
+    }
+    plain_name(map->name, sizeof(map->name), name);
+    map->fd = fd;
+    capture->n_maps++;
+    return 0;
+}
+
+int iol_capture_take_maps(struct iol_capture *capture)
+{
+    struct bpf_map *map;
+
+    bpf_object__for_each_map(map, capture->object) {
+        int fd = fcntl(bpf_map__fd(map), F_DUPFD_CLOEXEC, 0);
+        int r = fd < 0 ? -errno : iol_capture_add_map(capture, bpf_map__name(map), fd);
+
+        if (r < 0)
+            return r;
+    }
+    return 0;
+}
+
+size_t iol_capture_page_round(size_t size)
+{
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+
+    return (size + page - 1) / page * page;
+}
+
+static void *map_memory(const struct iol_capture *capture, const char *name, size_t size, int protection)
+{
+    void *memory = mmap(NULL, iol_capture_page_round(size), protection, MAP_SHARED, iol_capture_map(capture, name), 0);
+
+    return memory == MAP_FAILED ? NULL : memory;
+}
+
+static int map_books(struct iol_capture *capture)
+{
+    capture->books = map_memory(capture, "books", sizeof(*capture->books), PROT_READ | PROT_WRITE);
+    capture->posted =
+        map_memory(capture, "posted", capture->n_slots * sizeof(*capture->posted), PROT_READ | PROT_WRITE);
+    capture->fold = map_memory(capture, "fold", sizeof(*capture->fold), PROT_READ | PROT_WRITE);
+    if (!capture->books || !capture->posted || !capture->fold)
+        return -errno;
+    if (capture->fresh) {
+        struct timespec now;
+
+        clock_gettime(CLOCK_BOOTTIME, &now);
+        capture->books->set = (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+    }
+    return 0;
+}
+
+int iol_capture_map_memory(struct iol_capture *capture)
+{
+    capture->accounts_fd = iol_capture_map(capture, "accounts");
+    capture->free_fd = iol_capture_map(capture, "free_slots");
+    capture->spare_fd = iol_capture_map(capture, "spare_slots");
+    capture->files_fd = iol_capture_map(capture, "files");
+    capture->tasks_fd = iol_capture_map(capture, "tasks");
+    capture->clock_fd = iol_capture_map(capture, ".data.clock");
+
+    capture->control = map_memory(capture, ".data.control", sizeof(*capture->control), PROT_READ | PROT_WRITE);
+    capture->slots = map_memory(capture, "slots", capture->n_slots * sizeof(*capture->slots), PROT_READ | PROT_WRITE);
+    capture->threads = map_memory(capture, "threads", IOL_THREADS * sizeof(*capture->threads), PROT_READ | PROT_WRITE);
+    capture->cpus = map_memory(capture, "cpus", capture->n_cpus * sizeof(*capture->cpus), PROT_READ);
+    capture->fold = &capture->own_fold;
+    if (!capture->control || !capture->slots || !capture->threads || !capture->cpus)
+        return -errno;
+    return iol_capture_map(capture, "books") >= 0 ? map_books(capture) : 0;
+}
+
+static void unmap(const void *memory, size_t size)
+{
+    if (memory)
+        munmap((void *)(uintptr_t)memory, iol_capture_page_round(size));
+}
+
+void iol_capture_drop_maps(struct iol_capture *capture)
+{
+    unmap(capture->control, sizeof(*capture->control));
+    unmap(capture->slots, capture->n_slots * sizeof(*capture->slots));
+    unmap(capture->threads, IOL_THREADS * sizeof(*capture->threads));
+    unmap(capture->cpus, capture->n_cpus * sizeof(*capture->cpus));
+    unmap(capture->fold == &capture->own_fold ? NULL : capture->fold, sizeof(*capture->fold));
+    unmap(capture->books, sizeof(*capture->books));
+    unmap(capture->posted, capture->n_slots * sizeof(*capture->posted));
+    while (capture->n_maps > 0)
+        close(capture->maps[--capture->n_maps].fd);
+}
+
+/* "memlock:" of a map's fdinfo (Documentation/filesystems/proc.rst). */
+static uint64_t memory_of(int fd)
+{
+    unsigned long long bytes = 0;
+    char path[64], line[128];
+    FILE *file;
+
+    snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
+    file = fopen(path, "re");
+    if (!file)
+        return 0;
+    while (fgets(line, sizeof(line), file)) {
+        if (sscanf(line, "memlock: %llu", &bytes) == 1)
+            break;
+    }
+    fclose(file);
+    return bytes;
+}
+
+uint64_t iol_capture_memory(const struct iol_capture *capture)
+{
+    uint64_t bytes = 0;
+
+    for (size_t i = 0; i < capture->n_maps; i++)
+        bytes += memory_of(capture->maps[i].fd);
+    return bytes;
+}
