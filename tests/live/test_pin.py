@@ -260,6 +260,23 @@ def unpinned(tap, scratch):
     tap.ok(again.returncode == 1 and b"nothing is pinned in " + os.fsencode(folder) in again.stderr, "a second time there is nothing", again.stderr)
 
 
+def unpinned_while_one_records(tap, scratch):
+    """stop --unpin stops the recorder first."""
+    folder = pin_folder(scratch)
+    url = live.new_url("sqlite", scratch)
+    recorder = live.Recorder(url, "--pin=" + folder, "--interval", "100ms")
+    many = start_work(scratch, files=50, processes=2, threads=2)
+    wait_for_operations(many, 10000)
+    many.pause()
+    ids = ids_of(recorder.pid) | ids_pinned(folder)
+    stopped = live.run("stop", "--unpin=" + folder)
+    tap.equal(stopped.returncode, 0, "stop --unpin ends with exit status 0")
+    tap.equal(recorder.wait(), 0, "and so does the recorder")
+    check_books(tap, url, many, "stop --unpin while one records")
+    check_gone(tap, ids, "stop --unpin while one records")
+    many.stop()
+
+
 def unpinned_in_pieces(tap, scratch):
     """stop --unpin is killed again and again, until one comes to its end."""
     chance = random.Random(SEED)
@@ -437,5 +454,5 @@ def short_of_room(tap, scratch):
 
 
 if __name__ == "__main__":
-    live.main(nothing_stays_without_it, bad_folders, stopped_and_resumed, unpinned, unpinned_in_pieces, between_two_steps, replaced, unknown_layout, short_of_room, killed_on_sqlite,
+    live.main(nothing_stays_without_it, bad_folders, stopped_and_resumed, unpinned, unpinned_while_one_records, unpinned_in_pieces, between_two_steps, replaced, unknown_layout, short_of_room, killed_on_sqlite,
               killed_on_postgresql)
