@@ -167,7 +167,7 @@ int main(int argc, char **argv)
     check(pipeline, processes * readers.files);
     for (size_t i = 0; i < SHARES; i++)
         printf("%s %.3f %.3f\n", shares[i].name, median(cpu_ms[i], rounds), median(wall_ms[i], rounds));
-    if (iol_pipeline_stop(pipeline, &err) < 0 || iol_pipeline_finish(pipeline, NULL, &(uint64_t){0}, &err) < 0)
+    if (iol_pipeline_stop(pipeline, true, &err) < 0 || iol_pipeline_finish(pipeline, NULL, &(uint64_t){0}, &err) < 0)
         fail(&err);
     iol_pipeline_free(pipeline);
     crowd_end(crowd);

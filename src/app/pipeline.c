@@ -1,82 +1,35 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // SPDX-FileCopyrightText: The ioledger authors
 
-#include "app/pipeline.h"
-
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
-#include <xxhash.h>
 
-#include "app/host.h"
 #include "app/pin_place.h"
+#include "app/pipeline.intern.h"
 #include "app/resume.h"
-#include "app/spool_place.h"
 #include "base/arena.h"
-#include "base/error.h"
-#include "base/log.h"
 #include "core/batch.h"
 #include "core/decode.h"
 #include "store/sink.h"
 #include "store/spool.h"
 
-#define QUEUE_BYTES (256UL << 20)
-#define GIVE_UP_MS 30000
-#define GIVE_UP_SPOOLED_MS 2000     /* nothing is lost that way */
-#define PIN_SPOOL_BYTES (1UL << 30) /* when nothing else is said */
-#define SPOOL_PATIENCE_MS 1000      /* with pins, for the batch before: in this time the kernel goes on by itself */
-#define BATCH_ROWS 20000            /* records alone send a batch off when they have made this many rows */
+#define SPOOL_PATIENCE_MS 1000 /* with pins, for the batch before: in this time the kernel goes on by itself */
+#define LAST_PATIENCE_MS 30000 /* … and at the end */
+#define BATCH_ROWS 20000       /* records alone send a batch off when they have made this many rows */
 #define BATCH_BYTES (8UL << 20)
-#define MAX_IDLE_FILES 65536
-#define MAX_NAMES 65536
-
-/* Images that end in one interval: more end it early, so that neither memory nor accounts run out for want of an end. */
-#define MAX_ENDED 16384
-#define MIN_ENDED 64
-#define ACCOUNTS_PER_ENDED 16
 
 /*
  * A queue that is full takes no more intervals, and a good deal later no more records either: then exits and names are
  * lost, which the ring buffer counts, and the next sweep makes up for what it can.
  */
-#define QUEUE_RECORDS_BYTES (QUEUE_BYTES + (64UL << 20))
+#define QUEUE_RECORDS_BYTES (IOL_PIPELINE_QUEUE_BYTES + (64UL << 20))
 
 /* The model is compared with the processes that run: soon after records were lost, and once in a while. */
 #define SWEEP_SOON_NS (1000UL * 1000 * 1000)
 #define SWEEP_SELDOM_NS (300UL * 1000 * 1000 * 1000)
 #define SWEEP_SHARE 50 /* a sweep takes no more than this part of the time, however many processes there are */
-
-struct iol_pipeline {
-    struct iol_this_host host;
-    struct iol_spool *spool; /* or NULL */
-    struct iol_sink *sink;
-    struct iol_error away; /* see iol_pipeline_away() */
-    pid_t excluded;        /* the database's server; -1: not known yet; 0: it is none of ours */
-    struct iol_writer *writer;
-    struct iol_capture *capture;
-    struct iol_accounts *accounts;
-    struct iol_model *model;
-    struct iol_resume *resume; /* NULL: nothing is pinned */
-    char *books;               /* struct iol_capture_pin; NULL: nothing is pinned */
-    struct iol_batch *batch;
-    struct iol_recording recording; /* its texts are static or belong to options or host */
-    char *scope;
-    uint64_t epoch;
-    uint64_t seq;
-    uint64_t bad_records;
-    uint64_t postponed;
-    int64_t posted_ts;   /* when the last interval ended, wall clock */
-    int64_t stored_ts;   /* as posted_ts, of an interval that is in the database with all before it */
-    size_t max_ended;    /* MIN_ENDED to MAX_ENDED */
-    bool unpinned;       /* nothing is left of the pins */
-    bool stopped;        /* detached: who runs now is no part of the recording */
-    uint64_t swept_ns;   /* when the last sweep began */
-    uint64_t swept_lost; /* lost_processes() then */
-    uint64_t sweep_took_ns;
-    int failed; /* -errno of a record that could not be taken in */
-};
 
 static const char *into_batch(struct iol_batch *batch, const char *text)
 {
@@ -191,219 +144,9 @@ static void take_record(void *arg, const void *data, size_t size)
         pipeline->failed = r;
 }
 
-static int remove_account(void *arg, const struct iol_account_key *key, uint32_t slot)
-{
-    return iol_capture_remove_account(arg, key, slot);
-}
-
-static int free_slot(void *arg, uint32_t index)
-{
-    return iol_capture_free_slot(arg, index);
-}
-
 static void forget_file(void *arg, uint64_t key)
 {
     iol_capture_forget_file(arg, key);
-}
-
-/* Only who sees every change of a name may say which file it means. */
-static bool sees_all_changes(const struct iol_capture *capture)
-{
-    return !iol_capture_filters(capture) &&
-           (iol_capture_events(capture) & IOL_MODEL_TREE_EVENTS) == IOL_MODEL_TREE_EVENTS;
-}
-
-static int open_core(struct iol_pipeline *pipeline, const struct iol_pipeline_options *options)
-{
-    struct iol_account_kernel kernel = {
-        .arg = pipeline->capture,
-        .remove_account = remove_account,
-        .free_slot = free_slot,
-    };
-    struct iol_model_options model = {
-        .host_id = pipeline->host.id,
-        .boot_id = pipeline->host.boot_id,
-        .all = !iol_capture_filters(pipeline->capture),
-        .running_ancestors = !options->capture.command,
-        .max_idle_files = MAX_IDLE_FILES,
-        .max_names = sees_all_changes(pipeline->capture) ? MAX_NAMES : 0,
-        .journal = pipeline->resume ? iol_resume_journal(pipeline->resume) : NULL,
-    };
-
-    kernel.slots = iol_capture_slots(pipeline->capture, &kernel.n_slots, &kernel.first_spare);
-    kernel.cpus = iol_capture_cpus(pipeline->capture, &kernel.n_cpus);
-    kernel.threads = iol_capture_threads(pipeline->capture, &kernel.n_threads);
-    kernel.mmap_events = iol_capture_events(pipeline->capture) >> IOL_EVENT_MMAP & 1;
-    kernel.keeps_books = pipeline->resume != NULL;
-    pipeline->max_ended = kernel.n_slots / ACCOUNTS_PER_ENDED;
-    if (pipeline->max_ended < MIN_ENDED)
-        pipeline->max_ended = MIN_ENDED;
-    if (pipeline->max_ended > MAX_ENDED)
-        pipeline->max_ended = MAX_ENDED;
-    if (pipeline->resume)
-        model.epoch = pipeline->epoch = iol_resume_epoch(pipeline->resume, &model.epoch_ns);
-    pipeline->model = iol_model_new(&model);
-    pipeline->batch = iol_batch_new();
-    if (!pipeline->model || !pipeline->batch)
-        return -ENOMEM;
-    return iol_accounts_new(&kernel, pipeline->host.id, &pipeline->accounts);
-}
-
-static int open_recording(struct iol_pipeline *pipeline, const struct iol_pipeline_options *options)
-{
-    const uint64_t ns_per_ms = 1000000;
-    uint64_t boot_ns = iol_host_boot_ns();
-
-    pipeline->scope = strdup(options->scope);
-    if (!pipeline->scope)
-        return -ENOMEM;
-    /* sequence numbers of two recordings of one boot never meet: they start with the millisecond */
-    pipeline->seq = boot_ns / ns_per_ms << 20;
-    if (pipeline->resume)
-        pipeline->seq = iol_resume_next_seq(pipeline->resume, pipeline->seq);
-    pipeline->recording = (struct iol_recording){
-        .id = (int64_t)XXH64(&boot_ns, sizeof(boot_ns), (uint64_t)pipeline->host.id),
-        .host_id = pipeline->host.id,
-        .started = iol_host_wall_ns(),
-        .ended = IOL_NULL,
-        .version = IOL_VERSION,
-        .probes = "tracepoint",
-    };
-    pipeline->posted_ts = pipeline->stored_ts = pipeline->recording.started;
-    return 0;
-}
-
-/*
- * A recording goes on without the usual spool, as it would in memory; not without one that was asked for, nor with pins, whose books are
- * kept there.
- */
-static int open_spool(struct iol_pipeline *pipeline, const struct iol_pipeline_options *options,
-                      struct iol_capture_pin *pin, struct iol_error *err)
-{
-    const struct iol_spool_options spool = {.max_bytes = options->spool_max ? options->spool_max : PIN_SPOOL_BYTES,
-                                            .sync = options->spool_sync};
-    int r;
-
-    if (pin) {
-        pipeline->books = strdup(pin->books);
-        if (!pipeline->books)
-            return iol_error_set(err, -ENOMEM, "out of memory");
-        return iol_pin_place_open(pin, options->spool, &spool, &pipeline->spool, err);
-    }
-    r = iol_spool_place_open(options->db, options->spool, &spool, &pipeline->spool, err);
-
-    if (r == 0 || options->spool)
-        return r;
-    iol_log_warning("rows that wait for the database are kept in memory only: %s", err->text);
-    *err = (struct iol_error){0};
-    return 0;
-}
-
-/*
- * Whether a database that is away at the start may come later: it has been there before, as rows wait for it, or a spool was
- * asked for. Else its name may be a mistake, and who made it wants to hear of it now.
- */
-static bool may_come_later(const struct iol_pipeline *pipeline, const struct iol_pipeline_options *options)
-{
-    struct iol_spool_stats stats;
-
-    if (!pipeline->spool)
-        return false;
-    iol_spool_get_stats(pipeline->spool, &stats);
-    return options->spool || stats.entries > 0 || iol_spool_last(pipeline->spool);
-}
-
-static int open_sink(struct iol_pipeline *pipeline, const struct iol_pipeline_options *options, struct iol_error *err)
-{
-    const struct iol_sink_options sink = {.verbose = options->verbose};
-    int r = iol_sink_open(options->db, &sink, &pipeline->sink, err);
-
-    if (r == 0)
-        pipeline->excluded = iol_sink_server_pid(pipeline->sink);
-    if (r != -EAGAIN)
-        return r;
-    if (!may_come_later(pipeline, options)) {
-        struct iol_error why = *err;
-        return pipeline->spool
-                   ? iol_error_set(err, r, "%s (with --spool DIR a recording begins all the same)", why.text)
-                   : r;
-    }
-    pipeline->away = *err;
-    pipeline->excluded = -1;
-    r = iol_sink_open_late(options->db, &sink, &pipeline->sink);
-    return r < 0 ? iol_error_set(err, r, "out of memory") : 0;
-}
-
-static int open_pipeline(struct iol_pipeline *pipeline, const struct iol_pipeline_options *options,
-                         struct iol_error *err)
-{
-    struct iol_writer_options writer = {.max_bytes = QUEUE_BYTES, .give_up_after_ms = GIVE_UP_MS};
-    struct iol_capture_options capture = options->capture;
-    struct iol_capture_pin pin;
-    int r = iol_host_read(&pipeline->host, err);
-
-    if (r == 0 && capture.pin) {
-        pin = *capture.pin;
-        capture.pin = &pin;
-    }
-    if (r == 0)
-        r = open_spool(pipeline, options, options->capture.pin ? &pin : NULL, err);
-    if (r < 0)
-        return r;
-    r = open_sink(pipeline, options, err);
-    if (r < 0) {
-        if (options->capture.pin)
-            close(pin.lock);
-        return r;
-    }
-    capture.excluded = pipeline->excluded;
-    r = iol_capture_open(&capture, &pipeline->capture, err);
-    if (r < 0)
-        return r;
-    if (pipeline->books) {
-        r = iol_resume_new(pipeline->capture, iol_spool_last(pipeline->spool), pipeline->host.id,
-                           pipeline->host.boot_id, &pipeline->resume, err);
-        if (r < 0)
-            return r;
-    }
-    writer.spool = pipeline->spool;
-    writer.spool_only = pipeline->resume != NULL;
-    if (pipeline->spool)
-        writer.give_up_after_ms = GIVE_UP_SPOOLED_MS;
-    r = open_core(pipeline, options);
-    if (r == 0)
-        r = open_recording(pipeline, options);
-    if (r == 0)
-        r = iol_writer_new(pipeline->sink, &writer, &pipeline->writer);
-    return r < 0 ? iol_error_set(err, r, "cannot start recording: %s", strerror(-r)) : 0;
-}
-
-const char *iol_pipeline_away(const struct iol_pipeline *pipeline)
-{
-    return pipeline->away.text[0] ? pipeline->away.text : NULL;
-}
-
-int iol_pipeline_check(bool verbose, struct iol_error *err)
-{
-    iol_capture_set_verbose(verbose);
-    return iol_capture_allowed(err);
-}
-
-int iol_pipeline_open(const struct iol_pipeline_options *options, struct iol_pipeline **ret_pipeline,
-                      struct iol_error *err)
-{
-    struct iol_pipeline *pipeline = calloc(1, sizeof(*pipeline));
-    int r;
-
-    if (!pipeline)
-        return iol_error_set(err, -ENOMEM, "out of memory");
-    r = open_pipeline(pipeline, options, err);
-    if (r < 0) {
-        iol_pipeline_free(pipeline);
-        return r;
-    }
-    *ret_pipeline = pipeline;
-    return 0;
 }
 
 static int check(const struct iol_pipeline *pipeline, int r, struct iol_error *err)
@@ -452,8 +195,8 @@ static bool holds_back(const struct iol_pipeline *pipeline)
     struct iol_writer_stats stats;
 
     iol_writer_get_stats(pipeline->writer, &stats);
-    return stats.queued_bytes > QUEUE_RECORDS_BYTES || iol_batch_memory(pipeline->batch) > QUEUE_BYTES ||
-           (stats.queued_bytes > QUEUE_BYTES && iol_pipeline_crowded(pipeline));
+    return stats.queued_bytes > QUEUE_RECORDS_BYTES || iol_batch_memory(pipeline->batch) > IOL_PIPELINE_QUEUE_BYTES ||
+           (stats.queued_bytes > IOL_PIPELINE_QUEUE_BYTES && iol_pipeline_crowded(pipeline));
 }
 
 int iol_pipeline_fd(const struct iol_pipeline *pipeline)
@@ -689,7 +432,7 @@ int iol_pipeline_stop(struct iol_pipeline *pipeline, bool unpin, struct iol_erro
     r = add_recording(pipeline);
     iol_accounts_left_out_told(pipeline->accounts);
     if (r == 0)
-        r = send_batch(pipeline, GIVE_UP_MS);
+        r = send_batch(pipeline, LAST_PATIENCE_MS);
     return check(pipeline, r, err);
 }
 
