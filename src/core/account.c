@@ -14,6 +14,8 @@
 #include "core/model.h"
 
 #define NS_PER_MS 1000000
+#define LOOK_NS                                                                                                        \
+    (60UL * 1000 * 1000 * 1000) /* between two looks at all accounts for those that are idle for very long */
 
 /* The six counters of struct iol_counters, without its times. */
 struct counts {
@@ -32,7 +34,6 @@ enum slot_state { SLOT_FREE, SLOT_USED, SLOT_REMOVED };
 
 /* What user space knows of a slot. `posted` outlives its use: the kernel's counters go on from there. */
 struct slot {
-    struct counts posted[2];
     struct iol_model_process *process;
     struct iol_model_file *file;
     uint64_t last_epoch; /* with operations */
@@ -51,6 +52,9 @@ struct iol_accounts {
     struct iol_account_kernel kernel;
     int64_t host_id;
     struct slot *slots;
+    struct counts *posted[2];  /* of each slot and epoch: apart, as every interval looks over all of one of them */
+    size_t n_removed;          /* slots that are to be handed back */
+    uint64_t looked_ns;        /* when idle accounts were last looked for */
     struct slot_list changed;  /* since the last journal; some of them twice */
     struct slot_list released; /* to be handed back */
     struct counts totals[2][IOL_ABI_ROUTE_SLOTS];
@@ -95,8 +99,10 @@ int iol_accounts_new(const struct iol_account_kernel *kernel, int64_t host_id, s
     accounts->host_id = host_id;
     accounts->stats.slots = kernel->n_slots;
     accounts->slots = calloc(kernel->n_slots, sizeof(*accounts->slots));
-    if (!accounts->slots) {
-        free(accounts);
+    accounts->posted[0] = calloc(kernel->n_slots, sizeof(*accounts->posted[0]));
+    accounts->posted[1] = calloc(kernel->n_slots, sizeof(*accounts->posted[1]));
+    if (!accounts->slots || !accounts->posted[0] || !accounts->posted[1]) {
+        iol_accounts_free(accounts);
         return -ENOMEM;
     }
     *ret_accounts = accounts;
@@ -108,6 +114,8 @@ void iol_accounts_free(struct iol_accounts *accounts)
     if (!accounts)
         return;
     free(accounts->slots);
+    free(accounts->posted[0]);
+    free(accounts->posted[1]);
     free(accounts->changed.items);
     free(accounts->released.items);
     free(accounts);
@@ -265,13 +273,13 @@ static int post_slot(struct iol_accounts *accounts, const struct iol_epoch *epoc
 {
     struct slot *slot = &accounts->slots[index];
     struct counts now = read_counts(&accounts->kernel.slots[index].epoch[epoch->closed]);
-    struct counts delta = difference(&now, &slot->posted[epoch->closed]);
+    struct counts delta = difference(&now, &accounts->posted[epoch->closed][index]);
 
     if (is_zero(&delta))
         return 0;
     if (slot->state == SLOT_FREE && adopt_slot(accounts, index, model, batch) < 0)
         return -ENOMEM;
-    slot->posted[epoch->closed] = now;
+    accounts->posted[epoch->closed][index] = now;
     slot->last_epoch = epoch->number;
     slot->last_ns = epoch->to_ns;
     note_event_losses(accounts, index);
@@ -317,14 +325,28 @@ static int retire_slot(struct iol_accounts *accounts, const struct iol_epoch *ep
 
     if (index < IOL_ABI_ROUTE_SLOTS || slot->state == SLOT_FREE)
         return 0;
-    if (slot->state == SLOT_REMOVED)
+    if (slot->state == SLOT_REMOVED) {
+        accounts->n_removed--;
         return release_slot(accounts, index, model);
+    }
     if (!iol_model_process_ended(slot->process) && epoch->number - slot->last_epoch < limit &&
         epoch->to_ns - slot->last_ns < IOL_MODEL_IDLE_NS)
         return 0;
     accounts->kernel.remove_account(accounts->kernel.arg, &accounts->kernel.slots[index].key, (uint32_t)index);
     slot->state = SLOT_REMOVED;
+    accounts->n_removed++;
     return 0;
+}
+
+/* While nobody has ended and there is room, nothing has to be taken back but what has been idle for very long. */
+static bool retiring_is_due(struct iol_accounts *accounts, const struct iol_epoch *epoch, uint64_t limit,
+                            const struct iol_model *model)
+{
+    bool look = epoch->to_ns - accounts->looked_ns >= LOOK_NS;
+
+    if (look)
+        accounts->looked_ns = epoch->to_ns;
+    return look || accounts->n_removed > 0 || limit != UINT64_MAX || iol_model_some_ended(model);
 }
 
 /*
@@ -337,12 +359,13 @@ static int post_slots(struct iol_accounts *accounts, const struct iol_epoch *epo
     const struct iol_account *slots = accounts->kernel.slots;
     size_t n = accounts->kernel.n_slots, hole = accounts->kernel.n_cpus + 64;
     uint64_t limit = idle_limit(accounts);
+    bool retires = retiring_is_due(accounts, epoch, limit, model);
 
     for (size_t i = 0, unopened = 0; i < n; i++) {
         /* the spare slots at the end have their own order */
         if (i == accounts->kernel.first_spare)
             unopened = 0;
-        if (i >= IOL_ABI_ROUTE_SLOTS && slots[i].opened_ns == 0) {
+        if (i >= IOL_ABI_ROUTE_SLOTS && accounts->slots[i].state == SLOT_FREE && slots[i].opened_ns == 0) {
             if (++unopened <= hole)
                 continue;
             if (i >= accounts->kernel.first_spare)
@@ -351,7 +374,8 @@ static int post_slots(struct iol_accounts *accounts, const struct iol_epoch *epo
             continue;
         }
         unopened = 0;
-        if (post_slot(accounts, epoch, model, i, batch) < 0 || retire_slot(accounts, epoch, limit, i, model) < 0)
+        if (post_slot(accounts, epoch, model, i, batch) < 0 ||
+            (retires && retire_slot(accounts, epoch, limit, i, model) < 0))
             return -ENOMEM;
     }
     return 0;
@@ -539,7 +563,7 @@ static void journal_slot(const struct iol_accounts *accounts, uint32_t index, st
 {
     const struct slot *slot = &accounts->slots[index];
     const struct iol_posted posted = {
-        .sums = {to_sums(&slot->posted[0]), to_sums(&slot->posted[1])},
+        .sums = {to_sums(&accounts->posted[0][index]), to_sums(&accounts->posted[1][index])},
         .last_epoch = slot->last_epoch,
         .last_ns = slot->last_ns,
         .over_budget = slot->over_budget,
@@ -598,8 +622,8 @@ static int restore_slot(struct iol_accounts *accounts, const struct iol_posted *
     bool host_own = index < IOL_ABI_ROUTE_SLOTS;
     struct slot *slot = &accounts->slots[index];
 
-    slot->posted[0] = from_sums(&posted->sums[0]);
-    slot->posted[1] = from_sums(&posted->sums[1]);
+    accounts->posted[0][index] = from_sums(&posted->sums[0]);
+    accounts->posted[1][index] = from_sums(&posted->sums[1]);
     slot->last_epoch = posted->last_epoch;
     slot->last_ns = posted->last_ns;
     slot->over_budget = posted->over_budget;

@@ -489,6 +489,11 @@ int64_t iol_model_process_id(const struct iol_model_process *process)
     return process->row.id;
 }
 
+bool iol_model_some_ended(const struct iol_model *model)
+{
+    return model->ended != NULL;
+}
+
 bool iol_model_process_ended(const struct iol_model_process *process)
 {
     return process->ended;

@@ -82,6 +82,9 @@ int iol_model_add_mapping(struct iol_model *model, const struct iol_model_proces
 const char *iol_model_loss_of(const struct iol_model_process *process, const char *reason, struct iol_batch *batch);
 
 /* The image has ended, by exit or by exec. */
+/* Whether images have ended that are still held. */
+bool iol_model_some_ended(const struct iol_model *model);
+
 bool iol_model_process_ended(const struct iol_model_process *process);
 
 /*
