@@ -302,28 +302,12 @@ static int open_recording(struct recording *recording, struct iol_error *err)
         .spool = options->spool,
         .spool_max = (uint64_t)options->spool_max,
         .spool_sync = options->spool_sync,
-        .capture =
-            {
-                .max_accounts = (uint32_t)options->max_accounts,
-                .kinds = options->kinds,
-                .events = options->events,
-                .legacy = options->legacy_probes,
-                .pids = options->pids,
-                .n_pids = options->n_pids,
-                .comms = options->comms,
-                .n_comms = options->n_comms,
-                .uids = options->uids,
-                .n_uids = options->n_uids,
-                .exes = options->exes,
-                .n_exes = options->n_exes,
-                .cgroups = options->cgroup_ids.ids,
-                .n_cgroups = options->cgroup_ids.n,
-                .rules = iol_record_rules_set(&options->rules),
-                .pin = options->pin ? &pin : NULL,
-            },
+        .capture = iol_record_options_capture(options),
     };
-    int r = iol_pipeline_check(options->common.verbose, err);
+    int r;
 
+    pipeline.capture.pin = options->pin ? &pin : NULL;
+    r = iol_pipeline_check(options->common.verbose, err);
     if (r < 0)
         return r;
     /* before any thread is there, and before any memory that a fork would copy */

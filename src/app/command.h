@@ -30,6 +30,8 @@ int iol_cmd_stop(int argc, char **argv);
 int iol_cmd_schema(int argc, char **argv);
 int iol_cmd_status(int argc, char **argv);
 int iol_cmd_stop(int argc, char **argv);
+int iol_cmd_tail(int argc, char **argv);
+int iol_cmd_top(int argc, char **argv);
 int iol_cmd_tree(int argc, char **argv);
 int iol_cmd_who(int argc, char **argv);
 

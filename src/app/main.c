@@ -15,6 +15,8 @@ static const struct iol_command commands[] = {
     {"record", "record this machine, or one command, until Ctrl-C", "Record", iol_cmd_record},
     {"status", "what the running recorder does: rates, queue, losses, memory, its database", "Record", iol_cmd_status},
     {"stop", "end the running recorder, and wait until everything is stored", "Record", iol_cmd_stop},
+    {"top", "live: the busiest processes and files on this machine", "Watch", iol_cmd_top},
+    {"tail", "live: execs, exits, forks and events as they come", "Watch", iol_cmd_tail},
 #endif
     {"who", "which processes touched a file, or anything below a directory", "Ask", iol_cmd_who},
     {"files", "which files a process read or wrote, biggest first", "Ask", iol_cmd_files},

@@ -66,5 +66,8 @@ void iol_output_free(struct iol_output *output); /* accepts NULL */
 /* Arrows and lines outside ASCII may be used. */
 bool iol_output_is_utf8(void);
 
+/* By NO_COLOR and TERM: colours may be used, where there is a terminal. */
+bool iol_output_want_colours(void);
+
 /* Flushes and closes: 0, or the -errno of the first write that failed. */
 int iol_output_close(FILE *to);

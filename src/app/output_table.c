@@ -56,7 +56,7 @@ static size_t screen_width(void)
     return DEFAULT_COLUMNS;
 }
 
-static bool want_colours(void)
+bool iol_output_want_colours(void)
 {
     const char *no_colour = getenv("NO_COLOR"), *term = getenv("TERM");
 
@@ -74,7 +74,7 @@ static int table_begin(struct iol_output *output)
     if (!table->columns || !table->cells)
         return -ENOMEM;
     table->screen = output->terminal ? screen_width() : 0;
-    table->colours = output->terminal && want_colours();
+    table->colours = output->terminal && iol_output_want_colours();
     for (size_t i = 0; i < output->n_columns; i++) {
         const char *heading = output->columns[i].heading;
 
@@ -121,61 +121,21 @@ static bool is_right(enum iol_cell cell)
     return cell == IOL_CELL_COUNT || cell == IOL_CELL_BYTES || cell == IOL_CELL_NUMBER;
 }
 
-/* Bytes of the longest beginning of text that takes at most so many terminal columns. */
-static size_t head_bytes(const char *text, size_t columns)
-{
-    size_t bytes = 0, used = 0;
-
-    while (text[bytes]) {
-        char one[5] = {0};
-        size_t length = 1, width;
-
-        while (length < 4 && (text[bytes + length] & 0xc0) == 0x80)
-            length++;
-        memcpy(one, text + bytes, length);
-        width = iol_text_width(one);
-        if (used + width > columns)
-            break;
-        used += width;
-        bytes += length;
-    }
-    return bytes;
-}
-
-/* Where the longest ending of text begins that takes at most so many terminal columns. */
-static const char *tail_start(const char *text, size_t columns)
-{
-    size_t width = iol_text_width(text);
-
-    while (width > columns) {
-        char one[5] = {0};
-        size_t length = 1, w;
-
-        while (length < 4 && (text[length] & 0xc0) == 0x80)
-            length++;
-        memcpy(one, text, length);
-        w = iol_text_width(one);
-        width = width > w ? width - w : 0;
-        text += length;
-    }
-    return text;
-}
-
 static void put_shortened(FILE *to, const char *text, enum iol_shorten shorten, size_t columns)
 {
     const char *dots = iol_output_is_utf8() ? "\u2026" : "~";
     size_t room = columns - 1, head;
 
     if (shorten == IOL_SHORTEN_START) {
-        fprintf(to, "%s%s", dots, tail_start(text, room));
+        fprintf(to, "%s%s", dots, iol_text_tail(text, room));
         return;
     }
     /* Of a path the end says more than the beginning. */
-    head = head_bytes(text, shorten == IOL_SHORTEN_END ? room : room / 3);
+    head = iol_text_head(text, shorten == IOL_SHORTEN_END ? room : room / 3);
     fwrite(text, 1, head, to);
     fputs(dots, to);
     if (shorten == IOL_SHORTEN_MIDDLE)
-        fputs(tail_start(text + head, room - room / 3), to);
+        fputs(iol_text_tail(text + head, room - room / 3), to);
 }
 
 static void put_fitting(FILE *to, const struct iol_output_column *column, const char *text, size_t granted,

@@ -330,10 +330,8 @@ static int take_spool_sync(struct iol_record_options *options, const char *text,
     return iol_error_set(err, -EINVAL, "'%s' is not one of always, everysec, never", text);
 }
 
-static int take_option(int key, const char *text, void *input, struct iol_error *err)
+int iol_record_option_take(int key, const char *text, struct iol_record_options *options, struct iol_error *err)
 {
-    struct iol_record_options *options = input;
-
     switch (key) {
     case KEY_INTERVAL:
         return take_interval(options, text, err);
@@ -391,6 +389,20 @@ static int take_option(int key, const char *text, void *input, struct iol_error 
     }
 }
 
+static int take_option(int key, const char *text, void *input, struct iol_error *err)
+{
+    return iol_record_option_take(key, text, input, err);
+}
+
+const struct argp_option *iol_record_option(const char *name)
+{
+    for (const struct argp_option *option = own_options; option->name || option->doc; option++) {
+        if (option->name && strcmp(option->name, name) == 0)
+            return option;
+    }
+    return NULL;
+}
+
 static int complete(struct iol_options *common, void *input, struct iol_error *err);
 
 static const struct iol_usage usage = {
@@ -435,7 +447,7 @@ int iol_record_options_reload(const struct iol_record_options *options, struct i
     return iol_record_config_reload(&usage, options, ret_rules, changed, changed_size, err);
 }
 
-static int find_cgroups(struct iol_record_options *options, struct iol_error *err)
+int iol_record_options_complete(struct iol_record_options *options, struct iol_error *err)
 {
     int r = 0;
 
@@ -472,12 +484,12 @@ static int check_options(struct iol_record_options *options, bool ends_in_dashes
     }
     if (options->command && !options->command[0][0])
         return iol_error_set(err, -EINVAL, "CMD is empty");
-    return find_cgroups(options, err);
+    return iol_record_options_complete(options, err);
 }
 
-bool iol_record_options_parse(int argc, char **argv, struct iol_record_options *ret_options, int *ret_status)
+void iol_record_options_init(struct iol_record_options *ret_options)
 {
-    struct iol_record_options options = {
+    *ret_options = (struct iol_record_options){
         .interval_ns = NS_PER_S,
         .max_accounts = DEFAULT_ACCOUNTS,
         .spool_max = DEFAULT_SPOOL_MAX,
@@ -485,8 +497,35 @@ bool iol_record_options_parse(int argc, char **argv, struct iol_record_options *
         .kinds = ~(KIND_BIT(IOL_ABI_KIND_PIPE) | KIND_BIT(IOL_ABI_KIND_SOCKET)),
         .rules = {.event_budget = IOL_RECORD_EVENT_BUDGET, .event_budget_process = IOL_RECORD_EVENT_BUDGET},
     };
+}
+
+struct iol_capture_options iol_record_options_capture(const struct iol_record_options *options)
+{
+    return (struct iol_capture_options){
+        .max_accounts = (uint32_t)options->max_accounts,
+        .kinds = options->kinds,
+        .events = options->events,
+        .legacy = options->legacy_probes,
+        .pids = options->pids,
+        .n_pids = options->n_pids,
+        .comms = options->comms,
+        .n_comms = options->n_comms,
+        .uids = options->uids,
+        .n_uids = options->n_uids,
+        .exes = options->exes,
+        .n_exes = options->n_exes,
+        .cgroups = options->cgroup_ids.ids,
+        .n_cgroups = options->cgroup_ids.n,
+        .rules = iol_record_rules_set(&options->rules),
+    };
+}
+
+bool iol_record_options_parse(int argc, char **argv, struct iol_record_options *ret_options, int *ret_status)
+{
+    struct iol_record_options options;
     struct iol_error err = {0};
 
+    iol_record_options_init(&options);
     if (!iol_options_parse(&usage, argc, argv, &options, &options.common, ret_status)) {
         iol_record_options_done(&options);
         return false;

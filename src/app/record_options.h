@@ -71,6 +71,18 @@ bool iol_record_options_parse(int argc, char **argv, struct iol_record_options *
 
 void iol_record_options_done(struct iol_record_options *options);
 
+/*
+ * For commands that look at the kernel side themselves: an option of `record` as argp wants it (NULL: there is none of that
+ * name), its defaults, how it is taken, and, when all are, what was to be looked up: 0 or -errno with *err.
+ */
+const struct argp_option *iol_record_option(const char *name);
+void iol_record_options_init(struct iol_record_options *ret_options);
+int iol_record_option_take(int key, const char *text, struct iol_record_options *options, struct iol_error *err);
+int iol_record_options_complete(struct iol_record_options *options, struct iol_error *err);
+
+/* What the kernel side has to know of them; points into the options. */
+struct iol_capture_options iol_record_options_capture(const struct iol_record_options *options);
+
 struct iol_rule_set iol_record_rules_set(const struct iol_record_rules *rules); /* points into the rules */
 
 /*

@@ -214,6 +214,48 @@ size_t iol_text_width(const char *text)
     return width;
 }
 
+/* The character at `text` alone; returns its bytes. A stray byte is a character. */
+static size_t one_character(const char *text, char one[static 5])
+{
+    uint32_t code;
+    size_t n = utf8_decode(text, strnlen(text, 4), &code);
+
+    if (n == 0)
+        n = 1;
+    memcpy(one, text, n);
+    one[n] = '\0';
+    return n;
+}
+
+size_t iol_text_head(const char *text, size_t columns)
+{
+    size_t bytes = 0, used = 0;
+
+    while (text[bytes]) {
+        char one[5];
+        size_t length = one_character(text + bytes, one);
+
+        used += iol_text_width(one);
+        if (used > columns)
+            break;
+        bytes += length;
+    }
+    return bytes;
+}
+
+const char *iol_text_tail(const char *text, size_t columns)
+{
+    size_t width = iol_text_width(text);
+
+    while (width > columns) {
+        char one[5];
+
+        text += one_character(text, one);
+        width -= iol_text_width(one);
+    }
+    return text;
+}
+
 static char *format_scaled(char *buf, size_t size, uint64_t n, uint64_t base)
 {
     static const char units[] = "KMGTPE";

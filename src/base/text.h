@@ -26,6 +26,12 @@ size_t iol_text_visible(char *buf, size_t size, const char *text);
 /* Columns that `text` takes on a terminal (wcwidth of UTF-8, independent of the locale). */
 size_t iol_text_width(const char *text);
 
+/* Bytes of the longest beginning of `text` that takes at most so many columns. */
+size_t iol_text_head(const char *text, size_t columns);
+
+/* Where the longest ending of `text` begins that takes at most so many columns. */
+const char *iol_text_tail(const char *text, size_t columns);
+
 /* "0", "999", "1.0K", "12.3M", ... powers of 1024 (bytes) or of 1000 (counts); returns buf. 16 bytes suffice. */
 char *iol_text_bytes(char *buf, size_t size, uint64_t n);
 char *iol_text_count(char *buf, size_t size, uint64_t n);

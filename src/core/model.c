@@ -499,6 +499,14 @@ bool iol_model_process_ended(const struct iol_model_process *process)
     return process->ended;
 }
 
+void iol_model_each_process(const struct iol_model *model, iol_model_id_fn *one, void *arg)
+{
+    const struct iol_model_process *process, *next;
+
+    HASH_ITER(hh, model->processes, process, next)
+        one(arg, process->row.id);
+}
+
 void iol_model_get_stats(const struct iol_model *model, struct iol_model_stats *ret_stats)
 {
     *ret_stats = model->stats;

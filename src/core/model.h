@@ -122,6 +122,11 @@ int iol_model_sweep_end(struct iol_model *model, iol_model_lives_fn *lives, void
 /* Ancestors without rows that are held for an image which may be asked for; of a longer line the oldest are forgotten. */
 #define IOL_MODEL_MAX_ANCESTORS 64
 
+/* The ids of all processes and files that are held: rows to come may name them without their own row being sent again. */
+typedef void iol_model_id_fn(void *arg, int64_t id);
+void iol_model_each_process(const struct iol_model *model, iol_model_id_fn *one, void *arg);
+void iol_model_each_file(const struct iol_model *model, iol_model_id_fn *one, void *arg);
+
 struct iol_model_stats {
     uint64_t processes; /* images seen that were traced */
     uint64_t files;     /* files under one name each that were touched */

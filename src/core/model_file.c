@@ -208,6 +208,14 @@ int64_t iol_model_file_id(const struct iol_model_file *file)
     return file->id;
 }
 
+void iol_model_each_file(const struct iol_model *model, iol_model_id_fn *one, void *arg)
+{
+    const struct iol_model_file *file, *next;
+
+    HASH_ITER(hh, model->files, file, next)
+        one(arg, file->id);
+}
+
 /* Once in a while: all files are looked at. */
 static bool is_time_to_age(struct iol_model *model)
 {

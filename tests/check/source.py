@@ -40,6 +40,7 @@ FOREIGN = (
     (re.compile(r"^bpf/"), re.compile(r"^src/(capture|bpf)/"), "only capture uses libbpf"),
     (re.compile(r"^sqlite3\.h$"), re.compile(r"^src/store/[^/]*sqlite[^/]*$"), "only src/store/*sqlite* uses SQLite"),
     (re.compile(r"^libpq"), re.compile(r"^src/store/[^/]*postgres[^/]*$"), "only src/store/*postgres* uses libpq"),
+    (re.compile(r"^n?curses(w/.*)?\.h$|^term\.h$"), re.compile(r"^src/app/live/screen\.c$"), "only the screen of top uses ncurses"),
 )
 
 
@@ -217,10 +218,11 @@ RULES = (
         ("src/app/a.c", '#include "../store/sink.h"\n'),
         ("src/util/a.c", "int a;\n"),
     )),
-    (keeps_libraries_apart, "libbpf, SQLite and libpq are used where they belong", (
+    (keeps_libraries_apart, "libbpf, SQLite, libpq and ncurses are used where they belong", (
         ("src/app/a.c", "#include <bpf/libbpf.h>\n"),
         ("src/store/reader.c", "#include <sqlite3.h>\n"),
         ("src/store/sink_sqlite.c", "#include <libpq-fe.h>\n"),
+        ("src/app/live/page.c", "#include <curses.h>\n"),
     )),
     (has_clean_whitespace, "no tabs, no trailing whitespace, a newline at the end", (
         ("a.md", "a \n"),

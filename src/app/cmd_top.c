@@ -1,0 +1,391 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// SPDX-FileCopyrightText: The ioledger authors
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "app/command.h"
+#include "app/host.h"
+#include "app/live/live.h"
+#include "app/live/live_options.h"
+#include "app/live/names.h"
+#include "app/live/page.h"
+#include "app/live/screen.h"
+#include "app/live/top_batch.h"
+#include "app/live/top_keys.h"
+#include "app/live/top_page.h"
+#include "base/cleanup.h"
+#include "base/error.h"
+#include "core/batch.h"
+
+#define NS_PER_MS 1000000
+#define LOOK_IN_MS 200 /* at the ring buffer, when it does not call before */
+#define BATCH_ROWS 25
+
+enum { KEY_BATCH = IOL_LIVE_OWN_KEYS, KEY_GROUP, KEY_SORT, KEY_FILTER, KEY_ROWS };
+
+static const struct argp_option own_options[] = {
+    {"group", KEY_GROUP, "BY", 0, "pair (process and file, the default), process, file, directory or container", 0},
+    {"sort", KEY_SORT, "BY", 0, "What has most goes first: bytes (the default), read, written, ops or errors", 0},
+    {"filter", KEY_FILTER, "TEXT", 0,
+     "Show only what has each of these words in path, name, pid, user or container; all the same is counted", 0},
+    {"batch", KEY_BATCH, NULL, 0, "Print frames, one after the other, instead of taking over the terminal", 0},
+    {"count", 'n', "COUNT", 0, "End after so many frames", 0},
+    {"rows", KEY_ROWS, "N", 0, "With --batch: rows in a frame (default: 25)", 0},
+    {0},
+};
+
+struct top_options {
+    struct iol_record_options record;
+    enum iol_group group;
+    enum iol_sort sort;
+    const char *filter;
+    bool batch;
+    int64_t count; /* of frames; 0: no end */
+    int64_t rows;
+};
+
+/* The index of a word in a list, or -EINVAL with *err. */
+static int find_word(const char *text, const char *const *words, size_t n, const char *list, struct iol_error *err)
+{
+    for (size_t i = 0; i < n; i++)
+        if (strcmp(text, words[i]) == 0)
+            return (int)i;
+    return iol_error_set(err, -EINVAL, "'%s' is none of %s", text, list);
+}
+
+static int take_group(struct top_options *options, const char *text, struct iol_error *err)
+{
+    static const char *const words[] = {
+        [IOL_GROUP_PAIR] = "pair",           [IOL_GROUP_PROCESS] = "process",     [IOL_GROUP_FILE] = "file",
+        [IOL_GROUP_DIRECTORY] = "directory", [IOL_GROUP_CONTAINER] = "container",
+    };
+    int r = find_word(text, words, IOL_ARRAY_SIZE(words), "pair, process, file, directory, container", err);
+
+    if (r >= 0)
+        options->group = (enum iol_group)r;
+    return r < 0 ? r : 0;
+}
+
+static int take_sort(struct top_options *options, const char *text, struct iol_error *err)
+{
+    const char *words[IOL_SORT_COUNT];
+    int r;
+
+    for (size_t i = 0; i < IOL_SORT_COUNT; i++)
+        words[i] = iol_top_sort_name((enum iol_sort)i);
+    r = find_word(text, words, IOL_SORT_COUNT, "bytes, read, written, ops, errors", err);
+    if (r >= 0)
+        options->sort = (enum iol_sort)r;
+    return r < 0 ? r : 0;
+}
+
+static int take_filter(struct top_options *options, const char *text, struct iol_error *err)
+{
+    if (strlen(text) >= IOL_VIEW_FILTER_MAX)
+        return iol_error_set(err, -EINVAL, "the text is too long: at most %d bytes", IOL_VIEW_FILTER_MAX - 1);
+    options->filter = text;
+    return 0;
+}
+
+static int take_positive(const char *text, int64_t *ret_number, struct iol_error *err)
+{
+    int64_t number;
+    int r = iol_option_count(text, &number, err);
+
+    if (r == 0 && number == 0)
+        return iol_error_set(err, -EINVAL, "at least 1");
+    if (r == 0)
+        *ret_number = number;
+    return r;
+}
+
+static int take_option(int key, const char *text, void *input, struct iol_error *err)
+{
+    struct top_options *options = input;
+
+    switch (key) {
+    case KEY_GROUP:
+        return take_group(options, text, err);
+    case KEY_SORT:
+        return take_sort(options, text, err);
+    case KEY_FILTER:
+        return take_filter(options, text, err);
+    case KEY_BATCH:
+        options->batch = true;
+        return 0;
+    case KEY_ROWS:
+        return take_positive(text, &options->rows, err);
+    default:
+        return take_positive(text, &options->count, err);
+    }
+}
+
+static const struct iol_usage usage = {
+    .summary =
+        "Shows which process reads and writes which file right now, the busiest first, straight from the kernel's "
+        "accounts: no database is needed, and a recorder that runs is not disturbed. '?' shows the keys.",
+    .details = "Of several filters of one kind a process has to meet one, of each kind that is given. What has been "
+               "used in the "
+               "last minute is shown; a dim process has ended. Times are UTC.\n\n"
+               "With --batch, --format json and csv have exact numbers of each interval beside the rates.\n\n"
+               "Examples:\n"
+               "  sudo ioledger top\n"
+               "  sudo ioledger top --group directory --sort written\n"
+               "  sudo ioledger top --uid postgres --filter /base/\n"
+               "  sudo ioledger top --batch -n 3 --rows 10\n"
+               "  sudo ioledger top --batch -n 60 --format csv > minute.csv\n\n"
+               "NO_COLOR in the environment is heeded.\n\n"
+               "Exit status: 0; 1 a failure; 2 bad usage.",
+    .common = IOL_COMMON_FORMAT,
+    .options = own_options,
+    .option = take_option,
+};
+
+static volatile sig_atomic_t ended_by;
+
+static void on_signal(int signal)
+{
+    ended_by = signal;
+}
+
+struct session {
+    const struct top_options *options;
+    struct iol_live *live;
+    struct iol_live_pairs *pairs;
+    struct iol_top top;
+    struct iol_page page;
+    struct iol_top_batch *batch;
+    uint64_t started_ns, posted_ns, next_post_ns, end_ns;
+    int64_t frames;
+};
+
+static void take_losses(struct iol_top *top, const struct iol_batch *batch)
+{
+    const struct iol_loss *loss = batch->rows[IOL_TABLE_LOSS].data;
+
+    for (size_t i = 0; i < batch->rows[IOL_TABLE_LOSS].count; i++) {
+        top->lost += (uint64_t)loss[i].lost;
+        snprintf(top->lost_reason, sizeof(top->lost_reason), "%s", loss[i].reason);
+    }
+}
+
+/* Ends an interval. While it is paused, only the names are taken in: they come once. */
+static int post(struct session *session, struct iol_error *err)
+{
+    uint64_t now;
+    struct iol_batch *batch;
+    int r = iol_live_post(session->live, err);
+
+    if (r < 0)
+        return r;
+    now = iol_host_boot_ns();
+    batch = iol_live_take(session->live);
+    r = batch ? iol_live_names_take(session->top.names, batch) : -ENOMEM;
+    if (r == 0 && !session->top.paused) {
+        take_losses(&session->top, batch);
+        r = iol_live_pairs_take(session->pairs, batch, now, iol_host_wall_ns(), now - session->posted_ns);
+    }
+    iol_batch_free(batch);
+    if (r < 0)
+        return iol_error_set(err, r, "out of memory");
+    if (iol_live_names_crowded(session->top.names)) {
+        iol_live_mark(session->live, session->top.names);
+        iol_live_names_trim(session->top.names);
+    }
+    session->posted_ns = now;
+    session->top.accounts = iol_live_accounts(session->live);
+    session->next_post_ns += (uint64_t)session->options->record.interval_ns;
+    if (session->next_post_ns < now)
+        session->next_post_ns = now + (uint64_t)session->options->record.interval_ns;
+    return 0;
+}
+
+static int show(struct session *session, struct iol_error *err)
+{
+    size_t width, height;
+    int r;
+
+    if (session->batch) {
+        r = iol_top_batch_frame(session->batch, &session->top);
+        return r < 0 && r != -EPIPE ? iol_error_set(err, r, "cannot print: %s", strerror(-r)) : r;
+    }
+    iol_screen_size(&width, &height);
+    iol_page_clear(&session->page, width, height, iol_output_is_utf8());
+    r = iol_top_page(&session->top, &session->page);
+    if (r < 0)
+        return iol_error_set(err, r, "out of memory");
+    iol_screen_show(&session->page);
+    return 0;
+}
+
+/* 1: quit. 0: go on; *ret_changed: something else is to be seen. */
+static int take_keys(struct session *session, bool *ret_changed)
+{
+    size_t width, height;
+    int key;
+
+    while ((key = iol_screen_key()) != IOL_KEY_NONE) {
+        *ret_changed = true;
+        iol_screen_size(&width, &height);
+        if (!iol_top_key(&session->top, key, iol_top_lines(&session->top, height)))
+            return 1;
+    }
+    return 0;
+}
+
+static int milliseconds_until(uint64_t then)
+{
+    uint64_t now = iol_host_boot_ns(), ms = then > now ? (then - now + NS_PER_MS - 1) / NS_PER_MS : 0;
+
+    return ms < LOOK_IN_MS ? (int)ms : LOOK_IN_MS;
+}
+
+/* 1: whoever looks at it has gone. */
+static int wait_for_work(const struct session *session)
+{
+    struct pollfd fds[] = {
+        {.fd = session->batch ? -1 : STDIN_FILENO, .events = POLLIN},
+        {.fd = iol_live_fd(session->live), .events = POLLIN},
+        {.fd = session->batch ? STDOUT_FILENO : -1},
+    };
+    uint64_t next = session->next_post_ns;
+
+    if (session->end_ns && session->end_ns < next)
+        next = session->end_ns;
+    if (poll(fds, IOL_ARRAY_SIZE(fds), milliseconds_until(next)) < 0)
+        return errno == EINTR ? 0 : -errno;
+    return fds[0].revents & (POLLERR | POLLHUP) || fds[2].revents & (POLLERR | POLLHUP);
+}
+
+static bool is_over(const struct session *session)
+{
+    return ended_by || (session->end_ns && iol_host_boot_ns() >= session->end_ns) ||
+           (session->options->count && session->frames >= session->options->count);
+}
+
+static int look(struct session *session, struct iol_error *err)
+{
+    bool changed = !session->batch; /* the first page comes at once */
+    int r = 0;
+
+    while (r == 0 && !is_over(session)) {
+        if (changed)
+            r = show(session, err);
+        changed = false;
+        if (r == 0)
+            r = wait_for_work(session);
+        if (r < 0)
+            return err->text[0] || r == -EPIPE ? r : iol_error_set(err, r, "cannot wait: %s", strerror(-r));
+        if (r == 0 && !session->batch)
+            r = take_keys(session, &changed);
+        if (r == 0)
+            r = iol_live_step(session->live, err);
+        if (r != 0)
+            continue;
+        if (iol_host_boot_ns() < session->next_post_ns && !iol_live_crowded(session->live))
+            continue;
+        r = post(session, err);
+        session->frames++;
+        changed = !session->top.paused;
+    }
+    /* the last of COUNT frames */
+    if (r == 0 && changed && session->frames > 0)
+        r = show(session, err);
+    return r < 0 && r != -EPIPE ? r : 0;
+}
+
+static int open_session(struct session *session, struct iol_error *err)
+{
+    const struct top_options *options = session->options;
+    struct iol_capture_options capture = iol_record_options_capture(&options->record);
+    struct iol_top *top = &session->top;
+    int r;
+
+    iol_capture_set_verbose(options->record.common.verbose);
+    r = iol_capture_allowed(err);
+    if (r == 0)
+        r = iol_live_open(&capture, &session->live, err);
+    if (r < 0)
+        return r;
+    top->names = iol_live_names_new();
+    session->pairs = top->names ? iol_live_pairs_new(top->names) : NULL;
+    top->view = session->pairs ? iol_view_new(top->names, session->pairs) : NULL;
+    if (!top->view || (options->batch &&
+                       iol_top_batch_new(options->record.common.format, (size_t)options->rows, &session->batch) < 0))
+        return iol_error_set(err, -ENOMEM, "out of memory");
+    top->interval = iol_live_pairs_interval(session->pairs);
+    top->uncovered = iol_live_uncovered(session->live);
+    iol_view_set_group(top->view, options->group);
+    iol_view_set_sort(top->view, options->sort);
+    iol_view_set_filter(top->view, options->filter ? options->filter : "");
+    return options->batch ? 0 : iol_screen_open(err);
+}
+
+static int start_session(struct session *session, struct iol_error *err)
+{
+    const struct iol_record_options *record = &session->options->record;
+    int r = iol_live_start(session->live, err);
+
+    session->started_ns = session->posted_ns = iol_host_boot_ns();
+    session->next_post_ns = session->started_ns + (uint64_t)record->interval_ns;
+    if (record->duration_ns)
+        session->end_ns = session->started_ns + (uint64_t)record->duration_ns;
+    return r;
+}
+
+static void close_session(struct session *session)
+{
+    iol_screen_close();
+    iol_top_batch_free(session->batch);
+    iol_page_done(&session->page);
+    iol_view_free(session->top.view);
+    iol_live_pairs_free(session->pairs);
+    iol_live_names_free(session->top.names);
+    iol_live_free(session->live);
+}
+
+static void watch_signals(void)
+{
+    const struct sigaction action = {.sa_handler = on_signal};
+
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+    sigaction(SIGHUP, &action, NULL);
+    signal(SIGPIPE, SIG_IGN);
+}
+
+static int run(const struct top_options *options, struct iol_error *err)
+{
+    struct session session = {.options = options};
+    int r = open_session(&session, err);
+
+    watch_signals();
+    if (r == 0)
+        r = start_session(&session, err);
+    if (r == 0)
+        r = look(&session, err);
+    if (r == 0 && session.batch)
+        iol_top_batch_finish(session.batch);
+    close_session(&session);
+    return r;
+}
+
+int iol_cmd_top(int argc, char **argv)
+{
+    struct top_options options = {.rows = BATCH_ROWS};
+    const struct iol_live_usage live = {.own = &usage, .input = &options};
+    struct iol_error err = {0};
+    int status, r;
+
+    if (!iol_live_options_parse(&live, argc, argv, &options.record, &status))
+        return status;
+    r = run(&options, &err);
+    if (r < 0)
+        iol_command_fail(&err);
+    iol_record_options_done(&options.record);
+    return r < 0 ? IOL_EXIT_FAILURE : IOL_EXIT_OK;
+}

@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// SPDX-FileCopyrightText: The ioledger authors
+#pragma once
+
+/* Frames of `top` for scripts: tables, or exact numbers as JSON or CSV. */
+#include <stddef.h>
+
+#include "app/live/top_page.h"
+#include "app/output.h"
+
+struct iol_top_batch;
+
+int iol_top_batch_new(enum iol_format format, size_t rows, struct iol_top_batch **ret_batch); /* 0 or -ENOMEM */
+
+/* Prints and flushes a frame: 0 or -errno; -EPIPE: nobody reads it any more. */
+int iol_top_batch_frame(struct iol_top_batch *batch, struct iol_top *top);
+
+int iol_top_batch_finish(struct iol_top_batch *batch); /* once, after the last frame; as frame */
+void iol_top_batch_free(struct iol_top_batch *batch);  /* accepts NULL */
