@@ -74,19 +74,21 @@ size_t iol_page_left(const struct iol_page *page)
     return page->column < page->width ? page->width - page->column : 0;
 }
 
-void iol_page_blanks(struct iol_page *page, size_t columns)
+static void put_blanks(struct iol_page *page, enum iol_style style, size_t columns)
 {
     static const char blanks[] = "                                ";
 
-    while (columns > 0 && iol_page_left(page) > 0) {
-        size_t n = columns < sizeof(blanks) - 1 ? columns : sizeof(blanks) - 1;
-
-        n = n < iol_page_left(page) ? n : iol_page_left(page);
-        add(page, IOL_STYLE_PLAIN, blanks, n, n);
-        columns -= n;
-        if (page->failed || page->line >= page->height)
-            return;
+    if (columns > iol_page_left(page))
+        columns = iol_page_left(page);
+    for (size_t n; columns > 0; columns -= n) {
+        n = columns < sizeof(blanks) - 1 ? columns : sizeof(blanks) - 1;
+        add(page, style, blanks, n, n);
     }
+}
+
+void iol_page_blanks(struct iol_page *page, size_t columns)
+{
+    put_blanks(page, IOL_STYLE_PLAIN, columns);
 }
 
 void iol_page_end_line(struct iol_page *page)
@@ -159,14 +161,14 @@ static void put(struct iol_page *page, enum iol_style style, enum iol_align alig
     if (!safe || columns == 0)
         return;
     if (align == IOL_ALIGN_RIGHT && width < columns)
-        iol_page_blanks(page, columns - width);
+        put_blanks(page, style, columns - width);
     if (width > columns)
         put_cut(page, style, safe, columns, at_start);
     else
         add(page, style, safe, strlen(safe), width);
     /* a character of two columns may leave one over */
     if (page->column < before + columns)
-        iol_page_blanks(page, before + columns - page->column);
+        put_blanks(page, style, before + columns - page->column);
 }
 
 void iol_page_put(struct iol_page *page, enum iol_style style, enum iol_align align, size_t columns, const char *text)

@@ -14,7 +14,7 @@
 #include "core/row.h"
 #include "store/schema.h"
 
-#define LABEL_WIDTH 10
+#define LABEL_WIDTH 12
 #define ARGV_LINES 3
 #define LINEAGE_LINES 2
 #define ANCESTORS_MAX 64
@@ -74,7 +74,7 @@ static void put_process(const struct iol_top *top, const struct iol_live_process
     if (start != IOL_NULL)
         iol_text_time(started, sizeof(started), start);
     put_label(page, "process");
-    iol_page_say(page, IOL_STYLE_PLAIN, "%s, pid %" PRId64 ", user %s, since %.19s", process->comm, process->pid,
+    iol_page_say(page, IOL_STYLE_PLAIN, "%s (%" PRId64 ") of %s since %.19s", process->comm, process->pid,
                  iol_live_names_user(top->names, process->uid, user, sizeof(user)), started);
     if (process->ended_ts && process->signal != IOL_NULL)
         iol_page_say(page, IOL_STYLE_ALARM, ", killed by signal %" PRId64, process->signal);
@@ -115,8 +115,7 @@ void iol_top_details(const struct iol_top *top, const struct iol_view_row *row, 
         return;
     }
     if (row->file) {
-        put_wrapped(page, "file", 2, row->file->path);
-        put_wrapped(page, "kind", 1, iol_schema_word(&iol_enum_kind, (size_t)row->file->kind));
+        put_wrapped(page, iol_schema_word(&iol_enum_kind, row->file->kind), 2, row->file->path);
     }
     put_wrapped(page, "path", 2, row->directory);
     if (row->container)

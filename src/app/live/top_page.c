@@ -82,7 +82,7 @@ static void put_title(const struct iol_top *top, struct iol_page *page)
         iol_text_count(errors, sizeof(errors), rate(top, sum.errors));
         iol_text_size(read, sizeof(read), rate(top, sum.read_bytes));
         iol_text_size(written, sizeof(written), rate(top, sum.write_bytes));
-        iol_page_say(page, IOL_STYLE_PLAIN, "%.8s  %s ops/s  ", time + strlen("YYYY-MM-DD "), ops);
+        iol_page_say(page, IOL_STYLE_PLAIN, "%.8s UTC  %s ops/s  ", time + strlen("YYYY-MM-DD "), ops);
         iol_page_say(page, IOL_STYLE_READ, "%s/s read", read);
         iol_page_say(page, IOL_STYLE_PLAIN, "  ");
         iol_page_say(page, IOL_STYLE_WRITTEN, "%s/s written", written);
@@ -163,7 +163,7 @@ static struct layout choose_layout(const struct iol_top *top, size_t width)
 static void put_heading(struct iol_page *page, enum iol_align align, size_t width, const char *text, bool sorted)
 {
     iol_page_put(page, sorted ? IOL_STYLE_SORTED : IOL_STYLE_HEADING, align, width, text);
-    iol_page_blanks(page, 1);
+    iol_page_put(page, IOL_STYLE_HEADING, IOL_ALIGN_LEFT, 1, "");
 }
 
 static void put_headings(const struct iol_top *top, const struct layout *layout, struct iol_page *page)
