@@ -1,0 +1,374 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-2-Clause
+# SPDX-FileCopyrightText: The ioledger authors
+"""`top` shows what was done, on terminals of 80x24 and 200x50, and leaves them as they were whatever the files are called."""
+import csv
+import io
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import threading
+
+import livelib as live
+
+HOSTILE = [b"esc\x1b[2J\x1b[31mred", b"title\x1b]0;owned\x07", b"cursor\x1b[?25l\x1b[?1049l\x1b(0", b"new\nline\rback",
+           "rtl\u202eevil\u2066".encode(), b"c1\xc2\x9b2J", b"bad\xff\xfe", "wide日本語".encode()]
+
+
+class Worker:
+    """A process that does what it is told, and nothing else: it reads orders from a pipe, which is counted as (pipes)."""
+
+    def __init__(self):
+        orders, self.orders = os.pipe()
+        done, self.told = os.pipe()
+        self.done = os.fdopen(done, "rb", 0)
+        self.pid = os.fork()
+        if self.pid == 0:
+            os.close(self.orders)
+            self._serve(os.fdopen(orders, "rb"))
+            os._exit(0)
+        os.close(orders)
+        os.close(self.told)
+
+    def _serve(self, orders):
+        files = {}
+        for line in orders:
+            what, count, size, path = line.rstrip(b"\n").split(b" ", 3)
+            path = bytes.fromhex(path.decode())
+            if path not in files:
+                files[path] = os.open(path, os.O_RDONLY if os.path.isdir(path) else os.O_RDWR)
+            data = b"x" * int(size)
+            for _ in range(int(count)):
+                if what == b"read":
+                    os.pread(files[path], int(size), 0)
+                elif what == b"write":
+                    os.pwrite(files[path], data, 0)
+                else:
+                    try:
+                        os.pread(files[path], 1, 0)  # a directory
+                    except IsADirectoryError:
+                        pass
+            os.write(self.told, b".")
+
+    def do(self, what, count, size, path):
+        os.write(self.orders, b"%s %d %d %s\n" % (what.encode(), count, size, os.fsencode(path).hex().encode()))
+        if self.done.read(1) != b".":
+            raise live.Failure("the worker has ended")
+
+
+class Busy:
+    """Has a worker read and write a set of files over and over, so that they stay on the page."""
+
+    def __init__(self, worker, work):
+        self.worker, self.work = worker, work
+        self.stop = threading.Event()
+        self.thread = threading.Thread(target=self._run, daemon=True)
+
+    def _run(self):
+        while not self.stop.wait(0.05):
+            for order in self.work:
+                self.worker.do(*order)
+
+    def __enter__(self):
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.stop.set()
+        self.thread.join()
+
+
+def new_file(folder, name, size=4096):
+    path = os.path.join(os.fsencode(folder), name if isinstance(name, bytes) else name.encode())
+    with open(path, "wb") as file:
+        file.write(b"y" * size)
+    return path
+
+
+class Frames:
+    """`top --batch`, whose output is read as it comes."""
+
+    def __init__(self, *options):
+        self.process = subprocess.Popen([live.IOLEDGER, "top", "--batch", *options], stdin=subprocess.DEVNULL,
+                                        stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        self.out = b""
+        self.thread = threading.Thread(target=self._read, daemon=True)
+        self.thread.start()
+
+    def _read(self):
+        while True:
+            piece = os.read(self.process.stdout.fileno(), 65536)
+            if not piece:
+                return
+            self.out += piece
+
+    def wait_for(self, text):
+        live.wait_for(lambda: text in self.out or self.process.poll() is not None, "%r from top" % text)
+        if self.process.poll() is not None:
+            raise live.Failure("top has ended: %s" % self.process.stderr.read())
+
+    def end(self):
+        self.process.send_signal(signal.SIGINT)
+        self.process.wait(60)
+        self.thread.join(10)
+        return self.process.returncode, self.process.stderr.read()
+
+
+def batch(tap, scratch):
+    """The sums of all frames are what was done, to the byte."""
+    worker = Worker()
+    first, known, other, last = (new_file(scratch, name) for name in ("first", "known", "other", "last"))
+    frames = Frames("--pid", str(worker.pid), "--interval", "100ms", "--rows", "100", "--format", "json")
+
+    def begun():
+        worker.do("read", 1, 1, first)
+        return first in frames.out
+    live.wait_for(begun, "the first frame")
+    worker.do("read", 1000, 100, known)
+    worker.do("write", 500, 10, known)
+    worker.do("read", 3, 4096, other)
+    worker.do("error", 7, 0, scratch)
+    worker.do("read", 1, 1, last)
+    frames.wait_for(last)
+    status, errors = frames.end()
+    tap.equal((status, errors), (0, b""), "top --batch ends with Ctrl-C, and without a word")
+    rows = json.loads(frames.out)
+
+    def sums(path):
+        of_path = [r for r in rows if r["path"] == os.fsdecode(path) and r["pid"] == worker.pid]
+        return tuple(sum(r[c] for r in of_path) for c in ("read_ops", "read_bytes", "write_ops", "write_bytes", "errors"))
+    tap.equal(sums(known), (1000, 100000, 500, 5000, 0), "reads and writes of a file, over all frames")
+    tap.equal(sums(other), (3, 3 * 4096, 0, 0, 0), "those of another one")
+    tap.equal(sums(scratch)[4], 7, "errors")
+    tap.ok(all(r["read_bytes_per_s"] == r["read_bytes"] * 1000 // r["interval_ms"] and
+               r["ops_per_s"] == (r["read_ops"] + r["write_ops"]) * 1000 // r["interval_ms"] for r in rows),
+           "rates are those of the interval")
+    tap.equal({r["pid"] for r in rows}, {worker.pid}, "--pid leaves all others out")
+
+
+def batch_formats(tap, scratch):
+    worker = Worker()
+    path = new_file(scratch, HOSTILE[0])
+    options = ["--pid", str(worker.pid), "--interval", "200ms", "-n", "3"]
+    with Busy(worker, [("read", 10, 100, path)]):
+        table = live.run("top", "--batch", "--rows", "1", *options)
+        lines = table.stdout.decode().split("\n")
+        tap.equal([line.split() for line in lines].count(["PID", "PROCESS", "USER", "READ/s", "WRITE/s", "OPS/s", "FILE"]), 3,
+                  "three frames with their headings")
+        tap.ok(any("esc\\e[2J\\e[31mred" in line for line in lines) and b"\x1b" not in table.stdout,
+               "a hostile name is escaped", table.stdout)
+        text = live.run("top", "--batch", "--format", "csv", *options).stdout.decode("utf-8")
+        rows = list(csv.DictReader(io.StringIO(text, newline="")))
+        tap.ok(rows and text.count("interval_ms") == 1 and any(r["path"] == os.fsdecode(path) for r in rows),
+               "csv has one header and the name as it is", text)
+        for group, want in (("process", "python3"), ("file", "esc\\e"), ("directory", "/"), ("container", "PAIRS")):
+            out = live.run("top", "--batch", "--group", group, *options).stdout.decode()
+            tap.ok("by %s, most bytes first" % group in out and (want in out or group == "container"), "--group %s" % group, out)
+        out = live.run("top", "--batch", "--filter", "no such name", *options).stdout.decode()
+        tap.ok("PID" not in out and "0 by process and file" in out, "--filter", out)
+
+
+def refusals(tap, scratch):
+    del scratch
+    for options, want in ((["--sort", "size"], b"--sort: 'size' is none of"), (["--group", "x"], b"--group: 'x' is none of"),
+                          (["--rows", "0"], b"--rows: at least 1"), (["-n", "x"], b"--count: "), (["extra"], b"unexpected argument 'extra'"),
+                          (["--bach"], b"did you mean '--batch'?")):
+        done = live.run("top", *options)
+        tap.ok(done.returncode == 2 and want in done.stderr, "top %s is refused" % " ".join(options), done)
+    done = live.run("top")
+    tap.ok(done.returncode == 1 and b"--batch" in done.stderr, "without a terminal it says what to do", done)
+
+
+class Terminal:
+    """A shell in a tmux server of its own."""
+
+    def __init__(self, scratch, width, height, **env):
+        if not shutil.which("tmux"):
+            raise live.Skip("no tmux on this machine")
+        self.socket = os.path.join(scratch, "tmux-%d" % width)
+        env = {"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8", "PS1": "shell> ", **env}
+        self.call("-u", "-f", "/dev/null", "new-session", "-d", "-x", str(width), "-y", str(height),
+                  "exec env -i %s sh" % " ".join("%s='%s'" % item for item in env.items()))
+        self.wait("shell>")
+
+    def call(self, *args):
+        done = subprocess.run(["tmux", "-S", self.socket, *args], stdin=subprocess.DEVNULL, capture_output=True, check=False,
+                              env={**os.environ, "TMUX": "", "LC_ALL": "C.UTF-8", "TERM": "xterm"})
+        if done.returncode != 0:
+            raise live.Failure("tmux %s: %s" % (args, done.stderr))
+        return done.stdout.decode("utf-8", "replace")
+
+    def screen(self, *options):
+        return self.call("capture-pane", "-p", *options)
+
+    def keys(self, *keys):
+        self.call("send-keys", *keys)
+
+    def say(self, text):
+        self.call("send-keys", "-l", text)
+
+    def ask(self, what):
+        return self.call("display-message", "-p", what).rstrip("\n")
+
+    def wait(self, pattern, patience=None):
+        """The screen once the pattern is on it."""
+        last = [""]
+
+        def look():
+            last[0] = self.screen()
+            return re.search(pattern, last[0], re.MULTILINE)
+        try:
+            live.wait_for(look, "%r" % pattern, patience)
+        except live.Failure as failure:
+            raise live.Failure("%s; the screen is:\n%s" % (failure, last[0])) from None
+        return last[0]
+
+    def start(self, command):
+        self.say(command)
+        self.keys("Enter")
+
+    def close(self):
+        self.call("kill-server")
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+
+def modes(terminal):
+    """What a hostile name would like to change."""
+    return terminal.ask("#{alternate_on} #{cursor_flag} #{insert_flag} #{keypad_cursor_flag} #{origin_flag} #{wrap_flag} "
+                        "#{mouse_any_flag} #{pane_title}")
+
+
+def in_terminal(tap, scratch, width, height):
+    worker = Worker()
+    folder = os.path.join(scratch, "files")
+    os.makedirs(os.path.join(folder, "sub"))
+    busiest, written = new_file(folder, "busiest"), new_file(os.path.join(folder, "sub"), "written")
+    hostile = [new_file(folder, name) for name in HOSTILE]
+    work = [("read", 40, 4000, busiest), ("write", 30, 2000, written)] + [("read", 1, 10, path) for path in hostile]
+    name = "%dx%d: " % (width, height)
+    with Terminal(scratch, width, height) as terminal, Busy(worker, work):
+        before = modes(terminal)
+        terminal.start("%s top --pid %d --interval 200ms" % (live.IOLEDGER, worker.pid))
+        screen = terminal.wait("busiest").split("\n")
+        tap.ok(re.match(r"ioledger top \d\d:\d\d:\d\d UTC .*ops/s .*read .*written .*errors/s", screen[0]), name + "title", screen[0])
+        tap.ok("by process and file, most bytes first" in screen[1], name + "settings", screen[1])
+        tap.ok(re.match(r" +PID PROCESS .*READ/s +WRITE/s +OPS/s .*FILE", screen[2]), name + "headings", screen[2])
+        tap.ok("busiest" in screen[3] and str(worker.pid) in screen[3], name + "the busiest row is the first", *screen)
+        tap.ok(screen[height - 1].startswith("q quit"), name + "the keys are on the last line", screen[height - 1])
+        tap.ok(("USER" in screen[2]) == (width >= 100), name + "columns are those that fit", screen[2])
+        terminal.wait("LAST MIN.*\n.*[\u2581-\u2588]")
+        shown = terminal.wait(r"esc\\e|title\\e|rtl\\u|new\\n")
+        tap.ok("owned" not in terminal.ask("#{pane_title}"), name + "no name sets the title")
+        if width >= 200:
+            for want in ("esc\\e[2J\\e[31mred", "title\\e]0;owned\\x07", "new\\nline\\x0dback", "rtl\\u{202e}evil\\u{2066}",
+                         "c1\\u{009b}2J", "bad\\xff\\xfe", "wide日本語"):
+                tap.ok(want in shown, name + "%s is shown so" % want, shown)
+
+        terminal.keys("w")
+        screen = terminal.wait("most written first\n.*\n.*written").split("\n")
+        tap.ok("sub/written" in screen[3], name + "w sorts by bytes written", *screen)
+        terminal.keys("p")
+        screen = terminal.wait(r"by process, .*\n.*COMMAND").split("\n")
+        tap.ok("python3" in screen[3], name + "p groups by process", *screen)
+        terminal.keys("Enter")
+        terminal.wait(r"by file, .* in python3 \(%d\)\n.*FILE" % worker.pid)
+        terminal.keys("BSpace", "d")
+        terminal.wait(r"by directory, .*\n.*PATH")
+        depth = len(folder.strip("/").split("/"))
+        for _ in range(depth):
+            terminal.keys("Enter")
+        screen = terminal.wait("in .*/files/")
+        tap.ok("sub/" in terminal.wait("sub/$"), name + "d goes down into directories", screen)
+        for _ in range(depth):
+            terminal.keys("BSpace")
+        terminal.keys("a", "r", "/")
+        terminal.say("busiest %d" % worker.pid)
+        screen = terminal.wait("^1 by process and file.*filter: busiest %d_" % worker.pid)
+        tap.ok("busiest" in screen and "sub/written" not in screen, name + "/ filters while it is typed", screen)
+        terminal.keys("BSpace", "Enter", "i")
+        screen = terminal.wait("lineage.*python3")
+        tap.ok("DETAILS" in screen and "/files/busiest" in screen.replace("\n", "") and re.search(r"argv +.*python3", screen) and
+               re.search(r"→ +python3 \(%d\)|python3 \(%d\)" % (worker.pid, worker.pid), screen.replace("\n", " ")),
+               name + "details have the path, arguments and lineage", screen)
+        terminal.keys("i", "Escape", " ")
+        terminal.wait("PAUSED")
+        frozen = terminal.screen().split("\n")[0]
+        terminal.keys("o")
+        screen = terminal.wait("most ops first").split("\n")
+        tap.equal(screen[0][:25], frozen[:25], name + "while it is paused the time stands still")
+        terminal.keys(" ", "?")
+        tap.ok("Ctrl-L" in terminal.wait("KEYS"), name + "? shows the keys")
+        terminal.keys("x", "Down", "Down", "End", "Home")
+        terminal.wait("PID PROCESS")
+        terminal.call("resize-window", "-x", "100", "-y", "30")
+        screen = terminal.wait("ERR/s").split("\n")
+        tap.ok(screen[29].startswith("q quit") and max(len(line) for line in screen) <= 100, name + "it follows a resize", *screen)
+        terminal.call("resize-window", "-x", "20", "-y", "5")
+        terminal.wait("^q quit")
+        terminal.call("resize-window", "-x", str(width), "-y", str(height))
+        terminal.wait("PID PROCESS.*READ/s")
+        terminal.keys("q")
+        screen = terminal.wait("shell> *$")
+        tap.equal(modes(terminal), before, name + "the terminal is as it was")
+        tap.ok("ioledger top" not in screen.split("shell>")[-1] and "FILE" not in screen, name + "nothing is left on the screen", screen)
+
+
+def small(tap, scratch):
+    in_terminal(tap, scratch, 80, 24)
+
+
+def large(tap, scratch):
+    in_terminal(tap, scratch, 200, 50)
+
+
+def kinds_of_terminals(tap, scratch):
+    worker = Worker()
+    path = new_file(scratch, "wide日本語")
+    command = "%s top --pid %d --interval 200ms" % (live.IOLEDGER, worker.pid)
+    with Busy(worker, [("read", 5, 100, path)]):
+        for number, (env, colours, wants) in enumerate((({"TERM": "screen"}, True, "wide日本語"),
+                                                        ({"TERM": "screen", "NO_COLOR": "1"}, False, "wide日本語"),
+                                                        ({"TERM": "linux"}, True, "wide日本語"), ({"TERM": "vt100"}, False, "wide日本語"),
+                                                        ({"TERM": "screen", "LC_ALL": "C"}, True, r"wide\?\?\?"))):
+            place = os.path.join(scratch, str(number))
+            os.mkdir(place)
+            with Terminal(place, 120, 24, **env) as terminal:
+                terminal.start(command)
+                terminal.wait(wants)
+                raw = terminal.screen("-e")
+                tap.equal(bool(re.search(r"\x1b\[[0-9;]*3[1-7]", raw)), colours, "%s: colours" % env)
+                terminal.keys("q")
+                terminal.wait("shell> *$")
+    with Terminal(scratch, 80, 24, TERM="no-such-terminal") as terminal:
+        terminal.start(command)
+        tap.ok("'no-such-terminal' is not known" in terminal.wait("--batch").replace("\n", " "), "an unknown terminal is told")
+
+
+def ended_from_outside(tap, scratch):
+    """SIGTERM leaves the terminal as q does; a terminal that goes takes it along."""
+    with Terminal(scratch, 80, 24) as terminal:
+        before = modes(terminal)
+        terminal.start("%s top & top=$!; fg" % live.IOLEDGER)
+        terminal.wait("PID PROCESS.*\n.*\\d")
+        shell = int(terminal.ask("#{pane_pid}"))
+        pid = live.children(shell)[0][0]
+        os.kill(pid, signal.SIGTERM)
+        terminal.wait("shell> *$")
+        tap.equal(modes(terminal), before, "after SIGTERM the terminal is as it was")
+        terminal.start("%s top" % live.IOLEDGER)
+        terminal.wait("PID PROCESS.*\n.*\\d")
+        pid = live.children(shell)[0][0]
+    live.wait_for(lambda: not os.path.exists("/proc/%d" % pid), "top to end with its terminal")
+    tap.ok(True, "it ends with its terminal")
+
+
+if __name__ == "__main__":
+    live.main(batch, batch_formats, refusals, small, large, kinds_of_terminals, ended_from_outside)
