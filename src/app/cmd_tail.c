@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // SPDX-FileCopyrightText: The ioledger authors
 #include <errno.h>
+#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -95,16 +96,29 @@ struct session {
     int64_t lines;
 };
 
-/* Not by stdio: what cannot be written is not kept for the end. 1: nobody reads it any more. */
+/*
+ * Not by stdio: what cannot be written is not kept for the end. No write may block, as a signal could come right before it; a pipe
+ * that polls writable takes PIPE_BUF bytes. 1: nobody reads it any more, or not now, and it is to end.
+ */
 static int write_all(const char *data, size_t size)
 {
-    while (size > 0) {
-        ssize_t n = write(STDOUT_FILENO, data, size);
+    struct pollfd out = {.fd = STDOUT_FILENO, .events = POLLOUT};
 
-        if (n < 0 && errno == EINTR && !ended_by)
+    while (size > 0) {
+        int ready = poll(&out, 1, LOOK_IN_MS);
+        ssize_t n;
+
+        if (ready <= 0 && ended_by)
+            return 1;
+        if (ready < 0 && errno != EINTR)
+            return -errno;
+        if (ready <= 0)
+            continue;
+        n = write(STDOUT_FILENO, data, size < PIPE_BUF ? size : PIPE_BUF);
+        if (n < 0 && (errno == EINTR || errno == EAGAIN))
             continue;
         if (n < 0)
-            return errno == EPIPE || errno == EINTR ? 1 : -errno;
+            return errno == EPIPE ? 1 : -errno;
         data += n;
         size -= (size_t)n;
     }
@@ -250,7 +264,7 @@ static int start(struct session *session, struct iol_error *err)
 
 static void watch_signals(void)
 {
-    const struct sigaction action = {.sa_handler = on_signal}; /* without SA_RESTART: a write that hangs ends */
+    const struct sigaction action = {.sa_handler = on_signal};
 
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);

@@ -82,6 +82,10 @@ void iol_screen_close(void)
     if (!is_open)
         return;
     is_open = false;
+    /* where a terminal has no second screen to come back from, the prompt gets a line of its own */
+    move(LINES - 1, 0);
+    clrtoeol();
+    refresh();
     endwin();
 }
 

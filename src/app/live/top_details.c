@@ -96,7 +96,7 @@ static void put_ancestors(const struct iol_top *top, const struct iol_live_proce
     const struct iol_live_process *line[ANCESTORS_MAX];
     size_t n = find_ancestors(top->names, process, line);
 
-    for (size_t i = n; i > 1 && page->line + 1 < page->height; i--) {
+    for (size_t i = n; i > 1 && page->line < page->height; i--) {
         const struct iol_live_process *at = line[i - 2];
 
         put_label(page, i == n ? "started by" : "by");

@@ -22,7 +22,7 @@
 #define ERRORS_WIDTH 6
 #define PAIRS_WIDTH 6
 #define TITLE_LINES 2
-#define LEAST_LINES 3 /* of the list, whatever else is on the page */
+#define LEAST_LINES 1 /* of the list, whatever else is on the page */
 
 static const char *const group_names[] = {
     [IOL_GROUP_PAIR] = "process and file", [IOL_GROUP_PROCESS] = "process",     [IOL_GROUP_FILE] = "file",
@@ -82,7 +82,8 @@ static void put_title(const struct iol_top *top, struct iol_page *page)
         iol_text_count(errors, sizeof(errors), rate(top, sum.errors));
         iol_text_size(read, sizeof(read), rate(top, sum.read_bytes));
         iol_text_size(written, sizeof(written), rate(top, sum.write_bytes));
-        iol_page_say(page, IOL_STYLE_PLAIN, "%.8s UTC  %s ops/s  ", time + strlen("YYYY-MM-DD "), ops);
+        iol_page_say(page, IOL_STYLE_PLAIN, "%.8s%s  %s ops/s  ", time + strlen("YYYY-MM-DD "),
+                     page->width >= MEDIUM ? " UTC" : "", ops);
         iol_page_say(page, IOL_STYLE_READ, "%s/s read", read);
         iol_page_say(page, IOL_STYLE_PLAIN, "  ");
         iol_page_say(page, IOL_STYLE_WRITTEN, "%s/s written", written);
@@ -352,6 +353,7 @@ int iol_top_page(struct iol_top *top, struct iol_page *page)
     if (r < 0)
         return r;
     follow(top);
+    page->height--; /* the last line is for the keys, whatever comes */
     put_title(top, page);
     put_settings(top, page);
     put_alarm(top, page);
@@ -362,6 +364,7 @@ int iol_top_page(struct iol_top *top, struct iol_page *page)
         if (top->mode == IOL_TOP_DETAILS)
             iol_top_details(top, iol_top_row(top), page);
     }
+    page->height++;
     put_keys(top, page);
     return page->failed ? -ENOMEM : 0;
 }
