@@ -104,8 +104,11 @@ static int open_core(struct iol_live *live, const struct iol_capture_options *op
 int iol_live_open(const struct iol_capture_options *options, struct iol_live **ret_live, struct iol_error *err)
 {
     struct iol_live *live = calloc(1, sizeof(*live));
-    int r = live ? iol_host_read(&live->host, err) : iol_error_set(err, -ENOMEM, "out of memory");
+    int r;
 
+    if (!live)
+        return iol_error_set(err, -ENOMEM, "out of memory");
+    r = iol_host_read(&live->host, err);
     if (r == 0)
         r = iol_capture_open(options, &live->capture, err);
     if (r == 0 && open_core(live, options) < 0)

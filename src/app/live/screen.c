@@ -39,7 +39,7 @@ static void choose_styles(void)
     bool colours = !(no_colour && *no_colour) && has_colors() && start_color() == OK && use_default_colors() == OK;
 
     _Static_assert(IOL_ARRAY_SIZE(wanted) == IOL_STYLE_COUNT, "every style");
-    for (short i = 0; i < IOL_STYLE_COUNT; i++) {
+    for (int i = 0; i < IOL_STYLE_COUNT; i++) {
         styles[i] = wanted[i].attributes;
         if (colours && wanted[i].colour >= 0 && init_pair((short)(i + 1), wanted[i].colour, -1) == OK)
             styles[i] |= COLOR_PAIR(i + 1);

@@ -216,23 +216,28 @@ static int put_loss(const struct iol_tail_format *format, const struct iol_loss 
     return put_line(format, loss->ts_to, "loss", loss_colour, NULL, detail, to);
 }
 
+struct ordered {
+    int64_t ts;
+    size_t index;
+};
+
 static int compare_times(const void *a, const void *b)
 {
-    const struct iol_event *const *x = a, *const *y = b;
+    const struct ordered *x = a, *y = b;
 
-    if ((*x)->ts != (*y)->ts)
-        return (*x)->ts < (*y)->ts ? -1 : 1;
-    return *x < *y ? -1 : *x > *y; /* as they came */
+    if (x->ts != y->ts)
+        return x->ts < y->ts ? -1 : 1;
+    return x->index < y->index ? -1 : x->index > y->index; /* as they came */
 }
 
 /* Events of several CPUs come nearly in order: here they are put into it. malloc'ed; NULL: no memory. */
-static const struct iol_event **sort_events(const struct iol_rows *rows)
+static struct ordered *sort_events(const struct iol_rows *rows)
 {
     const struct iol_event *events = rows->data;
-    const struct iol_event **sorted = malloc((rows->count + 1) * sizeof(*sorted));
+    struct ordered *sorted = calloc(rows->count + 1, sizeof(*sorted));
 
     for (size_t i = 0; sorted && i < rows->count; i++)
-        sorted[i] = &events[i];
+        sorted[i] = (struct ordered){.ts = events[i].ts, .index = i};
     if (sorted)
         qsort(sorted, rows->count, sizeof(*sorted), compare_times);
     return sorted;
@@ -241,14 +246,15 @@ static const struct iol_event **sort_events(const struct iol_rows *rows)
 int64_t iol_tail_lines(const struct iol_tail_format *format, const struct iol_batch *batch, int64_t most, FILE *to)
 {
     const struct iol_rows *rows = batch->rows;
-    _cleanup_free_ const struct iol_event **events = sort_events(&rows[IOL_TABLE_EVENT]);
+    _cleanup_free_ struct ordered *order = sort_events(&rows[IOL_TABLE_EVENT]);
+    const struct iol_event *event = rows[IOL_TABLE_EVENT].data;
     const struct iol_io *io = rows[IOL_TABLE_IO].data;
     const struct iol_loss *loss = rows[IOL_TABLE_LOSS].data;
     int64_t n = 0;
-    int r = events ? 0 : -ENOMEM;
+    int r = order ? 0 : -ENOMEM;
 
     for (size_t i = 0; r == 0 && n < most && i < rows[IOL_TABLE_EVENT].count; i++, n++)
-        r = put_event(format, events[i], to);
+        r = put_event(format, &event[order[i].index], to);
     for (size_t i = 0; r == 0 && n < most && format->io && i < rows[IOL_TABLE_IO].count; i++, n++)
         r = put_io(format, &io[i], to);
     for (size_t i = 0; r == 0 && n < most && i < rows[IOL_TABLE_LOSS].count; i++, n++)

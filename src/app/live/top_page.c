@@ -232,25 +232,18 @@ static void put_rate(const struct iol_top *top, uint64_t n, enum iol_style style
     put_cell(page, n ? style : IOL_STYLE_DIM, IOL_ALIGN_RIGHT, width, buf);
 }
 
-static void put_text(const struct iol_top *top, const struct iol_view_row *row, enum iol_style style,
-                     struct iol_page *page)
+static void put_text(const struct iol_view_row *row, enum iol_style style, struct iol_page *page)
 {
     size_t left = iol_page_left(page);
 
-    switch (iol_view_group(top->view)) {
-    case IOL_GROUP_PROCESS:
-        iol_page_put(page, style, IOL_ALIGN_LEFT, left, row->process->argv ? row->process->argv : row->process->comm);
-        break;
-    case IOL_GROUP_CONTAINER:
-        iol_page_put(page, style, IOL_ALIGN_LEFT, left, row->container->id[0] ? row->container->id : "(none)");
-        break;
-    case IOL_GROUP_DIRECTORY:
-        iol_page_put_path(page, style, left, row->directory);
-        break;
-    default:
+    if (row->file)
         iol_page_put_path(page, style, left, row->file->path);
-        break;
-    }
+    else if (row->directory)
+        iol_page_put_path(page, style, left, row->directory);
+    else if (row->container)
+        iol_page_put(page, style, IOL_ALIGN_LEFT, left, row->container->id[0] ? row->container->id : "(none)");
+    else if (row->process)
+        iol_page_put(page, style, IOL_ALIGN_LEFT, left, row->process->argv ? row->process->argv : row->process->comm);
 }
 
 static void put_row(const struct iol_top *top, const struct layout *layout, const struct iol_view_row *row,
@@ -259,7 +252,7 @@ static void put_row(const struct iol_top *top, const struct layout *layout, cons
     enum iol_style style = row->process && row->process->ended_ts ? IOL_STYLE_DIM : IOL_STYLE_PLAIN;
     char buf[24];
 
-    if (layout->process)
+    if (row->process)
         put_process(top, layout, row->process, style, page);
     put_rate(top, row->counts.read_bytes, IOL_STYLE_READ, true, BYTES_WIDTH, page);
     put_rate(top, row->counts.write_bytes, IOL_STYLE_WRITTEN, true, BYTES_WIDTH, page);
@@ -272,7 +265,7 @@ static void put_row(const struct iol_top *top, const struct layout *layout, cons
         snprintf(buf, sizeof(buf), "%zu", row->pairs);
         put_cell(page, style, IOL_ALIGN_RIGHT, PAIRS_WIDTH, buf);
     }
-    put_text(top, row, style, page);
+    put_text(row, style, page);
     iol_page_end_line(page);
 }
 

@@ -142,16 +142,15 @@ const char *iol_view_filter(const struct iol_view *view)
 
 static bool push_scope(struct iol_view *view, const struct scope *scope, const char *text, enum iol_group group)
 {
-    struct scope *new = &view->scopes[view->n_scopes];
+    char *copy = view->n_scopes < MAX_DEPTH ? strdup(text) : NULL;
+    struct scope *new;
 
-    if (view->n_scopes == MAX_DEPTH)
+    if (!copy)
         return false;
+    new = &view->scopes[view->n_scopes++];
     *new = *scope;
     new->before = view->group;
-    new->text = strdup(text);
-    if (!new->text)
-        return false;
-    view->n_scopes++;
+    new->text = copy;
     view->group = group;
     start_over(view);
     return true;
@@ -235,7 +234,7 @@ static uint32_t find_words(const struct iol_view *view, const char *text)
 {
     uint32_t found = 0;
 
-    for (size_t i = 0; text && i < view->n_words; i++)
+    for (size_t i = 0; i < view->n_words; i++)
         if (strcasestr(text, view->word[i]))
             found |= UINT32_C(1) << i;
     return found;
@@ -255,7 +254,7 @@ static void note_process(const struct iol_view *view, struct iol_live_process *p
 
         if (scope->kind == IOL_GROUP_PROCESS && scope->id != process->id)
             process->note.inside = false;
-        if (scope->kind == IOL_GROUP_CONTAINER && strcmp(scope->text, process->container->id) != 0)
+        if (scope->kind == IOL_GROUP_CONTAINER && strcmp(process->container->id, scope->text) != 0)
             process->note.inside = false;
     }
     process->note.generation = view->generation;
