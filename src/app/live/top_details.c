@@ -65,6 +65,18 @@ static char *lineage_text(const struct iol_live_names *names, const struct iol_l
     return text;
 }
 
+/* The end of it says most: of a long line the oldest are left out. */
+static void put_lineage(struct iol_page *page, const char *lineage)
+{
+    size_t room = page->width > LABEL_WIDTH ? LINEAGE_LINES * (page->width - LABEL_WIDTH) : 0;
+    _cleanup_free_ char *shortened = NULL;
+
+    if (lineage && room > 0 && iol_text_width(lineage) > room &&
+        asprintf(&shortened, "%s%s", page->utf8 ? "\u2026" : "~", iol_text_tail(lineage, room - 1)) < 0)
+        shortened = NULL;
+    put_wrapped(page, "lineage", LINEAGE_LINES, shortened ? shortened : lineage);
+}
+
 static void put_process(const struct iol_top *top, const struct iol_live_process *process, struct iol_page *page)
 {
     _cleanup_free_ char *lineage = lineage_text(top->names, process, page->utf8);
@@ -87,7 +99,7 @@ static void put_process(const struct iol_top *top, const struct iol_live_process
     put_wrapped(page, "argv", ARGV_LINES, process->argv);
     put_wrapped(page, "in", 1, process->cwd);
     put_wrapped(page, "container", 1, process->container->id);
-    put_wrapped(page, "lineage", LINEAGE_LINES, lineage);
+    put_lineage(page, lineage);
 }
 
 /* The ancestors with their arguments, the nearest first, as far as the page goes. */

@@ -73,6 +73,8 @@ void iol_top_few(struct iol_ranked *ranked, size_t n, size_t few)
 {
     if (few > n)
         few = n;
+    if (few == 0)
+        return;
     bring_forward(ranked, n, few);
     qsort(ranked, few, sizeof(*ranked), compare_void);
 }
