@@ -9,6 +9,7 @@
  *   post SHARE MS        CPU to end an interval and take it in: medians
  *   redraw GROUP MS MAX  CPU to work out a page of 200x50 and put it together, all accounts being used: median and maximum
  *   top SHARE PERCENT    CPU of the real program on a terminal of 200x50, one frame a second, of one core
+ *   memory MB            its resident memory then
  */
 #include <fcntl.h>
 #include <poll.h>
@@ -208,6 +209,20 @@ static double cpu_ms(pid_t pid)
     return (double)ns / 1e6;
 }
 
+static double resident_mb(pid_t pid)
+{
+    unsigned long pages = 0;
+    char path[64];
+    FILE *from;
+
+    snprintf(path, sizeof(path), "/proc/%d/statm", pid);
+    from = fopen(path, "r");
+    if (!from || fscanf(from, "%*u %lu", &pages) != 1)
+        fail("top has ended");
+    fclose(from);
+    return (double)pages * (double)sysconf(_SC_PAGESIZE) / (1 << 20);
+}
+
 static void measure_program(const char *program, const char *slots, struct crowd *crowd, struct readers *readers)
 {
     static const size_t shares[] = {100, 1};
@@ -243,6 +258,7 @@ static void measure_program(const char *program, const char *slots, struct crowd
         printf("top %zu %.2f\n", 100 / shares[i],
                (cpu_ms(pid) - before) / ((clock_ns(CLOCK_MONOTONIC) - began) / 1e6) * 100);
     }
+    printf("memory %.0f\n", resident_mb(pid));
     kill(pid, SIGTERM);
     close(terminal);
     waitpid(pid, &status, 0);

@@ -240,6 +240,8 @@ static int start(struct session *session, struct iol_error *err)
 
     iol_capture_set_verbose(record->common.verbose);
     r = iol_capture_allowed(err);
+    if (r < 0 && err->hint[0])
+        iol_error_hint(err, "try: sudo ioledger tail");
     if (r == 0)
         r = iol_live_open(&capture, &session->live, err);
     if (r < 0)

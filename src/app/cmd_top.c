@@ -307,6 +307,8 @@ static int open_session(struct session *session, struct iol_error *err)
 
     iol_capture_set_verbose(options->record.common.verbose);
     r = iol_capture_allowed(err);
+    if (r < 0 && err->hint[0])
+        iol_error_hint(err, "try: sudo ioledger top");
     if (r == 0)
         r = iol_live_open(&capture, &session->live, err);
     if (r < 0)
