@@ -84,10 +84,13 @@ static void type(struct iol_top *top, int key)
     }
 }
 
-static void open_row(struct iol_top *top)
+/* Keys may come faster than pages: the rows of what was opened last are worked out first. */
+static void open_row(struct iol_top *top, size_t lines)
 {
     const struct iol_view_row *row = iol_top_row(top);
 
+    if (!row && iol_view_make(top->view, top->first, lines) == 0)
+        row = iol_top_row(top);
     if (!row)
         return;
     if (iol_view_open(top->view, row))
@@ -219,7 +222,7 @@ bool iol_top_key(struct iol_top *top, int key, size_t lines)
         return true;
     case IOL_KEY_ENTER:
     case IOL_KEY_RIGHT:
-        open_row(top);
+        open_row(top, lines);
         return true;
     case IOL_KEY_BACKSPACE:
     case IOL_KEY_LEFT:
