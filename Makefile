@@ -9,7 +9,7 @@ CLANG_FORMAT ?= $(shell command -v clang-format-14 || echo clang-format)
 C_FILES = $(shell find src tests bench -name '*.[ch]')
 TIDY_FILES = $(shell find src -name '*.c' ! -path 'src/bpf/*')
 
-.PHONY: help build run check soak bench bench-check install clean format lint
+.PHONY: help build run check soak check-kernels bench bench-check install clean format lint
 .NOTPARALLEL:
 
 help:
@@ -17,6 +17,7 @@ help:
 	@echo 'make run          as root: records this machine for some seconds and asks the database what happened'
 	@echo 'make check        builds, then runs every test; as root, the live ones too'
 	@echo 'make soak         as root: what takes long: 200 kills each of recorder and writer, 200,000 live accounts (half an hour)'
+	@echo 'make check-kernels  boots other kernels under qemu and runs the tests in each (KERNELS=6.12: one; half an hour each)'
 	@echo 'make bench        as root: what ioledger costs; PARTS=calls: a system call only (see bench/run --help)'
 	@echo 'make bench-check  compares instructions and, as root, costs with bench/baseline.json'
 	@echo 'make install      installs it; PREFIX (default /usr/local) and DESTDIR are heeded'
@@ -43,6 +44,13 @@ soak:
 	@tools/install-deps build test
 	@$(MAKE) --no-print-directory build
 	@IOLEDGER_KILLS=200 IOLEDGER_BOUNDS=full meson test -C $(BUILD) --timeout-multiplier 0 live-pin outage live-bounds
+
+check-kernels:
+	@tools/install-deps build test kernels
+	@$(MAKE) --no-print-directory build
+	@meson configure $(BUILD) -Dtests=enabled
+	@ninja -C $(BUILD)
+	@tests/vm/run --build $(BUILD) --verify --steps $(KERNELS)
 
 bench: build
 	@tools/install-deps bench

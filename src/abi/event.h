@@ -11,7 +11,7 @@
  */
 #include <linux/types.h>
 
-#define IOL_ABI_VERSION 2
+#define IOL_ABI_VERSION 3
 
 #define IOL_PATH_MAX 4096      /* bytes of a path, its NUL not counted */
 #define IOL_ARGV_MAX 16384     /* bytes of argv kept of one process */
@@ -181,6 +181,9 @@ struct iol_control {
     __u32 rules;       /* generation of the rules in force */
     __u32 renames;     /* counts what may give open accounts another path or verdict: renames, mounts, new rules */
     __u32 retired;     /* counts how often user space has taken keys out of the map `accounts` */
+    __u32 halted;      /* the recording ends: reads and writes are not counted any more, but for the quickest ones */
+    __u32 reserved;
+    __u64 address; /* where this is; a program writes it, and others go by it */
 };
 
 /* The one variable of section .data.clock: what on_clock() read when user space last ran it. */
@@ -316,7 +319,8 @@ enum iol_lost {
     IOL_LOST_URING_COMPLETIONS, /* io_uring completions that overflowed, and whose request is not known: not counted */
     IOL_LOST_AIO_BYTES,      /* AIO operations whose completion the program read from the ring itself: bytes unknown */
     IOL_LOST_AIO_OPERATIONS, /* AIO operations beyond the first IOL_AIO_BATCH of one call: not counted */
-    IOL_LOST_RENAMED, /* operations counted under (other files): renamed again and again while the path was read */
+    IOL_LOST_RENAMED,  /* operations counted under (other files): renamed again and again while the path was read */
+    IOL_LOST_LEFT_OUT, /* calls whose hook the kernel left out: counted by it and not here, see capture/probes.h */
     IOL_LOST_COUNT,
     IOL_LOST_PLACES = 16, /* array size */
 };

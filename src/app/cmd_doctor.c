@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // SPDX-FileCopyrightText: The ioledger authors
 #include <stdio.h>
+#include <string.h>
 
 #include "app/command.h"
 #include "app/options.h"
@@ -58,12 +59,19 @@ static int print_features(const struct iol_feature *features, size_t n, enum iol
 
 static void print_verdict(const struct iol_feature *features, size_t n, bool missing)
 {
+    const char *probes = "tracepoint"; /* what --probes auto takes */
+
     putchar('\n');
     for (size_t i = 0; i < n; i++) {
+        if (strcmp(features[i].name, "fexit") == 0 && features[i].state == IOL_FEATURE_OK)
+            probes = "fexit";
         if (features[i].state != IOL_FEATURE_OK)
             printf("%s: %s.\n", features[i].name, features[i].consequence);
     }
-    puts(missing ? "Recording does not work here." : "Recording works here, with the tracepoint probe set.");
+    if (missing)
+        puts("Recording does not work here.");
+    else
+        printf("Recording works here, with the %s probe set.\n", probes);
 }
 
 int iol_cmd_doctor(int argc, char **argv)

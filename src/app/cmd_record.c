@@ -354,9 +354,11 @@ static void tell_about_spool(struct recording *recording)
 
 static void warn(const struct recording *recording)
 {
-    const char *route = iol_pipeline_uncovered(recording->pipeline);
+    const char *route, *why, *probes = iol_pipeline_probes(recording->pipeline, &why);
 
-    if (route)
+    if (*why)
+        iol_log_info("probe set %s: %s", probes, why);
+    for (size_t i = 0; (route = iol_pipeline_uncovered(recording->pipeline, i)); i++)
         iol_log_warning("this kernel does not tell what is read and written by %s: it will not be in the books", route);
 }
 

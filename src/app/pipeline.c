@@ -156,20 +156,24 @@ static int check(const struct iol_pipeline *pipeline, int r, struct iol_error *e
     return r < 0 ? iol_error_set(err, r, "the recording broke off: %s", strerror(-r)) : 0;
 }
 
-const char *iol_pipeline_uncovered(const struct iol_pipeline *pipeline)
+const char *iol_pipeline_probes(const struct iol_pipeline *pipeline, const char **ret_why)
 {
-    return iol_capture_uncovered(pipeline->capture);
+    return iol_capture_probes(pipeline->capture, ret_why) == IOL_PROBES_FEXIT ? "fexit" : "tracepoint";
+}
+
+const char *iol_pipeline_uncovered(const struct iol_pipeline *pipeline, size_t i)
+{
+    return iol_capture_uncovered(pipeline->capture, i);
 }
 
 /* How much is not known: one row says for the whole recording that the books lack it. */
-static int add_uncovered(struct iol_pipeline *pipeline)
+static int add_uncovered_route(struct iol_pipeline *pipeline, const char *route)
 {
-    const char *route = iol_pipeline_uncovered(pipeline);
     char reason[64];
-    struct iol_loss *row = route ? iol_batch_add(pipeline->batch, IOL_TABLE_LOSS) : NULL;
+    struct iol_loss *row = iol_batch_add(pipeline->batch, IOL_TABLE_LOSS);
 
     if (!row)
-        return route ? -ENOMEM : 0;
+        return -ENOMEM;
     snprintf(reason, sizeof(reason), "route not covered: %s", route);
     *row = (struct iol_loss){
         .ts_from = pipeline->recording.started,
@@ -179,6 +183,17 @@ static int add_uncovered(struct iol_pipeline *pipeline)
         .lost = 1,
     };
     return row->reason ? 0 : -ENOMEM;
+}
+
+/* Once the hooks are attached: then it is known which of them could not be. */
+static int add_uncovered(struct iol_pipeline *pipeline)
+{
+    const char *route;
+    int r = 0;
+
+    for (size_t i = 0; r == 0 && (route = iol_pipeline_uncovered(pipeline, i)); i++)
+        r = add_uncovered_route(pipeline, route);
+    return r;
 }
 
 bool iol_pipeline_crowded(const struct iol_pipeline *pipeline)
@@ -288,6 +303,7 @@ static int post_epoch(struct iol_pipeline *pipeline)
     epoch.to_jiffies = to.jiffies;
     epoch.from_ns = from.boot_ns;
     epoch.to_ns = to.boot_ns;
+    epoch.left_out = iol_capture_left_out(pipeline->capture);
     iol_model_set_boot_offset(pipeline->model, iol_host_boot_offset());
     r = iol_capture_poll(pipeline->capture, 0, take_record, pipeline);
     if (r == 0)
@@ -362,7 +378,7 @@ int iol_pipeline_start(struct iol_pipeline *pipeline, struct iol_error *err)
     int r;
 
     iol_model_set_boot_offset(pipeline->model, iol_host_boot_offset());
-    if (add_host(pipeline) < 0 || add_recording(pipeline) < 0 || add_uncovered(pipeline) < 0)
+    if (add_host(pipeline) < 0 || add_recording(pipeline) < 0)
         return check(pipeline, -ENOMEM, err);
     pipeline->swept_ns = iol_host_boot_ns();
     if (iol_capture_resumed(pipeline->capture) &&
@@ -371,6 +387,8 @@ int iol_pipeline_start(struct iol_pipeline *pipeline, struct iol_error *err)
     r = iol_capture_attach(pipeline->capture, take_record, pipeline, err);
     if (r < 0)
         return r;
+    if (add_uncovered(pipeline) < 0)
+        return check(pipeline, -ENOMEM, err);
     if (pipeline->resume && !iol_capture_resumed(pipeline->capture))
         iol_resume_begin(pipeline->resume);
     r = iol_capture_resumed(pipeline->capture) ? catch_up(pipeline) : send_batch(pipeline, SPOOL_PATIENCE_MS);
@@ -482,7 +500,7 @@ void iol_pipeline_get_stats(struct iol_pipeline *pipeline, struct iol_pipeline_s
     iol_writer_get_stats(pipeline->writer, &ret_stats->writer);
     ret_stats->bad_records = pipeline->bad_records;
     ret_stats->postponed = pipeline->postponed;
-    ret_stats->uncovered = iol_pipeline_uncovered(pipeline);
+    ret_stats->uncovered = iol_pipeline_uncovered(pipeline, 0);
     ret_stats->recording_id = pipeline->recording.id;
     ret_stats->started = pipeline->recording.started;
     ret_stats->probes = pipeline->recording.probes;

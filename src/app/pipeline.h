@@ -41,7 +41,7 @@ struct iol_pipeline_stats {
     struct iol_writer_stats writer;
     uint64_t bad_records;  /* from the kernel that could not be understood: always 0 */
     uint64_t postponed;    /* intervals left in the kernel because the queue was full */
-    const char *uncovered; /* see iol_capture_uncovered() */
+    const char *uncovered; /* the first one of iol_capture_uncovered() */
     int64_t recording_id;  /* of the row in `recording` */
     int64_t started;       /* wall clock, ns */
     const char *probes, *scope;
@@ -59,7 +59,10 @@ int iol_pipeline_start(struct iol_pipeline *pipeline, struct iol_error *err);
 
 /* Why the database could not be reached when the recording was opened, so that all goes to the spool for now; NULL: it could. */
 const char *iol_pipeline_away(const struct iol_pipeline *pipeline);
-const char *iol_pipeline_uncovered(const struct iol_pipeline *pipeline); /* see iol_capture_uncovered() */
+const char *iol_pipeline_uncovered(const struct iol_pipeline *pipeline, size_t i); /* see iol_capture_uncovered() */
+
+/* Name of the probe set in use, and why it is that one: see iol_capture_probes(). */
+const char *iol_pipeline_probes(const struct iol_pipeline *pipeline, const char **ret_why);
 int iol_pipeline_fd(const struct iol_pipeline *pipeline); /* readable: call step; -1: do not wait for records now */
 int iol_pipeline_step(struct iol_pipeline *pipeline, struct iol_error *err);
 int iol_pipeline_post(struct iol_pipeline *pipeline, struct iol_error *err);

@@ -85,6 +85,7 @@ static int open_recording(struct iol_pipeline *pipeline, const struct iol_pipeli
 {
     const uint64_t ns_per_ms = 1000000;
     uint64_t boot_ns = iol_host_boot_ns();
+    const char *why;
 
     pipeline->scope = strdup(options->scope);
     if (!pipeline->scope)
@@ -99,7 +100,7 @@ static int open_recording(struct iol_pipeline *pipeline, const struct iol_pipeli
         .started = iol_host_wall_ns(),
         .ended = IOL_NULL,
         .version = IOL_VERSION,
-        .probes = "tracepoint",
+        .probes = iol_pipeline_probes(pipeline, &why),
     };
     pipeline->posted_ts = pipeline->stored_ts = pipeline->recording.started;
     return 0;

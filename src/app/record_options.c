@@ -82,7 +82,10 @@ static const struct argp_option own_options[] = {
     {"duration", KEY_DURATION, "TIME", 0, "Stop after this time (default: Ctrl-C, or CMD's end)", 3},
     {"max-accounts", KEY_MAX_ACCOUNTS, "N", 0,
      "Accounts open at a time (default: 65536); what finds no room is counted as (other files)", 3},
-    {"probes", KEY_PROBES, "SET", 0, "Probe set: auto or tracepoint (default: auto)", 3},
+    {"probes", KEY_PROBES, "SET", 0,
+     "What is hooked: every system call (tracepoint), or only those that matter (fexit), where the kernel lets them "
+     "be; default: auto, which takes fexit where it covers as much",
+     3},
     {"control", KEY_CONTROL, "PATH", 0,
      "Socket at which 'status' and 'stop' find this recorder (default: one of its own in /run/ioledger, or in "
      "$XDG_RUNTIME_DIR/ioledger when not root); or none",
@@ -289,11 +292,25 @@ static int take_events(struct iol_record_options *options, const char *text, str
 
 static int take_probes(struct iol_record_options *options, const char *text, struct iol_error *err)
 {
-    /* 'tracepoint-legacy' is how tests reach the programs for older kernels on a new one */
-    options->legacy_probes = strcmp(text, "tracepoint-legacy") == 0;
-    if (options->legacy_probes || strcmp(text, "auto") == 0 || strcmp(text, "tracepoint") == 0)
-        return 0;
-    return iol_error_set(err, -EINVAL, "'%s' is no probe set of this version; sets are auto and tracepoint", text);
+    /* '-legacy' is how tests reach the programs for older kernels on a new one */
+    static const struct {
+        const char *name;
+        enum iol_probe_set set;
+        bool legacy;
+    } sets[] = {
+        {"auto", IOL_PROBES_AUTO, false},         {"tracepoint", IOL_PROBES_TRACEPOINT, false},
+        {"fexit", IOL_PROBES_FEXIT, false},       {"tracepoint-legacy", IOL_PROBES_TRACEPOINT, true},
+        {"fexit-legacy", IOL_PROBES_FEXIT, true},
+    };
+
+    for (size_t i = 0; i < IOL_ARRAY_SIZE(sets); i++) {
+        if (strcmp(text, sets[i].name) == 0) {
+            options->probes = sets[i].set;
+            options->legacy_probes = sets[i].legacy;
+            return 0;
+        }
+    }
+    return iol_error_set(err, -EINVAL, "'%s' is no probe set; sets are auto, tracepoint and fexit", text);
 }
 
 static int take_max_accounts(struct iol_record_options *options, const char *text, struct iol_error *err)
@@ -506,6 +523,7 @@ struct iol_capture_options iol_record_options_capture(const struct iol_record_op
         .kinds = options->kinds,
         .events = options->events,
         .legacy = options->legacy_probes,
+        .probes = options->probes,
         .pids = options->pids,
         .n_pids = options->n_pids,
         .comms = options->comms,

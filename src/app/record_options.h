@@ -36,6 +36,7 @@ struct iol_record_options {
     struct iol_options common;
     char **command; /* CMD ARG... NULL-terminated, or NULL */
     bool system;
+    enum iol_probe_set probes;
     bool legacy_probes;
     int64_t interval_ns;
     int64_t duration_ns; /* 0: until it is stopped */

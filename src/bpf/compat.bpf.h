@@ -17,6 +17,18 @@
  */
 
 /*
+ * For a program that several hooks jump to. The kernel guards each hook against another thread that comes to it while one is preempted
+ * there, and counts on that when it gives a program's functions a stack for each CPU: "bpf: Enable private stack for eligible
+ * subprogs", 6.13. Here two threads may be in one program by way of two hooks; so it must not be eligible, which
+ * a program that may jump elsewhere is not. It never does: told->args[0] is an address.
+ */
+#define KEEP_KERNEL_STACK(ctx, array, told)                                                                            \
+    do {                                                                                                               \
+        if (!(told)->args[0])                                                                                          \
+            bpf_tail_call(ctx, array, 0);                                                                              \
+    } while (0)
+
+/*
  * The value under a mask, in a register of its own that the compiler knows nothing of. Otherwise it drops
  * a mask that follows from an earlier comparison, and compares one copy to use another: the verifier of
  * 5.10 does not carry a bound from one 32-bit copy to the other ("R2 unbounded memory access").
@@ -58,6 +70,31 @@ static __always_inline bool try_lock(__u32 *word)
 static __always_inline bool try_own(__u64 *owner, __u64 name)
 {
     return __sync_val_compare_and_swap(owner, 0, name) == 0;
+}
+
+/*
+ * The first argument of the function that a program is attached to, as a number and not as a pointer.
+ * f92c1e183604 "bpf: Add get_func_[arg|ret|arg_cnt] helpers", 5.17, some instructions without a call.
+ */
+static __always_inline __u64 first_argument(void *ctx, const void *pointer)
+{
+    __u64 address = 0;
+
+    (void)pointer;
+    bpf_get_func_arg(ctx, 0, &address);
+    return address;
+}
+
+/* The same, where `base` is known to be at `address`: half the instructions. */
+static __always_inline __u64 address_of_base(__u64 address, const void *pointer, const void *base)
+{
+    return address - pointer_distance(pointer, base);
+}
+
+static __always_inline __u64 quick_address(void *ctx, const void *pointer, const void *base, __u64 address)
+{
+    (void)ctx;
+    return pointer_distance(pointer, base) + address;
 }
 
 #else
@@ -106,6 +143,29 @@ static __always_inline __u64 address_of(const void *pointer)
     return address;
 }
 
+#ifdef IOL_BPF_LEGACY
+static __always_inline __u64 first_argument(void *ctx, const void *pointer)
+{
+    (void)ctx;
+    return address_of(pointer);
+}
+
+static __always_inline __u64 address_of_base(__u64 address, const void *pointer, const void *base)
+{
+    (void)address;
+    (void)pointer;
+    (void)base;
+    return 0; /* nobody asks */
+}
+
+static __always_inline __u64 quick_address(void *ctx, const void *pointer, const void *base, __u64 address)
+{
+    (void)base;
+    (void)address;
+    return first_argument(ctx, pointer);
+}
+#endif
+
 /* A member that is a pointer, as an address. */
 #define LOAD_ADDRESS(type, address, member) load_word((address) + bpf_core_field_offset(struct type, member))
 
@@ -147,10 +207,19 @@ static __always_inline bool syscall_is_compat(const struct task_struct *task)
     return LOAD(task, thread_info.status) & TS_COMPAT;
 }
 
+/* The first argument of a call, cut to 32 bits; of registers that the verifier knows as such. */
+#define FIRST_ARGUMENT_32(regs) (*(const volatile __u32 *)&(regs)->di)
+
 /* Within the call, and not on the way out of it: entry code puts -ENOSYS where the result will be. */
 static __always_inline bool syscall_goes_on(const struct pt_regs *regs)
 {
     return (__s64)LOAD(regs, ax) == -ENOSYS;
+}
+
+/* What the function returned that a kretprobe is at the end of. */
+static __always_inline __u64 function_result(const struct pt_regs *ctx)
+{
+    return ctx->ax;
 }
 
 #define SYSCALL_ARGUMENT(n, native, thirtytwo)                                                                         \
@@ -166,6 +235,8 @@ SYSCALL_ARGUMENT(4, r10, si)
 SYSCALL_ARGUMENT(5, r8, di)
 
 #elif defined(__TARGET_ARCH_arm64)
+
+#define FIRST_ARGUMENT_32(regs) (*(const volatile __u32 *)&(regs)->orig_x0)
 
 #define TIF_32BIT 22 /* arch/arm64/include/asm/thread_info.h */
 
@@ -183,6 +254,11 @@ static __always_inline bool syscall_is_compat(const struct task_struct *task)
 static __always_inline bool syscall_goes_on(const struct pt_regs *regs)
 {
     return LOAD(regs, regs[0]) == LOAD(regs, orig_x0);
+}
+
+static __always_inline __u64 function_result(const struct pt_regs *ctx)
+{
+    return ctx->regs[0];
 }
 
 /* The return value has overwritten regs[0] by the time of sys_exit; orig_x0 keeps the first argument. */

@@ -71,7 +71,8 @@ __noinline int recall(__u64 stack, __u64 image, __u64 file, __u32 how)
     __u32 route = how >> 1 & (IOL_ABI_ROUTE_SLOTS - 1);
     struct iol_account_key here = {}, then;
 
-    if (!note || !note->side[how & 1])
+    /* a call whose hook the kernel has left out leaves its note behind */
+    if (!note || note->route != route || !note->side[how & 1])
         return FOUND_NOTHING;
     then = note->key[how & 1];
     name_account(&here, image, file, route);
@@ -121,6 +122,7 @@ static __always_inline void fall_asleep(__u64 registers)
     compat = syscall_is_compat(AS(task_struct, thread.task));
     if (!descriptors_of(regs, compat ? compat_classes[nr] : native_classes[nr], compat, &which))
         return;
+    note.route = which.route;
     note_descriptor(&note, &thread, files, which.fd[DIRECTION_READ], which.route, DIRECTION_READ);
     note_descriptor(&note, &thread, files, which.fd[DIRECTION_WRITE], which.route, DIRECTION_WRITE);
     if (note.side[DIRECTION_READ] | note.side[DIRECTION_WRITE])

@@ -123,6 +123,8 @@ struct {
 
 /* What the two descriptors of a call led to when its thread went to sleep in it, by the address of the thread's stack. */
 struct asleep {
+    __u32 route; /* of the call */
+    __u32 reserved;
     __u32 side[2]; /* NOTED: key[i] holds an account; 0: none */
     __u64 file[2]; /* address */
     struct iol_account_key key[2];

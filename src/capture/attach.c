@@ -75,17 +75,62 @@ bool iol_capture_has_notes(void)
     return libbpf_probe_bpf_helper(BPF_PROG_TYPE_RAW_TRACEPOINT, BPF_FUNC_task_pt_regs, NULL) > 0;
 }
 
-const char *iol_capture_uncovered(const struct iol_capture *capture)
+const char *iol_capture_uncovered(const struct iol_capture *capture, size_t i)
 {
-    return capture->uncovered;
+    if (capture->uncovered && i == 0)
+        return capture->uncovered;
+    return capture->probes ? iol_probes_uncovered(capture->probes, i - (capture->uncovered ? 1 : 0)) : NULL;
 }
 
-void iol_capture_choose_programs(struct iol_capture *capture)
+enum iol_probe_set iol_capture_probes(const struct iol_capture *capture, const char **ret_why)
+{
+    *ret_why = capture->why;
+    return capture->probes ? IOL_PROBES_FEXIT : IOL_PROBES_TRACEPOINT;
+}
+
+uint64_t iol_capture_left_out(struct iol_capture *capture)
+{
+    uint64_t before = capture->left_out, now = before;
+
+    if (capture->probes)
+        now = iol_probes_left_out(capture->probes);
+    else if (capture->object) /* pinned programs are not in our hands */
+        now = iol_probes_left_out_by(bpf_program__fd(bpf_object__find_program_by_name(capture->object, "on_sys_exit")));
+    capture->left_out = now;
+    return now - before;
+}
+
+/* Decides between the probe sets, and drops what the other one would need. */
+static int choose_set(struct iol_capture *capture, const struct btf *btf, enum iol_probe_set set, struct iol_error *err)
+{
+    enum iol_probes_state state = IOL_PROBES_IMPOSSIBLE;
+
+    if (capture->folder && set != IOL_PROBES_TRACEPOINT)
+        snprintf(capture->why, sizeof(capture->why), "the set fexit does not outlive its recorder");
+    else if (set != IOL_PROBES_TRACEPOINT)
+        state = iol_probes_judge(btf, capture->legacy, capture->why);
+    if (set == IOL_PROBES_FEXIT && state == IOL_PROBES_IMPOSSIBLE) {
+        iol_error_set(err, -EOPNOTSUPP, "the probe set fexit cannot be used: %s", capture->why);
+        iol_error_hint(err, "try: --probes auto");
+        return -EOPNOTSUPP;
+    }
+    if (set == IOL_PROBES_FEXIT && state == IOL_PROBES_BEST)
+        capture->why[0] = '\0';
+    if (state == IOL_PROBES_BEST || set == IOL_PROBES_FEXIT) {
+        drop(capture, "on_sys_exit");
+        return iol_probes_new(btf, capture->object, capture->settings.events, &capture->probes, err);
+    }
+    iol_probes_drop(capture->object);
+    return 0;
+}
+
+int iol_capture_choose_programs(struct iol_capture *capture, enum iol_probe_set set, struct iol_error *err)
 {
     struct btf *btf = btf__load_vmlinux_btf();
     enum iol_uring kind = btf ? iol_capture_uring(btf) : IOL_URING_ABSENT;
     bool uring = kind == IOL_URING_CQE || kind == IOL_URING_6_12;
     int submit = btf ? tracepoint_parameters(btf, "io_uring_submit_sqe") : -1;
+    int r;
 
     capture->uncovered = kind == IOL_URING_UNKNOWN ? IOL_UNCOVERED_URING : NULL;
     if (kind != IOL_URING_CQE)
@@ -105,7 +150,9 @@ void iol_capture_choose_programs(struct iol_capture *capture)
     /* a kernel without CONFIG_CGROUPS has none to filter by */
     if (!(capture->settings.filter & IOL_FILTER_CGROUP) || tracepoint_parameters(btf, "cgroup_attach_task") < 0)
         drop(capture, "on_cgroup_attach");
+    r = choose_set(capture, btf, btf ? set : IOL_PROBES_TRACEPOINT, err);
     btf__free(btf);
+    return r;
 }
 
 static void ignore_record(void *arg, const void *data, size_t size)
@@ -135,6 +182,8 @@ int iol_capture_attach(struct iol_capture *capture, iol_capture_record_fn *recor
     r = iol_capture_backfill(capture, record, arg, err);
     for (size_t i = 0; r == 0 && i < IOL_ARRAY_SIZE(counting_hooks); i++)
         r = attach_program(capture, counting_hooks[i], err);
+    if (r == 0 && capture->probes)
+        r = iol_probes_attach(capture->probes, capture->object, err);
     return r == 0 && capture->folder ? iol_capture_complete(capture, err) : r;
 }
 
@@ -151,6 +200,13 @@ void iol_capture_detach(struct iol_capture *capture)
         iol_pin_remove_links(capture->folder);
     } else if (!capture->n_links) {
         return;
+    }
+    if (capture->probes) {
+        /* reads and writes that are not quick end here; the quick ones as soon as nobody can make more of them possible */
+        __atomic_store_n(&capture->control->halted, 1, __ATOMIC_RELEASE);
+        iol_capture_grace_period(capture);
+        __atomic_fetch_add(&capture->control->changes, 1, __ATOMIC_RELEASE);
+        iol_probes_detach(capture->probes);
     }
     iol_capture_let_go(capture);
     iol_capture_grace_period(capture);

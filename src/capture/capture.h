@@ -53,10 +53,17 @@ struct iol_capture_pin {
 
 #define IOL_CAPTURE_MAX_SAMPLE 1000000U
 
+enum iol_probe_set {
+    IOL_PROBES_AUTO,
+    IOL_PROBES_TRACEPOINT, /* the end of every system call */
+    IOL_PROBES_FEXIT,      /* the ends of those that matter */
+};
+
 struct iol_capture_options {
     uint32_t max_accounts; /* slots; at least IOL_CAPTURE_MIN_ACCOUNTS */
     uint32_t kinds;        /* bit per enum iol_abi_kind: itemised */
     bool legacy;           /* use the programs for kernels before 6.2 even here */
+    enum iol_probe_set probes;
 
     /* Filters: a process has to meet each kind that is given, by one of its values. */
     const pid_t *pids; /* with their descendants */
@@ -133,8 +140,14 @@ bool iol_capture_lives(const struct iol_capture *capture, uint32_t pid, uint64_t
 bool iol_capture_filters(const struct iol_capture *capture);
 uint32_t iol_capture_events(const struct iol_capture *capture);
 
-/* A route whose operations this kernel does not tell, so that they are not in the books; NULL when all are covered. */
-const char *iol_capture_uncovered(const struct iol_capture *capture);
+/* The probe set in use, and why it is that one, as a clause; empty when it was asked for and there is nothing to say. */
+enum iol_probe_set iol_capture_probes(const struct iol_capture *capture, const char **ret_why);
+
+/* The i-th route or call that this kernel does not tell of, so that its operations are not in the books; NULL after the last. */
+const char *iol_capture_uncovered(const struct iol_capture *capture, size_t i);
+
+/* Calls that the kernel has left out since this was last asked, and that are not in the books: see probes.h. */
+uint64_t iol_capture_left_out(struct iol_capture *capture);
 
 /* Replaces the rules, all at once, while it records: open accounts are judged anew at their next operation. */
 int iol_capture_set_rules(struct iol_capture *capture, const struct iol_rule_set *rules, struct iol_error *err);

@@ -7,6 +7,7 @@
 
 #include "abi/books.h"
 #include "capture/capture.h"
+#include "capture/probes.h"
 #include "capture/ring.h"
 
 #define IOL_CAPTURE_LINKS 16
@@ -67,7 +68,11 @@ struct iol_capture {
     size_t n_pids;
     pid_t command;
     pid_t excluded;
-    const char *uncovered; /* see iol_capture_uncovered() */
+    const char *uncovered;     /* a route that the tracepoints do not tell of; NULL: none */
+    bool legacy;               /* the programs for kernels before 6.2 */
+    struct iol_probes *probes; /* NULL: the set tracepoint */
+    uint64_t left_out;         /* told by iol_capture_left_out() */
+    char why[IOL_PROBES_TEXT]; /* see iol_capture_probes() */
 };
 
 /* maps.c: a descriptor of the map, which belongs to the capture; -1: there is none of that name. */
@@ -99,8 +104,8 @@ int iol_capture_settings(struct iol_capture *capture, const struct iol_capture_o
 int iol_capture_fill_filters(struct iol_capture *capture, const struct iol_capture_options *options,
                              struct iol_error *err);
 
-/* attach.c: the programs that this kernel has hooks for are loaded, the others not. */
-void iol_capture_choose_programs(struct iol_capture *capture);
+/* attach.c: the programs of this probe set that the kernel has hooks for are loaded, the others not. */
+int iol_capture_choose_programs(struct iol_capture *capture, enum iol_probe_set set, struct iol_error *err);
 
 /* attach.c: what the tracepoint of completions says of a request. */
 enum iol_uring {

@@ -133,26 +133,20 @@ static void probe_direct_loads(struct iol_feature *feature)
 
 static void probe_trampolines(struct iol_feature *feature)
 {
-    const struct bpf_insn insns[] = {
-        {.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0},
-        {.code = BPF_JMP | BPF_EXIT},
-    };
-    LIBBPF_OPTS(bpf_prog_load_opts, options, .expected_attach_type = BPF_TRACE_FEXIT);
-    int id = libbpf_find_vmlinux_btf_id("vfs_read", BPF_TRACE_FEXIT);
-    int program, link;
+    int r = iol_probes_try_trampoline();
 
-    if (id < 0) {
-        set(feature, false, "vfs_read is not in the kernel's BTF");
-        return;
-    }
-    options.attach_btf_id = (uint32_t)id;
-    program = bpf_prog_load(BPF_PROG_TYPE_TRACING, "probe", "GPL", insns, IOL_ARRAY_SIZE(insns), &options);
-    link = program >= 0 ? bpf_raw_tracepoint_open(NULL, program) : -1;
-    set(feature, link >= 0, link >= 0 ? "yes" : strerror(errno));
-    if (link >= 0)
-        close(link);
-    if (program >= 0)
-        close(program);
+    set(feature, r == 0, r == 0 ? "yes" : strerror(-r));
+}
+
+static void probe_fexit(struct iol_feature *feature)
+{
+    char text[IOL_PROBES_TEXT] = "unknown without BTF";
+    struct btf *btf = btf__load_vmlinux_btf();
+    bool good = btf && iol_probes_judge(btf, btf__find_by_name_kind(btf, "bpf_rdonly_cast", BTF_KIND_FUNC) < 0, text) ==
+                           IOL_PROBES_BEST;
+
+    set(feature, good, text);
+    btf__free(btf);
 }
 
 static void probe_jit(struct iol_feature *feature)
@@ -241,8 +235,9 @@ static const struct {
     {"task iterator", IOL_FEATURE_MISSING, probe_iterator, "processes that already run cannot be found"},
     {"direct loads", IOL_FEATURE_DEGRADED, probe_direct_loads,
      "before Linux 6.2 each operation costs some 100 ns more"},
-    {"trampolines", IOL_FEATURE_DEGRADED, probe_trampolines,
-     "fexit cannot be used: every syscall, not only reads and writes, pays for the hook"},
+    {"trampolines", IOL_FEATURE_DEGRADED, probe_trampolines, "the probe set fexit cannot be used"},
+    {"fexit", IOL_FEATURE_DEGRADED, probe_fexit,
+     "--probes auto takes the set tracepoint: every system call, not only those that matter, pays for its hook"},
     {"io_uring", IOL_FEATURE_DEGRADED, probe_uring,
      "before Linux 5.19 what is read and written by io_uring is not recorded; each recording says so in the table "
      "loss"},

@@ -182,13 +182,15 @@ static int copy_roots(struct iol_capture *capture, const struct iol_capture_opti
     return 0;
 }
 
-static int load_object(struct iol_capture *capture, struct iol_error *err)
+static int load_object(struct iol_capture *capture, enum iol_probe_set set, struct iol_error *err)
 {
     struct bpf_map *settings = bpf_object__find_map_by_name(capture->object, ".rodata.settings");
     int r;
 
     set_sizes(capture);
-    iol_capture_choose_programs(capture);
+    r = iol_capture_choose_programs(capture, set, err);
+    if (r < 0)
+        return r;
     r = bpf_map__set_initial_value(settings, &capture->settings, sizeof(capture->settings));
     if (r < 0)
         return iol_error_set(err, r, "the embedded BPF programs do not fit this binary: build it anew");
@@ -224,10 +226,13 @@ static int open_loaded(struct iol_capture *capture, const struct iol_capture_opt
 static int load_anew(struct iol_capture *capture, const struct iol_capture_options *options,
                      const struct object *object, struct iol_error *err)
 {
-    int r = open_object(capture, object, err);
+    int r;
+
+    capture->legacy = object->data == iol_bpf_legacy_object;
+    r = open_object(capture, object, err);
 
     if (r == 0)
-        r = load_object(capture, err);
+        r = load_object(capture, options->probes, err);
     if (r < 0)
         return r;
     r = iol_capture_take_maps(capture);
@@ -314,6 +319,7 @@ void iol_capture_close(struct iol_capture *capture)
     } else {
         iol_capture_detach(capture);
     }
+    iol_probes_free(capture->probes);
     iol_ring_free(capture->ring);
     iol_capture_drop_maps(capture);
     close_all(capture);

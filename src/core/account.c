@@ -80,6 +80,7 @@ static const char *const lost_reasons[] = {
     [IOL_LOST_AIO_BYTES] = "AIO completions read by the program itself: bytes unknown",
     [IOL_LOST_AIO_OPERATIONS] = "AIO requests beyond the first 1024 of a call: operations not counted",
     [IOL_LOST_RENAMED] = "renamed while the path was read: operations posted to (other files)",
+    [IOL_LOST_LEFT_OUT] = "hooks left out by the kernel: calls not counted",
 };
 
 static_assert(IOL_ARRAY_SIZE(lost_reasons) == IOL_LOST_COUNT, "a text for each reason");
@@ -515,6 +516,8 @@ static int post_losses(struct iol_accounts *accounts, const struct iol_epoch *ep
     for (size_t reason = 0; reason < IOL_LOST_COUNT; reason++) {
         uint64_t sum = 0, before = accounts->lost[reason];
 
+        if (reason == IOL_LOST_LEFT_OUT)
+            sum = before + epoch->left_out;
         for (size_t cpu = 0; cpu < accounts->kernel.n_cpus; cpu++)
             sum += accounts->kernel.cpus[cpu].lost[reason];
         accounts->lost[reason] = sum;

@@ -43,6 +43,7 @@ struct iol_epoch {
     unsigned int closed;
     uint64_t from_jiffies, to_jiffies;
     uint64_t from_ns, to_ns;
+    uint64_t left_out; /* calls that were not counted, since the last one: IOL_LOST_LEFT_OUT */
 };
 
 struct iol_account_stats {

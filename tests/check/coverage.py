@@ -6,7 +6,8 @@
 usage: tests/check/coverage.py [ROOT]
 
 The system calls are the entries X(name, number, CLASS) of NATIVE…(X) and COMPAT(X) in src/bpf/syscalls.bpf.h; the opcodes
-the members URING_… and AIO_… of enum uring_opcode and enum aio_opcode in src/bpf; the routes IOL_ABI_ROUTE_… of src/abi/event.h.
+the members URING_… and AIO_… of enum uring_opcode and enum aio_opcode in src/bpf; the routes IOL_ABI_ROUTE_… of src/abi/event.h;
+the hooks of the probe set fexit the entries {"name", "function", …} of calls[] in src/capture/probes.c.
 """
 import glob
 import os
@@ -16,6 +17,7 @@ import tempfile
 
 DOCUMENT = "docs/COVERAGE.md"
 SYSCALLS = "src/bpf/syscalls.bpf.h"
+PROBES = "src/capture/probes.c"
 
 # The classes that move bytes, with the route of their rows.
 ROUTE_OF = {
@@ -76,6 +78,11 @@ class Tree:
             if match:
                 yield from re.findall(r"\b%s(\w+)" % prefix, match[1])
 
+    def hooked(self):
+        """Calls of the probe set fexit, as described() names them, in their order."""
+        table = re.search(r"struct call calls\[\] = \{(.*?)\n\};", self.read(PROBES), re.S)
+        return re.findall(r'\{"([^"]+)", "__\w+"', table[1]) if table else []
+
     def routes(self):
         """Rows of the table of routes: (route, 32-bit?, call) for each call of each row."""
         for section, row in self.rows:
@@ -122,6 +129,20 @@ def syscalls_have_rows(tree):
                 yield "no row for %s, of route %s" % (described(name, compat), ROUTE_OF[kind])
         elif kind not in NO_BYTES | tree.changes:
             yield "%s: does class %s move bytes? tests/check/coverage.py does not know" % (described(name, compat), kind)
+
+
+def calls_are_hooked(tree):
+    """The two probe sets look at the same calls; reads and writes come last, and read as the very last (see probes.c)."""
+    hooked = tree.hooked()
+    wanted = {described(name, compat): kind for name, compat, kind in tree.syscalls}
+    for name in sorted(set(wanted) - set(hooked)):
+        yield "%s: the probe set fexit has no hook for it" % name
+    for name in sorted(set(hooked) - set(wanted)):
+        yield "%s: the probe set fexit hooks it, and nothing in src/bpf handles it" % name
+    for name in sorted({name for name in hooked if hooked.count(name) > 1}):
+        yield "%s: the probe set fexit hooks it twice" % name
+    if hooked and hooked[-1] != "read":
+        yield "%s stands behind read in calls[] of %s" % (hooked[-1], PROBES)
 
 
 def opcodes_have_rows(tree):
@@ -173,6 +194,8 @@ GOOD = {
               "## Not counted\n| what | test |\n|---|---|\n| `IORING_OP_NOP` | - |\n",
     SYSCALLS: "enum syscall_class {\n CLASS_READ,\n CLASS_CHANGE,\n CLASS_OPEN,\n};\n"
               "#define NATIVE(X) \\\n X(read, 0, READ) X(open, 2, OPEN)\n#define COMPAT(X) X(read, 3, READ)\n",
+    PROBES: 'static const struct call calls[] = {\n    {"open", "__x64_sys_open", 1},\n    {"read (32-bit)", "__ia32_sys_read", 0},\n'
+            '    {"read", "__x64_sys_read", 0},\n};\n',
     "src/bpf/uring.bpf.h": "enum uring_opcode {\n URING_READ = 22,\n URING_NOP = 0,\n};\n",
     "src/abi/event.h": "IOL_ABI_ROUTE_RW, IOL_ABI_ROUTE_IO_URING, IOL_ABI_ROUTE_SLOTS",
     "tests/live/workload_a.c": "static void go(int times)\n{\n}\n",
@@ -194,6 +217,13 @@ RULES = (
         (SYSCALLS, "X(read, 3", "X(pread64, 180, READ_AT) X(read, 3"),
         (SYSCALLS, "X(open, 2, OPEN)", "X(open, 2, OTHER)"),
         (DOCUMENT, "| rw | `read` |", "| sendfile | `read` |"),
+    )),
+    (calls_are_hooked, "both probe sets look at the same system calls", (
+        (SYSCALLS, "X(open", "X(readv, 19, READ) X(open"),
+        (SYSCALLS, "X(open, 2, OPEN)", ""),
+        (PROBES, '"read (32-bit)"', '"read"'),
+        (PROBES, '{"open"', '{"creat"'),
+        (PROBES, "\n};", '\n    {"open", "__x64_sys_open", 1},\n};'),
     )),
     (opcodes_have_rows, "every opcode that is looked at has a row", (
         ("src/bpf/uring.bpf.h", "URING_NOP = 0", "URING_NOP = 0, URING_WRITE = 23"),

@@ -15,6 +15,8 @@ RING = "anon_inode:[io_uring]"
 class Books:
     """A workload that was recorded to its end, in `folder`: `expected` and `notes` as it wrote them to `result`, `url` the ledger."""
 
+    maps = True  # whether the workload tells of its mappings too
+
     def __init__(self, tap, name, folder, url, result):
         self.tap, self.name, self.folder, self.url = tap, name, folder, url
         self.expected, self.notes = live.read_expected(result)
@@ -57,7 +59,7 @@ class Books:
         pids = {account.pid for account in self.expected} | {pid for notes in self.notes.values() for pid, _ in notes}
         main = self.notes["start"][0][0]
         got = {}
-        for row in live.accounts(self.url, maps=True):
+        for row in live.accounts(self.url, maps=self.maps):
             key = (row["pid"], row["path"], row["kind"], row["route"])
             if row["pid"] not in pids or (row["pid"] == main) != (row["origin"] == "exec"):
                 continue

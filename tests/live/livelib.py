@@ -29,6 +29,7 @@ IOLEDGER = os.environ.get("IOLEDGER") or os.path.join(HERE, "../../build/ioledge
 WORKLOADS = os.environ.get("IOLEDGER_WORKLOADS") or os.path.join(HERE, "../../build/tests/live")
 PGCLUSTER = os.path.join(HERE, "../db/pgcluster")
 PATIENCE = float(os.environ.get("IOLEDGER_TEST_PATIENCE", "60"))  # seconds until a condition counts as failed
+PROBES = os.environ.get("IOLEDGER_TEST_PROBES")  # of every recording; none: what it takes by itself
 READY = "ioledger: recording"
 COUNTERS = ("read_ops", "read_bytes", "read_errors", "write_ops", "write_bytes", "write_errors")
 
@@ -307,6 +308,8 @@ class Recorder:
     """`ioledger record` on a database. Without a command it is ready when the constructor returns."""
 
     def __init__(self, url, *options, command=None, env=None, cwd=None, wait=True):
+        if PROBES and "--probes" not in options:
+            options = ("--probes", PROBES, *options)
         args = [IOLEDGER, "record", "--db", url, *options]
         if command is not None:
             args += ["--", *command]

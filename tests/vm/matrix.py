@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: BSD-2-Clause
+# SPDX-FileCopyrightText: The ioledger authors
+"""What tests/vm/run tells besides single cases: the matrix of kernels, probe sets and tests; the work of the verifier; the cost of a call."""
+import json
+import os
+import re
+
+GROWTH = 1.2  # of the instructions that the verifier looks at, against the table
+FREE = ("getppid", "lseek")  # calls that the probe set fexit does not touch
+COMPARED = ("read", "pread64", "pwrite64")  # those that may cost no more than with the set tracepoint
+
+
+def markdown(head, rows):
+    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+    return "\n".join(lines + ["| " + " | ".join(row) + " |" for row in rows])
+
+
+class Matrix:
+    """Cells of (kernel, probe set) and test: how many cases were right."""
+
+    def __init__(self):
+        self.cells = {}
+        self.tests = []
+
+    def add(self, kernel, probes, test, passed, failed, skipped):
+        if test not in self.tests:
+            self.tests.append(test)
+        text = "-"
+        if failed:
+            text = "**%d of %d wrong**" % (failed, passed + failed)
+        elif passed:
+            text = str(passed)
+        elif skipped:
+            text = "skipped"
+        self.cells.setdefault((kernel, probes), {})[test] = text
+
+    def text(self):
+        return markdown(["kernel", "probe set", *self.tests],
+                        [[kernel, probes, *(cells.get(test, "-") for test in self.tests)] for (kernel, probes), cells in self.cells.items()])
+
+
+class Verified:
+    """The table of what the verifier looked at, by kernel and program: most of both settings that tests/vm/verify.c loads it with."""
+
+    def __init__(self, path):
+        self.path = path
+        self.table = {}
+        if os.path.exists(path):
+            with open(path, encoding="utf-8") as file:
+                self.table = json.load(file)
+
+    @staticmethod
+    def read(out):
+        """{"modern on_read": instructions}; a program that the kernel refused is not in it."""
+        found = {}
+        for name in ("legacy", "modern"):
+            path = os.path.join(out, "verify-%s.out" % name)
+            if not os.path.exists(path):
+                continue
+            with open(path, encoding="utf-8") as file:
+                for line in file:
+                    match = re.match(r"(\w+) (\d+) (\d+) ", line)
+                    if match:
+                        found["%s %s" % (name, match[1])] = max(int(match[2]), int(match[3]))
+        return found
+
+    def check(self, tap, kernel, out, record):
+        found, known = self.read(out), self.table.get(kernel, {})
+        if record:
+            self.table[kernel] = found
+            with open(self.path, "w", encoding="utf-8") as file:
+                json.dump(self.table, file, indent=1, sort_keys=True)
+                file.write("\n")
+            return
+        if not known:
+            tap.skip(kernel + ": the verifier's work", "tests/vm/verified.json has nothing of this kernel: --record")
+            return
+        grown = ["%s: %d, and was %d" % (name, n, known[name]) for name, n in found.items() if n > known.get(name, n) * GROWTH]
+        missing = sorted(set(known) - set(found))
+        tap.ok(not grown, "%s: the verifier looks at no more than before, in %d programs" % (kernel, len(found)), *grown)
+        tap.ok(not missing, kernel + ": no program is refused that was not before", *missing)
+
+
+class Steps:
+    """Instructions of a call in the guest, without a recorder and with each probe set: tests/vm/steps.c."""
+
+    def __init__(self):
+        self.rows = []
+
+    @staticmethod
+    def read(out, name):
+        path = os.path.join(out, "steps-%s.out" % name)
+        if not os.path.exists(path):
+            return {}
+        with open(path, encoding="utf-8") as file:
+            return {match[1]: float(match[2]) for match in (re.match(r"(\S+) ([\d.]+)$", line) for line in file) if match}
+
+    def check(self, tap, kernel, out, modern):
+        none, tracepoint, fexit = (self.read(out, name) for name in ("none", "tracepoint", "fexit"))
+        if not tap.ok(none and tracepoint, kernel + ": instructions of a call were counted"):
+            return
+        for call in none:
+            more = ["%+.0f" % (after[call] - none[call]) if call in after else "-" for after in (tracepoint, fexit)]
+            self.rows.append([kernel, call, "%.0f" % none[call], *more])
+        if not fexit:
+            tap.skip(kernel + ": instructions with fexit", "it cannot be used there")
+            return
+        for call in FREE:
+            tap.ok(fexit[call] - none[call] < 1, "%s: %s costs nothing with fexit" % (kernel, call), fexit[call], none[call])
+        for call in COMPARED if modern else ():
+            tap.ok(fexit[call] <= tracepoint[call], "%s: %s costs no more with fexit than with tracepoint" % (kernel, call),
+                   fexit[call], tracepoint[call])
+
+    def text(self):
+        return markdown(["kernel", "call", "without a recorder", "tracepoint", "fexit"], self.rows)
