@@ -292,15 +292,16 @@ static int take_events(struct iol_record_options *options, const char *text, str
 
 static int take_probes(struct iol_record_options *options, const char *text, struct iol_error *err)
 {
-    /* '-legacy' is how tests reach the programs for older kernels on a new one */
+    /* 'tracepoint-legacy' is how tests reach the programs for older kernels on a new one */
     static const struct {
         const char *name;
         enum iol_probe_set set;
         bool legacy;
     } sets[] = {
-        {"auto", IOL_PROBES_AUTO, false},         {"tracepoint", IOL_PROBES_TRACEPOINT, false},
-        {"fexit", IOL_PROBES_FEXIT, false},       {"tracepoint-legacy", IOL_PROBES_TRACEPOINT, true},
-        {"fexit-legacy", IOL_PROBES_FEXIT, true},
+        {"auto", IOL_PROBES_AUTO, false},
+        {"tracepoint", IOL_PROBES_TRACEPOINT, false},
+        {"fexit", IOL_PROBES_FEXIT, false},
+        {"tracepoint-legacy", IOL_PROBES_TRACEPOINT, true},
     };
 
     for (size_t i = 0; i < IOL_ARRAY_SIZE(sets); i++) {
