@@ -258,7 +258,7 @@ size_t iol_live_accounts(const struct iol_live *live)
 
 const char *iol_live_uncovered(const struct iol_live *live)
 {
-    return iol_capture_uncovered(live->capture);
+    return iol_capture_uncovered(live->capture, 0);
 }
 
 void iol_live_free(struct iol_live *live)
