@@ -25,14 +25,15 @@ def status_kb(pid, file, *words):
 
 def map_memory_kb(pid):
     """Kernel memory of the recorder's BPF maps, which is not resident memory of any process."""
-    total = 0
+    total, seen = 0, set()
     for fd in os.listdir("/proc/%d/fdinfo" % pid):
         try:
             with open("/proc/%d/fdinfo/%s" % (pid, fd), encoding="ascii") as info:
                 text = info.read()
         except OSError:
             continue
-        if "map_type" in text:
+        if "map_type" in text and re.search(r"^map_id:\s+(\d+)", text, re.M)[1] not in seen:
+            seen.add(re.search(r"^map_id:\s+(\d+)", text, re.M)[1])
             total += int(re.search(r"^memlock:\s+(\d+)", text, re.M)[1])
     return total // 1024
 

@@ -162,7 +162,8 @@ def killed(tap, scratch, kind):
     chance = random.Random(SEED)
     pin = "--pin=" + pin_folder(scratch)
     url = live.new_url(kind, scratch)
-    options = (pin, "--interval", "50ms")
+    # with room in the ring buffer for what a busy machine does while nobody reads it
+    options = (pin, "--interval", "50ms", "--max-accounts", "262144")
 
     # the first start, until one has come to its end: a set of pins that is half made is no use to anybody
     for _ in range(KILLS // 4):
