@@ -209,10 +209,28 @@ static bool refused_for_now(const struct parameters *parameters)
     return there;
 }
 
+/* The connection broke while it was made: libpq says so itself, where a server that refuses says why. */
+static bool was_cut(PGconn *conn)
+{
+    static const char *const words[] = {"server closed the connection unexpectedly",
+                                        "could not receive data from server",
+                                        "could not send data to server",
+                                        "could not send startup packet",
+                                        "Connection reset by peer",
+                                        "Broken pipe"};
+
+    for (size_t i = 0; i < IOL_ARRAY_SIZE(words); i++) {
+        if (strstr(PQerrorMessage(conn), words[i]))
+            return true;
+    }
+    return false;
+}
+
 static int connect_error(PGconn *conn, const struct parameters *parameters, struct iol_error *err)
 {
+    bool cut = was_cut(conn);
     PGPing ping = PQpingParams(parameters->keys, parameters->values, 1);
-    bool unreachable = ping == PQPING_NO_RESPONSE || ping == PQPING_REJECT || refused_for_now(parameters);
+    bool unreachable = cut || ping == PQPING_NO_RESPONSE || ping == PQPING_REJECT || refused_for_now(parameters);
     int code = unreachable ? -EAGAIN : -EACCES;
     char line[600];
 
