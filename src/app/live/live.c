@@ -203,6 +203,7 @@ int iol_live_post(struct iol_live *live, struct iol_error *err)
     epoch.to_jiffies = to.jiffies;
     epoch.from_ns = from.boot_ns;
     epoch.to_ns = to.boot_ns;
+    epoch.left_out = iol_capture_left_out(live->capture);
     iol_model_set_boot_offset(live->model, iol_host_boot_offset());
     r = iol_capture_poll(live->capture, 0, take_record, live);
     if (r == 0)
