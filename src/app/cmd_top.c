@@ -290,7 +290,7 @@ static int look(struct session *session, struct iol_error *err)
             continue;
         r = post(session, err);
         session->frames++;
-        changed = !session->top.paused;
+        changed |= !session->top.paused; /* a key may have come in the same turn */
     }
     /* the last of COUNT frames */
     if (r == 0 && changed && session->frames > 0)

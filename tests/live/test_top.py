@@ -258,7 +258,7 @@ def in_terminal(tap, scratch, width, height):
         terminal.keys("x", "Down", "Down", "End", "Home")
         terminal.wait("PID PROCESS")
         terminal.call("resize-window", "-x", "100", "-y", "30")
-        screen = terminal.wait("ERR/s").split("\n")
+        screen = terminal.wait("USER +READ/s.*ERR/s").split("\n")
         tap.ok(screen[29].startswith("q quit") and max(len(line) for line in screen) <= 100, name + "it follows a resize", *screen)
         terminal.call("resize-window", "-x", "20", "-y", "5")
         terminal.wait("^q quit")

@@ -55,7 +55,6 @@ int iol_screen_open(struct iol_error *err)
         iol_error_hint(err, "'ioledger top --batch' prints plain frames");
         return -ENOTTY;
     }
-    set_escdelay(ESCAPE_MS);
     screen = newterm(NULL, stdout, stdin);
     if (!screen) {
         const char *term = getenv("TERM");
@@ -67,6 +66,7 @@ int iol_screen_open(struct iol_error *err)
     set_term(screen);
     is_open = true;
     choose_styles();
+    set_escdelay(ESCAPE_MS);
     cbreak();
     noecho();
     nonl();
