@@ -178,9 +178,6 @@ class Attached:
         with open(self.log.name, encoding="utf-8", errors="replace") as log:
             return log.read()
 
-    def cpu(self):
-        return cpu_seconds(self.pid)
-
     def stop(self):
         """Ends it as Ctrl-C would; its exit status, None when it had to be killed."""
         if self.process.poll() is None:
