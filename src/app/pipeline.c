@@ -26,11 +26,6 @@
  */
 #define QUEUE_RECORDS_BYTES (IOL_PIPELINE_QUEUE_BYTES + (64UL << 20))
 
-/* The model is compared with the processes that run: soon after records were lost, and once in a while. */
-#define SWEEP_SOON_NS (1000UL * 1000 * 1000)
-#define SWEEP_SELDOM_NS (300UL * 1000 * 1000 * 1000)
-#define SWEEP_SHARE 50 /* a sweep takes no more than this part of the time, however many processes there are */
-
 static const char *into_batch(struct iol_batch *batch, const char *text)
 {
     return iol_arena_dup(batch->arena, text, strlen(text));
@@ -227,62 +222,21 @@ int iol_pipeline_step(struct iol_pipeline *pipeline, struct iol_error *err)
     return check(pipeline, iol_capture_poll(pipeline->capture, 0, take_record, pipeline), err);
 }
 
-/* Records of processes that never came, and images of which none has: what a sweep can make up for. */
-static uint64_t lost_processes(const struct iol_pipeline *pipeline)
-{
-    struct iol_model_stats stats;
-    uint64_t lost;
-    size_t n;
-    const struct iol_cpu *cpus = iol_capture_cpus(pipeline->capture, &n);
-
-    iol_model_get_stats(pipeline->model, &stats);
-    lost = stats.made_up;
-    for (size_t cpu = 0; cpu < n; cpu++)
-        lost += cpus[cpu].lost[IOL_LOST_EVENTS] + cpus[cpu].lost[IOL_LOST_PROCESS_RECORDS] +
-                cpus[cpu].lost[IOL_LOST_TASKS_FULL];
-    return lost;
-}
-
-static bool image_lives(void *arg, uint32_t pid, uint64_t image)
-{
-    return iol_capture_lives(arg, pid, image);
-}
-
-static bool sweep_is_due(const struct iol_pipeline *pipeline, uint64_t now, uint64_t lost)
-{
-    uint64_t gap = lost == pipeline->swept_lost ? SWEEP_SELDOM_NS : SWEEP_SOON_NS;
-
-    if (gap < SWEEP_SHARE * pipeline->sweep_took_ns)
-        gap = SWEEP_SHARE * pipeline->sweep_took_ns;
-    return !pipeline->stopped && now - pipeline->swept_ns >= gap;
-}
-
 /* Compares the model with the processes that run, whatever it knows of them. */
 static int compare(struct iol_pipeline *pipeline)
 {
-    struct iol_error err = {0};
-    int r;
-
-    pipeline->swept_ns = iol_host_boot_ns();
-    pipeline->swept_lost = lost_processes(pipeline);
-    iol_model_sweep_begin(pipeline->model);
-    r = iol_capture_running(pipeline->capture, take_record, pipeline, &err);
-    /* without a look at the processes the model stays as it is: the next sweep may have more luck */
-    iol_capture_poll(pipeline->capture, 0, take_record, pipeline);
-    r = iol_model_sweep_end(pipeline->model, r < 0 ? NULL : image_lives, pipeline->capture, pipeline->batch);
-    pipeline->sweep_took_ns = iol_host_boot_ns() - pipeline->swept_ns;
-    return r;
+    return iol_sweep_run(&pipeline->swept, pipeline->capture, pipeline->model, pipeline->batch, take_record, pipeline);
 }
 
 /* The same, when that is due. Before the accounts are posted, so that those of a process whose record was lost find it by its name. */
 static int sweep(struct iol_pipeline *pipeline)
 {
-    uint64_t now = iol_host_boot_ns(), lost = lost_processes(pipeline);
+    uint64_t now = iol_host_boot_ns(), lost = iol_sweep_lost(pipeline->capture, pipeline->model);
     int r;
 
-    if (lost != pipeline->swept_lost)
+    if (lost != pipeline->swept.lost)
         iol_model_forget_names(pipeline->model); /* a change that never came may have given a name to another file */
-    if (!sweep_is_due(pipeline, now, lost))
+    if (pipeline->stopped || !iol_sweep_is_due(&pipeline->swept, now, lost))
         return 0;
     r = iol_capture_poll(pipeline->capture, 0, take_record, pipeline);
     return r < 0 ? r : compare(pipeline);
@@ -291,19 +245,13 @@ static int sweep(struct iol_pipeline *pipeline)
 /* Ends an epoch and posts it: first the records (processes and files must be known), then the counters. */
 static int post_epoch(struct iol_pipeline *pipeline)
 {
-    struct iol_clock_pair from, to;
     struct iol_epoch epoch;
-    int r = iol_capture_flip(pipeline->capture, &epoch.closed, &from, &to);
+    int r = iol_epoch_end(pipeline->capture, pipeline->epoch + 1, &epoch);
 
     if (r < 0)
         return r;
     pipeline->posted_ts = iol_host_wall_ns();
-    epoch.number = ++pipeline->epoch;
-    epoch.from_jiffies = from.jiffies;
-    epoch.to_jiffies = to.jiffies;
-    epoch.from_ns = from.boot_ns;
-    epoch.to_ns = to.boot_ns;
-    epoch.left_out = iol_capture_left_out(pipeline->capture);
+    pipeline->epoch++;
     iol_model_set_boot_offset(pipeline->model, iol_host_boot_offset());
     r = iol_capture_poll(pipeline->capture, 0, take_record, pipeline);
     if (r == 0)
@@ -380,7 +328,7 @@ int iol_pipeline_start(struct iol_pipeline *pipeline, struct iol_error *err)
     iol_model_set_boot_offset(pipeline->model, iol_host_boot_offset());
     if (add_host(pipeline) < 0 || add_recording(pipeline) < 0)
         return check(pipeline, -ENOMEM, err);
-    pipeline->swept_ns = iol_host_boot_ns();
+    pipeline->swept.began_ns = iol_host_boot_ns();
     if (iol_capture_resumed(pipeline->capture) &&
         iol_resume_restore(pipeline->resume, pipeline->model, pipeline->accounts, pipeline->batch) < 0)
         return check(pipeline, -ENOMEM, err);

@@ -3,6 +3,7 @@
 #pragma once
 
 /* For pipeline.c, which runs a recording, and pipeline_open.c, which sets it up, only. */
+#include "app/epoch.h"
 #include "app/host.h"
 #include "app/pipeline.h"
 #include "base/error.h"
@@ -29,13 +30,11 @@ struct iol_pipeline {
     uint64_t seq;
     uint64_t bad_records;
     uint64_t postponed;
-    int64_t posted_ts;   /* when the last interval ended, wall clock */
-    int64_t stored_ts;   /* as posted_ts, of an interval that is in the database with all before it */
-    size_t max_ended;    /* MIN_ENDED to MAX_ENDED */
-    bool unpinned;       /* nothing is left of the pins */
-    bool stopped;        /* detached: who runs now is no part of the recording */
-    uint64_t swept_ns;   /* when the last sweep began */
-    uint64_t swept_lost; /* lost_processes() then */
-    uint64_t sweep_took_ns;
+    int64_t posted_ts; /* when the last interval ended, wall clock */
+    int64_t stored_ts; /* as posted_ts, of an interval that is in the database with all before it */
+    size_t max_ended;  /* iol_epoch_max_ended() */
+    bool unpinned;     /* nothing is left of the pins */
+    bool stopped;      /* detached: who runs now is no part of the recording */
+    struct iol_sweep swept;
     int failed; /* -errno of a record that could not be taken in */
 };

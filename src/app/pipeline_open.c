@@ -23,21 +23,6 @@
 #define MAX_IDLE_FILES 65536
 #define MAX_NAMES 65536
 
-/* Images that end in one interval: more end it early, so that neither memory nor accounts run out for want of an end. */
-#define MAX_ENDED 16384
-#define MIN_ENDED 64
-#define ACCOUNTS_PER_ENDED 16
-
-static int remove_account(void *arg, const struct iol_account_key *key, uint32_t slot)
-{
-    return iol_capture_remove_account(arg, key, slot);
-}
-
-static int free_slot(void *arg, uint32_t index)
-{
-    return iol_capture_free_slot(arg, index);
-}
-
 /* Only who sees every change of a name may say which file it means. */
 static bool sees_all_changes(const struct iol_capture *capture)
 {
@@ -47,11 +32,7 @@ static bool sees_all_changes(const struct iol_capture *capture)
 
 static int open_core(struct iol_pipeline *pipeline, const struct iol_pipeline_options *options)
 {
-    struct iol_account_kernel kernel = {
-        .arg = pipeline->capture,
-        .remove_account = remove_account,
-        .free_slot = free_slot,
-    };
+    struct iol_account_kernel kernel;
     struct iol_model_options model = {
         .host_id = pipeline->host.id,
         .boot_id = pipeline->host.boot_id,
@@ -62,16 +43,9 @@ static int open_core(struct iol_pipeline *pipeline, const struct iol_pipeline_op
         .journal = pipeline->resume ? iol_resume_journal(pipeline->resume) : NULL,
     };
 
-    kernel.slots = iol_capture_slots(pipeline->capture, &kernel.n_slots, &kernel.first_spare);
-    kernel.cpus = iol_capture_cpus(pipeline->capture, &kernel.n_cpus);
-    kernel.threads = iol_capture_threads(pipeline->capture, &kernel.n_threads);
-    kernel.mmap_events = iol_capture_events(pipeline->capture) >> IOL_EVENT_MMAP & 1;
+    iol_epoch_kernel(pipeline->capture, &kernel);
     kernel.keeps_books = pipeline->resume != NULL;
-    pipeline->max_ended = kernel.n_slots / ACCOUNTS_PER_ENDED;
-    if (pipeline->max_ended < MIN_ENDED)
-        pipeline->max_ended = MIN_ENDED;
-    if (pipeline->max_ended > MAX_ENDED)
-        pipeline->max_ended = MAX_ENDED;
+    pipeline->max_ended = iol_epoch_max_ended(kernel.n_slots);
     if (pipeline->resume)
         model.epoch = pipeline->epoch = iol_resume_epoch(pipeline->resume, &model.epoch_ns);
     pipeline->model = iol_model_new(&model);

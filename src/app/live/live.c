@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "app/epoch.h"
 #include "app/host.h"
 #include "app/live/names.h"
 #include "base/cleanup.h"
@@ -17,14 +18,6 @@
 #include "core/model.h"
 
 #define MAX_IDLE_FILES 65536
-#define ACCOUNTS_PER_ENDED 16 /* images that end in one interval: as in a recording */
-#define MIN_ENDED 64
-#define MAX_ENDED 16384
-
-/* The model is compared with the processes that run: soon after records were lost, and once in a while. */
-#define SWEEP_SOON_NS (1000UL * 1000 * 1000)
-#define SWEEP_SELDOM_NS (300UL * 1000 * 1000 * 1000)
-#define SWEEP_SHARE 50 /* a sweep takes no more than this part of the time */
 
 struct iol_live {
     struct iol_this_host host;
@@ -34,7 +27,7 @@ struct iol_live {
     struct iol_batch *batch;
     uint64_t epoch;
     size_t max_ended;
-    uint64_t swept_ns, swept_lost, sweep_took_ns;
+    struct iol_sweep swept;
     int failed; /* -errno of a record that could not be taken in */
 };
 
@@ -50,27 +43,12 @@ static void take_record(void *arg, const void *data, size_t size)
         live->failed = r;
 }
 
-static int remove_account(void *arg, const struct iol_account_key *key, uint32_t slot)
-{
-    return iol_capture_remove_account(arg, key, slot);
-}
-
-static int free_slot(void *arg, uint32_t index)
-{
-    return iol_capture_free_slot(arg, index);
-}
-
 static void forget_file(void *arg, uint64_t key)
 {
     iol_capture_forget_file(arg, key);
 }
 
-static bool image_lives(void *arg, uint32_t pid, uint64_t image)
-{
-    return iol_capture_lives(arg, pid, image);
-}
-
-static int open_core(struct iol_live *live, const struct iol_capture_options *options)
+static int open_core(struct iol_live *live)
 {
     const struct iol_model_options model = {
         .host_id = live->host.id,
@@ -79,21 +57,10 @@ static int open_core(struct iol_live *live, const struct iol_capture_options *op
         .running_ancestors = true,
         .max_idle_files = MAX_IDLE_FILES,
     };
-    struct iol_account_kernel kernel = {
-        .arg = live->capture,
-        .remove_account = remove_account,
-        .free_slot = free_slot,
-        .mmap_events = options->events >> IOL_EVENT_MMAP & 1,
-    };
+    struct iol_account_kernel kernel;
 
-    kernel.slots = iol_capture_slots(live->capture, &kernel.n_slots, &kernel.first_spare);
-    kernel.cpus = iol_capture_cpus(live->capture, &kernel.n_cpus);
-    kernel.threads = iol_capture_threads(live->capture, &kernel.n_threads);
-    live->max_ended = kernel.n_slots / ACCOUNTS_PER_ENDED;
-    if (live->max_ended < MIN_ENDED)
-        live->max_ended = MIN_ENDED;
-    if (live->max_ended > MAX_ENDED)
-        live->max_ended = MAX_ENDED;
+    iol_epoch_kernel(live->capture, &kernel);
+    live->max_ended = iol_epoch_max_ended(kernel.n_slots);
     live->model = iol_model_new(&model);
     live->batch = iol_batch_new();
     if (!live->model || !live->batch)
@@ -111,7 +78,7 @@ int iol_live_open(const struct iol_capture_options *options, struct iol_live **r
     r = iol_host_read(&live->host, err);
     if (r == 0)
         r = iol_capture_open(options, &live->capture, err);
-    if (r == 0 && open_core(live, options) < 0)
+    if (r == 0 && open_core(live) < 0)
         r = iol_error_set(err, -ENOMEM, "out of memory");
     if (r < 0) {
         iol_live_free(live);
@@ -133,7 +100,7 @@ int iol_live_start(struct iol_live *live, struct iol_error *err)
     int r;
 
     iol_model_set_boot_offset(live->model, iol_host_boot_offset());
-    live->swept_ns = iol_host_boot_ns();
+    live->swept.began_ns = iol_host_boot_ns();
     r = iol_capture_attach(live->capture, take_record, live, err);
     return r < 0 ? r : check(live, 0, err);
 }
@@ -149,61 +116,25 @@ int iol_live_step(struct iol_live *live, struct iol_error *err)
     return check(live, iol_capture_poll(live->capture, 0, take_record, live), err);
 }
 
-/* What a sweep can make up for. */
-static uint64_t lost_processes(const struct iol_live *live)
-{
-    struct iol_model_stats stats;
-    uint64_t lost;
-    size_t n;
-    const struct iol_cpu *cpus = iol_capture_cpus(live->capture, &n);
-
-    iol_model_get_stats(live->model, &stats);
-    lost = stats.made_up;
-    for (size_t cpu = 0; cpu < n; cpu++)
-        lost += cpus[cpu].lost[IOL_LOST_EVENTS] + cpus[cpu].lost[IOL_LOST_PROCESS_RECORDS] +
-                cpus[cpu].lost[IOL_LOST_TASKS_FULL];
-    return lost;
-}
-
 /* As a recording does it (docs/ARCHITECTURE.md, "Lost records"). */
 static int sweep(struct iol_live *live)
 {
-    uint64_t now = iol_host_boot_ns(), lost = lost_processes(live);
-    uint64_t gap = lost == live->swept_lost ? SWEEP_SELDOM_NS : SWEEP_SOON_NS;
-    struct iol_error err = {0};
     int r;
 
-    if (gap < SWEEP_SHARE * live->sweep_took_ns)
-        gap = SWEEP_SHARE * live->sweep_took_ns;
-    if (now - live->swept_ns < gap)
+    if (!iol_sweep_is_due(&live->swept, iol_host_boot_ns(), iol_sweep_lost(live->capture, live->model)))
         return 0;
-    live->swept_ns = now;
-    live->swept_lost = lost;
     r = iol_capture_poll(live->capture, 0, take_record, live);
-    if (r < 0)
-        return r;
-    iol_model_sweep_begin(live->model);
-    r = iol_capture_running(live->capture, take_record, live, &err);
-    iol_capture_poll(live->capture, 0, take_record, live);
-    r = iol_model_sweep_end(live->model, r < 0 ? NULL : image_lives, live->capture, live->batch);
-    live->sweep_took_ns = iol_host_boot_ns() - now;
-    return r;
+    return r < 0 ? r : iol_sweep_run(&live->swept, live->capture, live->model, live->batch, take_record, live);
 }
 
 int iol_live_post(struct iol_live *live, struct iol_error *err)
 {
-    struct iol_clock_pair from, to;
     struct iol_epoch epoch;
-    int r = iol_capture_flip(live->capture, &epoch.closed, &from, &to);
+    int r = iol_epoch_end(live->capture, live->epoch + 1, &epoch);
 
     if (r < 0)
         return check(live, r, err);
-    epoch.number = ++live->epoch;
-    epoch.from_jiffies = from.jiffies;
-    epoch.to_jiffies = to.jiffies;
-    epoch.from_ns = from.boot_ns;
-    epoch.to_ns = to.boot_ns;
-    epoch.left_out = iol_capture_left_out(live->capture);
+    live->epoch++;
     iol_model_set_boot_offset(live->model, iol_host_boot_offset());
     r = iol_capture_poll(live->capture, 0, take_record, live);
     if (r == 0)

@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// SPDX-FileCopyrightText: The ioledger authors
+#include "app/epoch.h"
+
+#include "app/host.h"
+#include "base/error.h"
+#include "core/model.h"
+
+#define SWEEP_SOON_NS (1000UL * 1000 * 1000)
+#define SWEEP_SELDOM_NS (300UL * 1000 * 1000 * 1000)
+#define SWEEP_SHARE 50 /* a sweep takes no more than this part of the time, however many processes there are */
+
+#define MAX_ENDED 16384
+#define MIN_ENDED 64
+#define ACCOUNTS_PER_ENDED 16
+
+uint64_t iol_sweep_lost(const struct iol_capture *capture, const struct iol_model *model)
+{
+    struct iol_model_stats stats;
+    uint64_t lost;
+    size_t n;
+    const struct iol_cpu *cpus = iol_capture_cpus(capture, &n);
+
+    iol_model_get_stats(model, &stats);
+    lost = stats.made_up;
+    for (size_t cpu = 0; cpu < n; cpu++)
+        lost += cpus[cpu].lost[IOL_LOST_EVENTS] + cpus[cpu].lost[IOL_LOST_PROCESS_RECORDS] +
+                cpus[cpu].lost[IOL_LOST_TASKS_FULL];
+    return lost;
+}
+
+bool iol_sweep_is_due(const struct iol_sweep *sweep, uint64_t now_ns, uint64_t lost)
+{
+    uint64_t gap = lost == sweep->lost ? SWEEP_SELDOM_NS : SWEEP_SOON_NS;
+
+    if (gap < SWEEP_SHARE * sweep->took_ns)
+        gap = SWEEP_SHARE * sweep->took_ns;
+    return now_ns - sweep->began_ns >= gap;
+}
+
+static bool image_lives(void *arg, uint32_t pid, uint64_t image)
+{
+    return iol_capture_lives(arg, pid, image);
+}
+
+int iol_sweep_run(struct iol_sweep *sweep, struct iol_capture *capture, struct iol_model *model,
+                  struct iol_batch *batch, iol_capture_record_fn *record, void *arg)
+{
+    struct iol_error err = {0};
+    int r;
+
+    sweep->began_ns = iol_host_boot_ns();
+    sweep->lost = iol_sweep_lost(capture, model);
+    iol_model_sweep_begin(model);
+    r = iol_capture_running(capture, record, arg, &err);
+    /* without a look at the processes the model stays as it is: the next sweep may have more luck */
+    iol_capture_poll(capture, 0, record, arg);
+    r = iol_model_sweep_end(model, r < 0 ? NULL : image_lives, capture, batch);
+    sweep->took_ns = iol_host_boot_ns() - sweep->began_ns;
+    return r;
+}
+
+int iol_epoch_end(struct iol_capture *capture, uint64_t number, struct iol_epoch *ret_epoch)
+{
+    struct iol_clock_pair from, to;
+    unsigned int closed;
+    int r = iol_capture_flip(capture, &closed, &from, &to);
+
+    if (r < 0)
+        return r;
+    *ret_epoch = (struct iol_epoch){
+        .number = number,
+        .closed = closed,
+        .from_jiffies = from.jiffies,
+        .to_jiffies = to.jiffies,
+        .from_ns = from.boot_ns,
+        .to_ns = to.boot_ns,
+        .left_out = iol_capture_left_out(capture),
+    };
+    return 0;
+}
+
+size_t iol_epoch_max_ended(size_t n_slots)
+{
+    size_t most = n_slots / ACCOUNTS_PER_ENDED;
+
+    if (most < MIN_ENDED)
+        return MIN_ENDED;
+    return most > MAX_ENDED ? MAX_ENDED : most;
+}
+
+static int remove_account(void *arg, const struct iol_account_key *key, uint32_t slot)
+{
+    return iol_capture_remove_account(arg, key, slot);
+}
+
+static int free_slot(void *arg, uint32_t index)
+{
+    return iol_capture_free_slot(arg, index);
+}
+
+void iol_epoch_kernel(struct iol_capture *capture, struct iol_account_kernel *ret_kernel)
+{
+    *ret_kernel = (struct iol_account_kernel){
+        .arg = capture,
+        .remove_account = remove_account,
+        .free_slot = free_slot,
+        .mmap_events = iol_capture_events(capture) >> IOL_EVENT_MMAP & 1,
+    };
+    ret_kernel->slots = iol_capture_slots(capture, &ret_kernel->n_slots, &ret_kernel->first_spare);
+    ret_kernel->cpus = iol_capture_cpus(capture, &ret_kernel->n_cpus);
+    ret_kernel->threads = iol_capture_threads(capture, &ret_kernel->n_threads);
+}

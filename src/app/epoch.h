@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// SPDX-FileCopyrightText: The ioledger authors
+#pragma once
+
+/* What everybody does who follows the kernel's accounts, whatever becomes of the rows: ends epochs, and compares the model with what runs. */
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "capture/capture.h"
+#include "core/account.h"
+
+struct iol_batch;
+struct iol_model;
+
+/* When the model was last compared with the processes that run. */
+struct iol_sweep {
+    uint64_t began_ns; /* of the boot clock */
+    uint64_t took_ns;
+    uint64_t lost; /* iol_sweep_lost() then */
+};
+
+/* Records of processes that never came, and images of which none has: what a sweep can make up for. */
+uint64_t iol_sweep_lost(const struct iol_capture *capture, const struct iol_model *model);
+
+/* Soon after records were lost, and once in a while. */
+bool iol_sweep_is_due(const struct iol_sweep *sweep, uint64_t now_ns, uint64_t lost);
+
+/* Whatever is known of the processes. Without a look at them the model stays as it is. 0 or -ENOMEM. */
+int iol_sweep_run(struct iol_sweep *sweep, struct iol_capture *capture, struct iol_model *model,
+                  struct iol_batch *batch, iol_capture_record_fn *record, void *arg);
+
+/* Closes the open epoch, as the one with this number. 0 or -errno. */
+int iol_epoch_end(struct iol_capture *capture, uint64_t number, struct iol_epoch *ret_epoch);
+
+/* How many images may end in one epoch: more end it early, so that neither memory nor accounts run out for want of an end. */
+size_t iol_epoch_max_ended(size_t n_slots);
+
+/* Slots, totals and what to do with them, of the kernel side. */
+void iol_epoch_kernel(struct iol_capture *capture, struct iol_account_kernel *ret_kernel);
