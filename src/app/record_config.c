@@ -25,7 +25,7 @@ static const struct option_use {
     {"exe", REPEATED, false},     {"cgroup", REPEATED, false},     {"container", REPEATED, false},
     {"ignore", REPEATED, true},   {"every", REPEATED, true},       {"sample", REPEATED, true},
     {"event-budget", ONCE, true}, {"config", NOT_IN_FILE, false},  {"system", NOT_IN_FILE, false},
-    {"help", NOT_IN_FILE, false}, {"verbose", NOT_IN_FILE, false},
+    {"help", NOT_IN_FILE, false}, {"verbose", NOT_IN_FILE, false}, {"print-config", NOT_IN_FILE, false},
 };
 
 static const struct option_use *use_of(const char *name)
@@ -37,6 +37,11 @@ static const struct option_use *use_of(const char *name)
             return &uses[i];
     }
     return &other;
+}
+
+bool iol_record_config_has(const char *name)
+{
+    return use_of(name)->use != NOT_IN_FILE;
 }
 
 /* The first entry of that name. */

@@ -13,3 +13,6 @@ int iol_record_config_apply(const struct iol_usage *usage, struct iol_options *c
 int iol_record_config_reload(const struct iol_usage *usage, const struct iol_record_options *options,
                              struct iol_record_rules *ret_rules, char *changed, size_t changed_size,
                              struct iol_error *err);
+
+/* Whether the option may stand in the file. */
+bool iol_record_config_has(const char *name);

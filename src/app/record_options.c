@@ -9,18 +9,20 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "app/command.h"
 #include "app/record_config.h"
+#include "app/record_print.h"
+#include "app/record_words.h"
 #include "app/spool_place.h"
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "core/model.h"
-#include "store/schema.h"
 
 #define DEFAULT_ACCOUNTS 65536
 #define DEFAULT_SPOOL_MAX (1LL << 30)
 #define NS_PER_MS 1000000LL
 #define NS_PER_S 1000000000LL
-#define KIND_BIT(kind) (1U << (kind))
+#define DEFAULT_KINDS "file,dir,dev,anon"
 enum {
     KEY_INTERVAL = 0x300,
     KEY_DURATION,
@@ -44,6 +46,7 @@ enum {
     KEY_SPOOL_MAX,
     KEY_SPOOL_SYNC,
     KEY_CONFIG,
+    KEY_PRINT_CONFIG,
     KEY_PIN,
 };
 
@@ -109,6 +112,8 @@ static const struct argp_option own_options[] = {
      "More options, one a line, as in 'interval = 5s'; SIGHUP reads the rules in it again. The command line goes "
      "before it",
      3},
+    {"print-config", KEY_PRINT_CONFIG, NULL, 0,
+     "Record nothing: print the settings that would be in force, as a file for --config", 3},
     {0},
 };
 
@@ -205,113 +210,16 @@ static int take_container(struct iol_record_options *options, const char *text, 
     return 0;
 }
 
-static int take_kinds(struct iol_record_options *options, const char *text, struct iol_error *err)
-{
-    static const struct {
-        const char *name;
-        uint32_t bits;
-    } names[] = {
-        {"file", KIND_BIT(IOL_ABI_KIND_FILE) | KIND_BIT(IOL_ABI_KIND_LINK) | KIND_BIT(IOL_ABI_KIND_OTHER)},
-        {"dir", KIND_BIT(IOL_ABI_KIND_DIR)},
-        {"dev", KIND_BIT(IOL_ABI_KIND_CHR) | KIND_BIT(IOL_ABI_KIND_BLK)},
-        {"pipe", KIND_BIT(IOL_ABI_KIND_PIPE)},
-        {"socket", KIND_BIT(IOL_ABI_KIND_SOCKET)},
-        {"anon", KIND_BIT(IOL_ABI_KIND_ANON) | KIND_BIT(IOL_ABI_KIND_MEMFD)},
-    };
-    uint32_t kinds = 0;
-
-    if (not_empty(text, err) < 0)
-        return -EINVAL;
-    for (const char *word = text; word;) {
-        size_t length = strcspn(word, ","), i;
-
-        for (i = 0; i < IOL_ARRAY_SIZE(names); i++) {
-            if (strlen(names[i].name) == length && strncmp(names[i].name, word, length) == 0)
-                break;
-        }
-        if (i == IOL_ARRAY_SIZE(names))
-            return iol_error_set(err, -EINVAL, "'%.*s' is no kind; kinds are file,dir,dev,pipe,socket,anon",
-                                 (int)length, word);
-        kinds |= names[i].bits;
-        word = word[length] ? word + length + 1 : NULL;
-    }
-    options->kinds = kinds;
-    return 0;
-}
-
-static bool is_word(const char *name, const char *word, size_t length)
-{
-    return strlen(name) == length && strncmp(name, word, length) == 0;
-}
-
-/* The bits of one word of --events; false: it is none. */
-static bool find_events(const char *word, size_t length, uint32_t *ret_events)
-{
-    static const struct {
-        const char *name;
-        uint32_t bits;
-    } groups[] = {{"none", 0}, {"all", IOL_RECORD_ALL_EVENTS}, {"tree", IOL_RECORD_DEFAULT_EVENTS}};
-
-    for (size_t i = 0; i < IOL_ARRAY_SIZE(groups); i++) {
-        if (is_word(groups[i].name, word, length)) {
-            *ret_events = groups[i].bits;
-            return true;
-        }
-    }
-    for (uint32_t kind = 0; kind < IOL_EVENT_KIND_COUNT; kind++) {
-        if (IOL_RECORD_ALL_EVENTS & IOL_MODEL_EVENT_BIT(kind) &&
-            is_word(iol_schema_word(&iol_enum_event_kind, kind), word, length)) {
-            *ret_events = IOL_MODEL_EVENT_BIT(kind);
-            return true;
-        }
-    }
-    return false;
-}
-
-static int take_events(struct iol_record_options *options, const char *text, struct iol_error *err)
-{
-    uint32_t events = 0;
-
-    if (not_empty(text, err) < 0)
-        return -EINVAL;
-    for (const char *word = text; word;) {
-        size_t length = strcspn(word, ",");
-        uint32_t found;
-
-        if (!find_events(word, length, &found))
-            return iol_error_set(err, -EINVAL,
-                                 "'%.*s' is no event; events are none, all, tree, or of open,open_failed,truncate,"
-                                 "rename,unlink,link,symlink,mkdir,rmdir,chmod,chown,setxattr,mmap",
-                                 (int)length, word);
-        events |= found;
-        word = word[length] ? word + length + 1 : NULL;
-    }
-    options->events = events;
-    return 0;
-}
-
 static int take_probes(struct iol_record_options *options, const char *text, struct iol_error *err)
 {
-    /* 'tracepoint-legacy' is how tests reach the programs for older kernels on a new one */
-    static const struct {
-        const char *name;
-        enum iol_probe_set set;
-        bool legacy;
-    } sets[] = {
-        {"auto", IOL_PROBES_AUTO, false},
-        {"tracepoint", IOL_PROBES_TRACEPOINT, false},
-        {"fexit", IOL_PROBES_FEXIT, false},
-        {"tracepoint-legacy", IOL_PROBES_TRACEPOINT, true},
-    };
+    uint32_t value;
+    int r = iol_record_words_take(IOL_RECORD_PROBES, text, &value, err);
 
-    for (size_t i = 0; i < IOL_ARRAY_SIZE(sets); i++) {
-        if (strcmp(text, sets[i].name) == 0) {
-            options->probes = sets[i].set;
-            options->legacy_probes = sets[i].legacy;
-            return 0;
-        }
-    }
-    return iol_error_set(err, -EINVAL, "'%s' is no probe set; sets are auto, tracepoint and fexit", text);
+    if (r < 0)
+        return r;
+    options->legacy_probes = value & IOL_RECORD_LEGACY_PROBES;
+    options->probes = (enum iol_probe_set)(value & ~(uint32_t)IOL_RECORD_LEGACY_PROBES);
+    return 0;
 }
 
 static int take_max_accounts(struct iol_record_options *options, const char *text, struct iol_error *err)
@@ -336,16 +244,12 @@ static int take_spool_max(struct iol_record_options *options, const char *text, 
 
 static int take_spool_sync(struct iol_record_options *options, const char *text, struct iol_error *err)
 {
-    static const char *const words[] = {
-        [IOL_SPOOL_SYNC_ALWAYS] = "always", [IOL_SPOOL_SYNC_EVERYSEC] = "everysec", [IOL_SPOOL_SYNC_NEVER] = "never"};
+    uint32_t value;
+    int r = iol_record_words_take(IOL_RECORD_SPOOL_SYNC, text, &value, err);
 
-    for (size_t i = 0; i < IOL_ARRAY_SIZE(words); i++) {
-        if (strcmp(text, words[i]) == 0) {
-            options->spool_sync = (enum iol_spool_sync)i;
-            return 0;
-        }
-    }
-    return iol_error_set(err, -EINVAL, "'%s' is not one of always, everysec, never", text);
+    if (r == 0)
+        options->spool_sync = (enum iol_spool_sync)value;
+    return r;
 }
 
 int iol_record_option_take(int key, const char *text, struct iol_record_options *options, struct iol_error *err)
@@ -368,9 +272,9 @@ int iol_record_option_take(int key, const char *text, struct iol_record_options 
     case KEY_CONTAINER:
         return take_container(options, text, err);
     case KEY_KINDS:
-        return take_kinds(options, text, err);
+        return iol_record_words_take(IOL_RECORD_KINDS, text, &options->kinds, err);
     case KEY_EVENTS:
-        return take_events(options, text, err);
+        return iol_record_words_take(IOL_RECORD_EVENTS, text, &options->events, err);
     case KEY_PROBES:
         return take_probes(options, text, err);
     case KEY_MAX_ACCOUNTS:
@@ -402,6 +306,9 @@ int iol_record_option_take(int key, const char *text, struct iol_record_options 
     case KEY_CONFIG:
         options->config_path = text;
         return not_empty(text, err);
+    case KEY_PRINT_CONFIG:
+        options->print_config = true;
+        return 0;
     default:
         return iol_error_set(err, -EINVAL, "unknown option");
     }
@@ -502,6 +409,8 @@ static int check_options(struct iol_record_options *options, bool ends_in_dashes
     }
     if (options->command && !options->command[0][0])
         return iol_error_set(err, -EINVAL, "CMD is empty");
+    if (options->print_config && options->command)
+        return iol_error_set(err, -EINVAL, "--print-config goes with no CMD: that stands in no configuration file");
     return iol_record_options_complete(options, err);
 }
 
@@ -512,9 +421,9 @@ void iol_record_options_init(struct iol_record_options *ret_options)
         .max_accounts = DEFAULT_ACCOUNTS,
         .spool_max = DEFAULT_SPOOL_MAX,
         .events = IOL_RECORD_DEFAULT_EVENTS,
-        .kinds = ~(KIND_BIT(IOL_ABI_KIND_PIPE) | KIND_BIT(IOL_ABI_KIND_SOCKET)),
         .rules = {.event_budget = IOL_RECORD_EVENT_BUDGET, .event_budget_process = IOL_RECORD_EVENT_BUDGET},
     };
+    iol_record_words_take(IOL_RECORD_KINDS, DEFAULT_KINDS, &ret_options->kinds, NULL);
 }
 
 struct iol_capture_options iol_record_options_capture(const struct iol_record_options *options)
@@ -553,6 +462,12 @@ bool iol_record_options_parse(int argc, char **argv, struct iol_record_options *
         options.command = options.common.args;
     if (check_options(&options, argc > 1 && strcmp(argv[argc - 1], "--") == 0, &err) < 0) {
         *ret_status = iol_options_fail("record", &err);
+        iol_record_options_done(&options);
+        return false;
+    }
+    if (options.print_config) {
+        *ret_status =
+            iol_record_print(&usage, &options, stdout, &err) < 0 ? iol_options_fail("record", &err) : IOL_EXIT_OK;
         iol_record_options_done(&options);
         return false;
     }

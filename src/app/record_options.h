@@ -63,6 +63,7 @@ struct iol_record_options {
     size_t n_own_rules;  /* those of the command line */
     const char *control; /* path of the socket, "none", or NULL: the usual one */
     const char *pin;     /* folder; NULL: nothing is pinned */
+    bool print_config;
     const char *config_path;
     struct iol_config *config; /* texts of options are in it; NULL: no --config */
 };

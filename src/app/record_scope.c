@@ -7,10 +7,10 @@
 #include <string.h>
 
 #include "app/record_options.h"
+#include "app/record_words.h"
 #include "base/arena.h"
 #include "base/cleanup.h"
 #include "base/text.h"
-#include "store/schema.h"
 
 static void print_texts(FILE *out, const char *option, const char *const *texts, size_t n)
 {
@@ -26,17 +26,11 @@ static void print_budget(FILE *out, const struct iol_record_rules *rules)
 
 static void print_events(FILE *out, uint32_t events)
 {
-    const char *before = "--events ";
-
     if (events == IOL_RECORD_DEFAULT_EVENTS)
         return;
-    for (uint32_t kind = 0; kind < IOL_EVENT_KIND_COUNT && events != IOL_RECORD_ALL_EVENTS; kind++) {
-        if (events & IOL_MODEL_EVENT_BIT(kind)) {
-            fprintf(out, "%s%s", before, iol_schema_word(&iol_enum_event_kind, kind));
-            before = ",";
-        }
-    }
-    fputs(events == IOL_RECORD_ALL_EVENTS ? "--events all " : events ? " " : "--events none ", out);
+    fputs("--events ", out);
+    iol_record_words_print(IOL_RECORD_EVENTS, events, out);
+    fputs(" ", out);
 }
 
 static void print_scope(FILE *out, const struct iol_record_options *options)

@@ -13,7 +13,7 @@ import tempfile
 
 IOLEDGER, SHIPPED = map(os.path.abspath, sys.argv[1:3])
 END = "no-such-option = 1"
-NOT_IN_FILE = {"config", "system", "verbose", "help"}
+NOT_IN_FILE = {"config", "print-config", "system", "verbose", "help"}
 
 
 class Tap:
@@ -135,6 +135,62 @@ def not_there(tap):
                "refused: %s" % " ".join(options), done)
 
 
+def print_config(*options):
+    done = subprocess.run([IOLEDGER, "record", "--print-config", *options], stdin=subprocess.DEVNULL, capture_output=True,
+                          timeout=60, check=False)
+    return done.returncode, done.stdout.decode("utf-8", "replace"), done.stderr.decode("utf-8", "replace")
+
+
+# For each option a value that is not the default, and how it is printed.
+SETTINGS = (
+    ("db", "postgresql://u:p=w@h/d?x=y", None), ("quiet", "yes", None), ("pid", "1", None), ("comm", "two  words", None),
+    ("comm", "#=", None), ("uid", "root", "0"), ("exe", "/bin/../bin/sh", os.path.realpath("/bin/sh")),
+    ("cgroup", "/", None), ("kinds", "pipe,anon,file", "file,pipe,anon"), ("events", "unlink,rename,chmod", "rename,unlink,chmod"),
+    ("every", "/etc/** if comm=a b", None), ("ignore", "/etc/**", None), ("sample", "7:*.log", None), ("ignore", "kind:socket", None),
+    ("event-budget", "none,5/s", None), ("interval", "0.25s", "250ms"), ("duration", "90m", None), ("max-accounts", "100k", "102400"),
+    ("probes", "tracepoint", None), ("control", "none", None), ("spool", "/some/where", None), ("spool-max", "20480k", "20M"),
+    ("spool-sync", "everysec", None), ("pin", "/sys/fs/bpf/x", None))
+# It must run when the option is given, which no test can rely on.
+NOT_SET = {"container"}
+
+
+def settings_of(text):
+    return [tuple(line.split(" = ", 1)) for line in text.splitlines() if line and line[0] != "#"]
+
+
+def printed(tap, files):
+    """What --print-config prints is read back as the same settings, and has every option."""
+    options = {line[0] for line in settings_of(re.sub(r"^#([a-z-]+ = )", r"\1", print_config()[1], flags=re.M))}
+    with open(SHIPPED, encoding="utf-8") as file:
+        shipped = set(re.findall(r"^#([a-z-]+) = ", file.read(), re.M))
+    tap.ok(options == shipped, "every option is printed", options ^ shipped)
+    tap.ok({name for name, _, _ in SETTINGS} | NOT_SET == options, "every option is tried", options)
+
+    text = "".join("%s = %s\n" % (name, value) for name, value, _ in SETTINGS)
+    want = sorted((name, shown or value) for name, value, shown in SETTINGS)
+    status, out, err = print_config("--config", files.write(text))
+    rules = [name for name, _ in settings_of(out) if name in ("every", "ignore", "sample")]
+    tap.ok(status == 0 and sorted(settings_of(out)) == want, "settings of a file are printed", err, settings_of(out), want)
+    tap.ok(rules == ["every", "ignore", "sample", "ignore"], "rules are printed in their order", rules)
+
+    words = [word for name, value, _ in SETTINGS
+             for word in (["--" + name] if value == "yes" else ["--%s=%s" % (name, value)])]
+    _, typed, err = print_config(*words)
+    tap.ok(typed == out, "settings of the command line are printed as those of a file", err, typed)
+    for name, options in (("the defaults", ()), ("settings", words), ("all words", ("--events=all", "--kinds=file,dir,dev,pipe,socket,anon")),
+                          ("none of them", ("--events=none", "--event-budget=none"))):
+        _, once, err = print_config(*options)
+        _, again, err_again = print_config("--config", files.write(once))
+        tap.ok(once == again and once, "read back: %s" % name, once, again, err, err_again)
+    _, out, _ = print_config("--config", files.write("interval = 5s\n"), "--interval", "3s")
+    tap.ok(("interval", "3s") in settings_of(out), "the command line goes before the file", out)
+    for options, want in ((("--comm", " a"), "--comm: ' a' cannot stand in a configuration file"),
+                          (("--comm", "a\nb"), "--comm: 'a\\nb' cannot stand in a configuration file"),
+                          (("--", "true"), "--print-config goes with no CMD")):
+        status, out, err = print_config(*options)
+        tap.ok(status == 2 and out == "" and want in err, "refused: --print-config %r" % (options,), status, out, err)
+
+
 def main():
     tap = Tap()
     with tempfile.TemporaryDirectory(prefix="ioledger-config.") as folder:
@@ -142,6 +198,7 @@ def main():
         shipped_file(tap, files)
         good_files(tap, files)
         bad_files(tap, files)
+        printed(tap, files)
         not_there(tap)
     print("1..%d" % tap.count)
     sys.exit(1 if tap.failed else 0)
