@@ -176,7 +176,7 @@ static const struct call calls[] = {
 static const char *const targets[] = {"on_call", "on_other_call"};
 static const char *const arrays[] = {"full_call", "other_full_call"}; /* where they are found */
 
-/* These have a program that counts by itself when nothing is special, and jumps only else: QUICK_CALL in bpf/ioledger.bpf.c. */
+/* These have a program that counts by itself when nothing is special, and jumps only else: QUICK_CALL in bpf/fexit.bpf.h. */
 static const struct {
     const char *name;
     const char *program;

@@ -5,7 +5,7 @@
 /*
  * The probe set `fexit`: a hook at the end of each kernel function that is behind a system call which matters, so that no other call
  * pays anything. Each hook is a program of its own, as the kernel wants it; it has five instructions and jumps to
- * the one that does the work (on_call of bpf/ioledger.bpf.c), which is loaded and verified once. Where the kernel has a hook for
+ * the one that does the work (on_call of bpf/fexit.bpf.h), which is loaded and verified once. Where the kernel has a hook for
  * many functions at a time, the rarer calls share one of these: it costs a call more, and takes no time to attach and remove.
  */
 #include <stdbool.h>
