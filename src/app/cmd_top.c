@@ -48,6 +48,20 @@ struct top_options {
     int64_t rows;
 };
 
+static const char *const group_words[] = {
+    [IOL_GROUP_PAIR] = "pair",           [IOL_GROUP_PROCESS] = "process",     [IOL_GROUP_FILE] = "file",
+    [IOL_GROUP_DIRECTORY] = "directory", [IOL_GROUP_CONTAINER] = "container",
+};
+
+static const char *option_word(int key, unsigned int index)
+{
+    if (key == KEY_GROUP)
+        return index < IOL_ARRAY_SIZE(group_words) ? group_words[index] : NULL;
+    if (key == KEY_SORT)
+        return index < IOL_SORT_COUNT ? iol_top_sort_name((enum iol_sort)index) : NULL;
+    return iol_record_option_word(key, index);
+}
+
 /* The index of a word in a list, or -EINVAL with *err. */
 static int find_word(const char *text, const char *const *words, size_t n, const char *list, struct iol_error *err)
 {
@@ -59,11 +73,7 @@ static int find_word(const char *text, const char *const *words, size_t n, const
 
 static int take_group(struct top_options *options, const char *text, struct iol_error *err)
 {
-    static const char *const words[] = {
-        [IOL_GROUP_PAIR] = "pair",           [IOL_GROUP_PROCESS] = "process",     [IOL_GROUP_FILE] = "file",
-        [IOL_GROUP_DIRECTORY] = "directory", [IOL_GROUP_CONTAINER] = "container",
-    };
-    int r = find_word(text, words, IOL_ARRAY_SIZE(words), "pair, process, file, directory, container", err);
+    int r = find_word(text, group_words, IOL_ARRAY_SIZE(group_words), "pair, process, file, directory, container", err);
 
     if (r >= 0)
         options->group = (enum iol_group)r;
@@ -143,6 +153,7 @@ static const struct iol_usage usage = {
     .common = IOL_COMMON_FORMAT,
     .options = own_options,
     .option = take_option,
+    .word = option_word,
 };
 
 static volatile sig_atomic_t ended_by;

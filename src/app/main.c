@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "app/command.h"
+#include "app/describe.h"
 #include "app/output.h"
 #include "base/cleanup.h"
 #include "base/log.h"
@@ -88,6 +89,9 @@ static int run(int argc, char **argv)
         puts("ioledger " IOL_VERSION);
         return IOL_EXIT_OK;
     }
+    if (strcmp(argv[1], "--describe") == 0)
+        return iol_describe_all(overview, commands, IOL_ARRAY_SIZE(commands), stdout) < 0 ? IOL_EXIT_FAILURE
+                                                                                          : IOL_EXIT_OK;
     if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || (strcmp(argv[1], "help") == 0 && argc == 2))
         return show_help();
     /* 'help who' is 'who --help' */

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "app/command.h"
+#include "app/describe.h"
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "base/log.h"
@@ -16,19 +17,22 @@
 #define SERVICE_DIR "/var/lib/ioledger"
 
 /* Keys of the common options; those of a command are letters or start at 0x200 by the same habit. */
-enum { KEY_DB = 0x1000, KEY_FORMAT, KEY_VERBOSE, KEY_QUIET, KEY_HELP };
+enum { KEY_DB = 0x1000, KEY_FORMAT, KEY_VERBOSE, KEY_QUIET, KEY_HELP, KEY_DESCRIBE };
+
+#define TABLES_MAX 5 /* of options: the command's own and, with a last one of zeros, those that are shared */
 
 /* Keys that argp makes up itself (ARGP_KEY_ARG, ARGP_KEY_END, ...) have this bit. */
 #define ARGP_KEY_SPECIAL 0x1000000
 
 struct parse {
+    const char *command;
     const struct iol_usage *usage;
     void *input;
     struct iol_options options;
     struct iol_error err;
     FILE *help_to;
     bool helped;
-    struct argp_child children[5];
+    struct argp_child children[TABLES_MAX];
 };
 
 static const struct argp_option options_db[] = {
@@ -49,16 +53,17 @@ static const struct argp_option options_quiet[] = {
 static const struct argp_option options_always[] = {
     {"verbose", KEY_VERBOSE, NULL, 0, "Also show the messages of the libraries and of the database", 0},
     {"help", KEY_HELP, NULL, 0, "Show this help", 0},
+    {"describe", KEY_DESCRIBE, NULL, OPTION_HIDDEN, NULL, 0},
     {0},
 };
 
+static const char *const format_names[] = {
+    [IOL_FORMAT_TABLE] = "table", [IOL_FORMAT_JSON] = "json", [IOL_FORMAT_CSV] = "csv"};
+
 static int parse_format(const char *text, enum iol_format *ret_format, struct iol_error *err)
 {
-    static const char *const names[] = {
-        [IOL_FORMAT_TABLE] = "table", [IOL_FORMAT_JSON] = "json", [IOL_FORMAT_CSV] = "csv"};
-
-    for (size_t i = 0; i < IOL_ARRAY_SIZE(names); i++) {
-        if (strcmp(text, names[i]) == 0) {
+    for (size_t i = 0; i < IOL_ARRAY_SIZE(format_names); i++) {
+        if (strcmp(text, format_names[i]) == 0) {
             *ret_format = (enum iol_format)i;
             return 0;
         }
@@ -103,18 +108,27 @@ static int take_option(struct parse *parse, int key, char *text)
     }
 }
 
-/* The index-th option of all tables that this command uses; NULL: there are no more. */
+/* The tables of options that this command uses, and NULL. */
+static void list_tables(const struct parse *parse, const struct argp_option *ret_tables[TABLES_MAX + 1])
+{
+    size_t n = 0;
+
+    if (parse->usage->options)
+        ret_tables[n++] = parse->usage->options;
+    for (const struct argp_child *child = parse->children; child->argp; child++)
+        ret_tables[n++] = child->argp->options;
+    ret_tables[n] = NULL;
+}
+
+/* The index-th option of all that are told; NULL: there are no more. */
 static const struct argp_option *option_at(const struct parse *parse, unsigned index)
 {
-    const struct argp_option *tables[6] = {parse->usage->options};
-    size_t n = 1;
+    const struct argp_option *tables[TABLES_MAX + 1];
 
-    for (const struct argp_child *child = parse->children; child->argp; child++)
-        tables[n++] = child->argp->options;
-    for (size_t i = 0; i < n; i++) {
-        for (const struct argp_option *option = tables[i]; option && (option->name || option->key || option->doc);
-             option++) {
-            if (option->name && index-- == 0)
+    list_tables(parse, tables);
+    for (size_t i = 0; tables[i]; i++) {
+        for (const struct argp_option *option = tables[i]; option->name || option->key || option->doc; option++) {
+            if (option->name && !(option->flags & OPTION_HIDDEN) && index-- == 0)
                 return option;
         }
     }
@@ -153,6 +167,26 @@ static void prefix_error(struct iol_error *err, const char *option)
     snprintf(err->text, sizeof(err->text), "--%s: %.*s", option, (int)sizeof(err->text) - 64, text);
 }
 
+static const char *nth_word(const void *from, int key, unsigned int index)
+{
+    const struct parse *parse = from;
+
+    if (key == KEY_FORMAT)
+        return index < IOL_ARRAY_SIZE(format_names) ? format_names[index] : NULL;
+    return key < KEY_DB && parse->usage->word ? parse->usage->word(key, index) : NULL;
+}
+
+static error_t describe(struct parse *parse)
+{
+    const struct argp_option *tables[TABLES_MAX + 1];
+
+    list_tables(parse, tables);
+    if (iol_describe_usage(parse->command, parse->usage, tables, nth_word, parse, parse->help_to) < 0)
+        return ENOMEM;
+    parse->helped = true;
+    return ECANCELED;
+}
+
 static error_t on_key(int key, char *text, struct argp_state *state)
 {
     struct parse *parse = state->input;
@@ -176,6 +210,8 @@ static error_t on_key(int key, char *text, struct argp_state *state)
         parse->helped = true;
         return ECANCELED;
     }
+    if (key == KEY_DESCRIBE)
+        return describe(parse);
     if (take_option(parse, key, text) < 0) {
         prefix_error(&parse->err, option_name(parse, key));
         return EINVAL;
@@ -369,8 +405,8 @@ int iol_options_fail(const char *command, const struct iol_error *err)
 bool iol_options_parse(const struct iol_usage *usage, int argc, char **argv, void *input,
                        struct iol_options *ret_options, int *ret_status)
 {
-    struct parse parse = {.usage = usage, .input = input, .help_to = stdout};
     const char *command = argv[0];
+    struct parse parse = {.command = command, .usage = usage, .input = input, .help_to = stdout};
     _cleanup_free_ char *name = NULL, *doc = NULL, *said = NULL;
     error_t r;
 

@@ -51,6 +51,12 @@ struct iol_usage {
     int (*option)(int key, const char *text, void *input, struct iol_error *err);
 
     /*
+     * May be NULL. The index-th word that one of the command's own options may have, or that a list in it may have; NULL: there
+     * are no more. For completion and man pages: from the table by which `option` takes them.
+     */
+    const char *(*word)(int key, unsigned int index);
+
+    /*
      * May be NULL. Called when the command line has been taken and nothing has its default yet, to take more options from
      * elsewhere with iol_options_take(). 0, or -errno with *err.
      */

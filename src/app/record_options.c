@@ -319,6 +319,22 @@ static int take_option(int key, const char *text, void *input, struct iol_error 
     return iol_record_option_take(key, text, input, err);
 }
 
+const char *iol_record_option_word(int key, unsigned int index)
+{
+    switch (key) {
+    case KEY_KINDS:
+        return iol_record_words_nth(IOL_RECORD_KINDS, index);
+    case KEY_EVENTS:
+        return iol_record_words_nth(IOL_RECORD_EVENTS, index);
+    case KEY_PROBES:
+        return iol_record_words_nth(IOL_RECORD_PROBES, index);
+    case KEY_SPOOL_SYNC:
+        return iol_record_words_nth(IOL_RECORD_SPOOL_SYNC, index);
+    default:
+        return NULL;
+    }
+}
+
 const struct argp_option *iol_record_option(const char *name)
 {
     for (const struct argp_option *option = own_options; option->name || option->doc; option++) {
@@ -355,6 +371,7 @@ static const struct iol_usage usage = {
     .max_args = SIZE_MAX,
     .options = own_options,
     .option = take_option,
+    .word = iol_record_option_word,
     .complete = complete,
 };
 

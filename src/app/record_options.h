@@ -80,6 +80,7 @@ void iol_record_options_done(struct iol_record_options *options);
 const struct argp_option *iol_record_option(const char *name);
 void iol_record_options_init(struct iol_record_options *ret_options);
 int iol_record_option_take(int key, const char *text, struct iol_record_options *options, struct iol_error *err);
+const char *iol_record_option_word(int key, unsigned int index); /* as `word` of struct iol_usage */
 int iol_record_options_complete(struct iol_record_options *options, struct iol_error *err);
 
 /* What the kernel side has to know of them; points into the options. */

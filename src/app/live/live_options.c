@@ -91,6 +91,7 @@ bool iol_live_options_parse(const struct iol_live_usage *usage, int argc, char *
     join_tables(&parse);
     whole.options = parse.table;
     whole.option = take_option;
+    whole.word = usage->own->word ? usage->own->word : iol_record_option_word;
     if (!iol_options_parse(&whole, argc, argv, &parse, &parse.options.common, ret_status)) {
         iol_record_options_done(&parse.options);
         return false;
