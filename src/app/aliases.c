@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "app/paths.h"
 #include "app/question.h"
@@ -17,6 +16,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "store/reader.h"
+#include "store/sql.h"
 
 #define STEPS_MAX 256    /* names looked at, those that were looked at before included */
 #define EVENTS_MAX 1000  /* of one name */
@@ -330,28 +330,20 @@ int iol_aliases_find(struct iol_arena *arena, struct iol_db *db, const struct io
     return r;
 }
 
-/*
- * Accounts know their first and last operation to a tick of the kernel's clock, 10 ms at most, and events happen at a
- * nanosecond: a bound is moved by two ticks. NULL: no memory.
- */
-static const char *with_slack(struct iol_arena *arena, const char *ts, int64_t slack_us)
+/* Accounts know their first and last operation to a tick of the kernel's clock, 10 ms at most, and events happen at a nanosecond. */
+#define SLACK_NS INT64_C(20000000)
+
+/* " AND first <= TIME", with the bound moved by two ticks. */
+static void print_bound(FILE *out, enum iol_dialect dialect, const char *column, const char *compare, const char *ts,
+                        int64_t slack_ns)
 {
-    struct tm tm = {0};
-    char text[32];
-    int us = 0;
+    char literal[64];
     int64_t ns;
 
-    if (sscanf(ts, "%d-%d-%d %d:%d:%d.%d", &tm.tm_year, &tm.tm_mon, &tm.tm_mday, &tm.tm_hour, &tm.tm_min, &tm.tm_sec,
-               &us) < 6)
-        return ts;
-    tm.tm_year -= 1900;
-    tm.tm_mon -= 1;
-    ns = ((int64_t)timegm(&tm) * 1000000 + us + slack_us) * 1000;
-    iol_text_time(text, sizeof(text), ns);
-    return iol_arena_dup(arena, text, strlen(text));
+    if (iol_text_parse_time(ts, &ns))
+        fprintf(out, " AND %s %s %s", column, compare,
+                iol_sql_account_time(dialect, literal, sizeof(literal), ns + slack_ns));
 }
-
-#define SLACK_US 20000
 
 static const char *end_of_tree(struct iol_arena *arena, const char *directory)
 {
@@ -383,7 +375,7 @@ static void print_alias(FILE *out, struct iol_arena *arena, const struct iol_ali
 const char *iol_aliases_condition(struct iol_arena *arena, struct iol_db *db, const struct iol_aliases *aliases,
                                   bool with_times, const char **params, size_t *n_params)
 {
-    const char *f = with_times ? "" : "f.", *cast = time_cast(db);
+    const char *f = with_times ? "" : "f.";
     _cleanup_free_ char *text = NULL;
     size_t size = 0, first = *n_params;
     FILE *out = open_memstream(&text, &size);
@@ -397,14 +389,10 @@ const char *iol_aliases_condition(struct iol_arena *arena, struct iol_db *db, co
 
         fputs(" OR ", out);
         print_alias(out, arena, aliases, alias, f, params, n_params);
-        if (with_times && alias->until) {
-            params[(*n_params)++] = with_slack(arena, alias->until, SLACK_US);
-            fprintf(out, " AND first <= CAST($%zu %s)", *n_params, cast);
-        }
-        if (with_times && alias->since) {
-            params[(*n_params)++] = with_slack(arena, alias->since, -SLACK_US);
-            fprintf(out, " AND last >= CAST($%zu %s)", *n_params, cast);
-        }
+        if (with_times && alias->until)
+            print_bound(out, iol_db_dialect(db), "first", "<=", alias->until, SLACK_NS);
+        if (with_times && alias->since)
+            print_bound(out, iol_db_dialect(db), "last", ">=", alias->since, -SLACK_NS);
         putc(')', out);
     }
     if (fclose(out) != 0)

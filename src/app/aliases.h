@@ -34,7 +34,7 @@ struct iol_aliases {
 };
 
 /* Room for the parameters of one condition. */
-#define IOL_ALIASES_PARAMS_MAX (4 * IOL_ALIASES_MAX)
+#define IOL_ALIASES_PARAMS_MAX (2 * IOL_ALIASES_MAX)
 
 /* Follows events and identities from the names in `paths`; the strings live in the arena. 0 or -errno with *err. */
 int iol_aliases_find(struct iol_arena *arena, struct iol_db *db, const struct iol_paths *paths,
@@ -42,7 +42,7 @@ int iol_aliases_find(struct iol_arena *arena, struct iol_db *db, const struct io
 
 /*
  * What is to be put behind a condition on the paths asked for: " OR ..." on columns path, host_id and id of table f, or, `with_times`,
- * on columns path, host_id, file_id, first and last of accounts. Parameters are appended to params. NULL: no memory.
+ * on columns path, host_id, file_id, first and last (account times, store/sql.h) of accounts. Parameters are appended to params. NULL: no memory.
  */
 const char *iol_aliases_condition(struct iol_arena *arena, struct iol_db *db, const struct iol_aliases *aliases,
                                   bool with_times, const char **params, size_t *n_params);

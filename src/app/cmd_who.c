@@ -6,6 +6,8 @@
 
 #include "app/aliases.h"
 #include "app/command.h"
+#include "app/coverage.h"
+#include "app/groups.h"
 #include "app/lineage.h"
 #include "app/options.h"
 #include "app/output.h"
@@ -15,64 +17,60 @@
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "base/log.h"
+#include "store/ask.h"
 #include "store/reader.h"
 
-enum { KEY_LIMIT = 0x200 };
+enum { KEY_LIMIT = 'n', KEY_BY = 0x200 };
 
 struct who {
     int64_t limit; /* 0: all */
+    bool grouped;
+    enum iol_ask_by by;
 };
 
-/* In the order of the query's columns, with the ancestry last. */
-enum {
-    WHO_FIRST,
-    WHO_LAST,
-    WHO_PID,
-    WHO_COMM,
-    WHO_EXE,
-    WHO_USER,
-    WHO_READ_OPS,
-    WHO_READ_BYTES,
-    WHO_WRITE_OPS,
-    WHO_WRITE_BYTES,
-    WHO_READ_ERRORS,
-    WHO_WRITE_ERRORS,
-    WHO_EXECS,
-    WHO_PATH,
-    WHO_HOST,
-    WHO_ANCESTRY,
-    WHO_COLUMNS
-};
+/* The columns of the query up to the host, then these. */
+enum { WHO_ARGV = IOL_WHO_HOST + 1, WHO_ANCESTRY, WHO_COLUMNS };
 
 static const struct iol_output_column columns[WHO_COLUMNS] = {
-    [WHO_FIRST] = {"first", "FIRST", IOL_CELL_TIME, .drop = 8},
-    [WHO_LAST] = {"last", "LAST", IOL_CELL_TIME},
-    [WHO_PID] = {"pid", "PID", IOL_CELL_NUMBER},
-    [WHO_COMM] = {"comm", "COMM", IOL_CELL_TEXT, IOL_SHORTEN_END, .drop = 4},
-    [WHO_EXE] = {"exe", "EXE", IOL_CELL_TEXT, IOL_SHORTEN_MIDDLE, .drop = 9},
-    [WHO_USER] = {"user", "USER", IOL_CELL_TEXT, IOL_SHORTEN_END, .drop = 3},
-    [WHO_READ_OPS] = {"read_ops", "READS", IOL_CELL_COUNT, .drop = 7},
-    [WHO_READ_BYTES] = {"read_bytes", "READ", IOL_CELL_BYTES},
-    [WHO_WRITE_OPS] = {"write_ops", "WRITES", IOL_CELL_COUNT, .drop = 6},
-    [WHO_WRITE_BYTES] = {"write_bytes", "WRITTEN", IOL_CELL_BYTES},
-    [WHO_READ_ERRORS] = {"read_errors", "READ-ERR", IOL_CELL_COUNT, .hide = IOL_HIDE_EMPTY, .drop = 5},
-    [WHO_WRITE_ERRORS] = {"write_errors", "WRITE-ERR", IOL_CELL_COUNT, .hide = IOL_HIDE_EMPTY, .drop = 5},
-    [WHO_EXECS] = {"execs", "EXECS", IOL_CELL_COUNT, .hide = IOL_HIDE_EMPTY, .drop = 2},
-    [WHO_PATH] = {"path", "PATH", IOL_CELL_TEXT, IOL_SHORTEN_MIDDLE, .hide = IOL_HIDE_SAME, .least = 18},
-    [WHO_HOST] = {"host", "HOST", IOL_CELL_TEXT, IOL_SHORTEN_END, .hide = IOL_HIDE_SAME},
+    [IOL_WHO_FIRST] = {"first", "FIRST", IOL_CELL_TIME, .drop = 8},
+    [IOL_WHO_LAST] = {"last", "LAST", IOL_CELL_TIME},
+    [IOL_WHO_PID] = {"pid", "PID", IOL_CELL_NUMBER},
+    [IOL_WHO_COMM] = {"comm", "COMM", IOL_CELL_TEXT, IOL_SHORTEN_END, .drop = 4},
+    [IOL_WHO_EXE] = {"exe", "EXE", IOL_CELL_TEXT, IOL_SHORTEN_MIDDLE, .drop = 9},
+    [IOL_WHO_USER] = {"user", "USER", IOL_CELL_TEXT, IOL_SHORTEN_END, .drop = 3},
+    [IOL_WHO_COUNTERS] = {"read_ops", "READS", IOL_CELL_COUNT, .drop = 7},
+    [IOL_WHO_COUNTERS + 1] = {"read_bytes", "READ", IOL_CELL_BYTES},
+    [IOL_WHO_COUNTERS + 2] = {"write_ops", "WRITES", IOL_CELL_COUNT, .drop = 7},
+    [IOL_WHO_COUNTERS + 3] = {"write_bytes", "WRITTEN", IOL_CELL_BYTES},
+    [IOL_WHO_COUNTERS + 4] = {"read_errors", "READ-ERR", IOL_CELL_COUNT, .hide = IOL_HIDE_EMPTY, .drop = 5},
+    [IOL_WHO_COUNTERS + 5] = {"write_errors", "WRITE-ERR", IOL_CELL_COUNT, .hide = IOL_HIDE_EMPTY, .drop = 5},
+    [IOL_WHO_EXECS] = {"execs", "EXECS", IOL_CELL_COUNT, .hide = IOL_HIDE_EMPTY, .drop = 2},
+    [IOL_WHO_PATH] = {"path", "PATH", IOL_CELL_TEXT, IOL_SHORTEN_MIDDLE, .hide = IOL_HIDE_SAME, .least = 18},
+    [IOL_WHO_HOST] = {"host", "HOST", IOL_CELL_TEXT, IOL_SHORTEN_END, .hide = IOL_HIDE_SAME},
+    [WHO_ARGV] = {"argv", NULL, IOL_CELL_TEXT},
     [WHO_ANCESTRY] = {"ancestry", "ANCESTRY", IOL_CELL_TEXT, IOL_SHORTEN_START, .drop = 1, .least = 16},
 };
+_Static_assert((int)WHO_ARGV == (int)IOL_WHO_ARGV, "the query's columns come first");
 
 static int take_option(int key, const char *text, void *input, struct iol_error *err)
 {
     struct who *who = input;
 
-    (void)key;
-    return iol_option_count(text, &who->limit, err);
+    if (key == KEY_LIMIT)
+        return iol_option_count(text, &who->limit, err);
+    who->grouped = true;
+    return iol_groups_option(text, &who->by, err);
+}
+
+static const char *nth_word(int key, unsigned int index)
+{
+    return key == KEY_BY ? iol_groups_word(index) : NULL;
 }
 
 static const struct argp_option own_options[] = {
-    {"limit", KEY_LIMIT, "N", 0, "Show only the N latest (default: 0, all of them)", 0},
+    {NULL, 0, NULL, 0, "What is shown:", 1},
+    {"by", KEY_BY, "WHAT", 0, IOL_GROUPS_OPTION_DOC, 1},
+    {"limit", KEY_LIMIT, "N", 0, "Only the N latest, or with --by the N biggest (default: 0, all of them)", 1},
     {0},
 };
 
@@ -85,20 +83,26 @@ static const struct iol_usage usage = {
         "PATH is made absolute, and symbolic links in it are followed as they are now. A file that was renamed, or a "
         "directory above it, or that has hard links, is found by each of its names, as far as it had them. "
         "Each line is one process "
-        "image (a process between two execs); exec'ed images of one process are one link in the ancestry. "
+        "image (a process between two execs); exec'ed images of one process are one link in the ancestry, which on a "
+        "wide "
+        "terminal has their arguments too. Operations are counted by the interval of the recording (a second by "
+        "default): one that the span asked for begins or ends in counts whole. "
         "Times are UTC.\n\n"
         "Examples:\n"
         "  ioledger who /etc/passwd\n"
         "  ioledger who /var/log/ --limit 20\n"
+        "  ioledger who /etc/ --write --since 'yesterday 14:00'\n"
+        "  ioledger who /srv/ --by user --since '10 min ago'\n"
         "  ioledger who --format json ./notes.txt | jq -r '.[].ancestry'\n\n"
         "Exit status: 0 somebody touched it; 1 nobody did (json: an empty array, csv: the header only), or a "
         "failure; 2 bad usage.",
-    .common = IOL_COMMON_DB | IOL_COMMON_FORMAT,
+    .common = IOL_COMMON_DB | IOL_COMMON_FORMAT | IOL_COMMON_SPAN | IOL_COMMON_ACCESS,
     .min_args = 1,
     .max_args = 1,
     .missing = "a PATH",
     .options = own_options,
     .option = take_option,
+    .word = nth_word,
 };
 
 struct question {
@@ -118,54 +122,27 @@ static void done_question(struct question *question)
     iol_arena_free(question->arena);
 }
 
-/*
- * What processes did to the files of the condition, %1$s, while they were the files asked for, %2$s: accounts, and executions,
- * which the kernel reads by itself.
- */
-#define DEEDS                                                                                                          \
-    "SELECT * FROM (SELECT io.process_id AS process_id, f.path AS path, f.host_id AS host_id, f.id AS file_id,"        \
-    " coalesce(io.first_ts, io.ts) AS first, coalesce(io.last_ts, io.ts) AS last, io.read_ops AS read_ops, "           \
-    "io.read_bytes AS read_bytes,"                                                                                     \
-    " io.write_ops AS write_ops, io.write_bytes AS write_bytes, io.read_errors AS read_errors,"                        \
-    " io.write_errors AS write_errors, 0 AS execs"                                                                     \
-    " FROM file f JOIN io ON io.file_id = f.id WHERE %1$s"                                                             \
-    " UNION ALL SELECT e.process_id, f.path, f.host_id, f.id, e.ts, e.ts, 0, 0, 0, 0, 0, 0, 1"                         \
-    " FROM file f JOIN event e ON e.file_id = f.id WHERE e.kind = 'exec' AND %1$s) done WHERE %2$s"
-
-static int start_query(const struct question *question, int64_t limit, struct iol_query **ret_query,
-                       struct iol_error *err)
+static struct iol_ask narrow(const struct question *question, const struct who *who, const struct iol_options *options)
 {
-    _cleanup_free_ char *sql = NULL;
-    char limit_clause[40] = "";
-
-    if (limit > 0)
-        snprintf(limit_clause, sizeof(limit_clause), " LIMIT %lld", (long long)limit);
-    if (asprintf(&sql,
-                 "SELECT a.first, a.last, p.pid, p.comm, p.exe, coalesce(l.name, CAST(p.uid AS text)),"
-                 " a.read_ops, a.read_bytes, a.write_ops, a.write_bytes, a.read_errors, a.write_errors, a.execs,"
-                 " a.path, h.name, a.process_id"
-                 " FROM (SELECT process_id, path, min(first) AS first, max(last) AS last,"
-                 " CAST(sum(read_ops) AS bigint) AS read_ops, CAST(sum(read_bytes) AS bigint) AS read_bytes,"
-                 " CAST(sum(write_ops) AS bigint) AS write_ops, CAST(sum(write_bytes) AS bigint) AS write_bytes,"
-                 " CAST(sum(read_errors) AS bigint) AS read_errors,"
-                 " CAST(sum(write_errors) AS bigint) AS write_errors, CAST(sum(execs) AS bigint) AS execs"
-                 " FROM (" DEEDS ") deeds GROUP BY process_id, path) a"
-                 " LEFT JOIN process p ON p.id = a.process_id"
-                 " LEFT JOIN host h ON h.id = p.host_id"
-                 " LEFT JOIN login l ON l.host_id = p.host_id AND l.uid = p.uid"
-                 " ORDER BY a.last DESC, a.first DESC, a.process_id, a.path%3$s",
-                 question->condition, question->window, limit_clause) < 0)
-        return iol_question_no_memory(err);
-    return iol_query_new(question->db, sql, question->n_params, question->params, ret_query, err);
+    return (struct iol_ask){.since = options->since,
+                            .until = options->until,
+                            .reads = options->reads,
+                            .writes = options->writes,
+                            .files = question->condition,
+                            .names = question->window,
+                            .params = question->params,
+                            .n_params = question->n_params,
+                            .limit = who->limit};
 }
 
-static int load_lineage(const struct question *question, struct iol_lineage **ret_lineage, struct iol_error *err)
+static int load_lineage(const struct question *question, const struct iol_ask *ask, struct iol_lineage **ret_lineage,
+                        struct iol_error *err)
 {
-    _cleanup_free_ char *seeds = NULL;
+    _cleanup_free_ char *seeds = iol_ask_process_ids(question->db, ask);
 
-    if (asprintf(&seeds, "SELECT process_id FROM (" DEEDS ") deeds", question->condition, question->window) < 0)
+    if (!seeds)
         return iol_question_no_memory(err);
-    return iol_lineage_load(question->db, seeds, question->n_params, question->params, ret_lineage, err);
+    return iol_lineage_load(question->db, seeds, ask->n_params, ask->params, ret_lineage, err);
 }
 
 /* Of one path nobody needs to be told the path, of a tree everybody does. */
@@ -174,10 +151,20 @@ static int new_output(enum iol_format format, bool tree, struct iol_output_colum
 {
     memcpy(shown, columns, sizeof(columns));
     if (tree)
-        shown[WHO_PATH].hide = IOL_HIDE_NEVER;
+        shown[IOL_WHO_PATH].hide = IOL_HIDE_NEVER;
     if (iol_output_new(stdout, format, shown, WHO_COLUMNS, ret_output) < 0)
         return iol_question_no_memory(err);
     return 0;
+}
+
+static void set_ancestry(struct iol_output *output, struct iol_lineage *lineage, int64_t process_id, const char *arrow)
+{
+    const char *texts[IOL_LINEAGE_FORMS];
+
+    for (enum iol_lineage_form form = 0; form < IOL_LINEAGE_FORMS; form++)
+        texts[form] = iol_lineage_text(lineage, process_id, arrow, form);
+    iol_output_set_text(output, WHO_ANCESTRY, texts[IOL_LINEAGE_NAMES]);
+    iol_output_set_forms(output, WHO_ANCESTRY, &texts[IOL_LINEAGE_NAMES + 1], IOL_LINEAGE_FORMS - 1);
 }
 
 /* 0, or -errno with *err; *err stays empty when it was the output that failed. */
@@ -189,12 +176,31 @@ static int print_rows(struct iol_query *query, struct iol_lineage *lineage, enum
 
     while ((r = iol_query_next(query, err)) > 0) {
         iol_question_copy(output, columns, WHO_ANCESTRY, query);
-        iol_output_set_text(output, WHO_ANCESTRY, iol_lineage_text(lineage, iol_query_int(query, WHO_ANCESTRY), arrow));
+        set_ancestry(output, lineage, iol_query_int(query, IOL_WHO_PROCESS_ID), arrow);
         r = iol_output_row(output);
         if (r < 0)
             return r;
     }
     return r < 0 ? r : iol_output_finish(output);
+}
+
+static int print_processes(const struct question *question, const struct iol_ask *ask, enum iol_format format,
+                           size_t *ret_rows, struct iol_error *err)
+{
+    _cleanup_(iol_question_done_query) struct iol_query *query = NULL;
+    _cleanup_(iol_question_done_lineage) struct iol_lineage *lineage = NULL;
+    _cleanup_(iol_question_done_output) struct iol_output *output = NULL;
+    struct iol_output_column shown[WHO_COLUMNS];
+    int r = load_lineage(question, ask, &lineage, err);
+
+    if (r == 0)
+        r = iol_ask_who(question->db, ask, &query, err);
+    if (r == 0)
+        r = new_output(format, question->paths.tree, shown, &output, err);
+    if (r == 0)
+        r = print_rows(query, lineage, format, output, err);
+    *ret_rows = output ? iol_output_rows(output) : 0;
+    return r;
 }
 
 /* The other names under which the ledger has the same file: hard links, renames, bind mounts. */
@@ -226,11 +232,13 @@ static int tell_other_names(const struct question *question, struct iol_error *e
     return r;
 }
 
-static void tell_nothing(const char *typed, const struct question *question)
+static void tell_nothing(const char *typed, const struct question *question, const struct iol_options *options)
 {
     struct stat st;
 
-    if (question->paths.tree)
+    if (options->since != IOL_NULL || options->until != IOL_NULL || options->reads || options->writes)
+        iol_log_info("nobody did that with '%s' in that time", question->paths.names[0].from);
+    else if (question->paths.tree)
         iol_log_info("nothing below '%s' was touched in this ledger; 'ioledger files' shows what was",
                      question->paths.names[0].from);
     else if (stat(typed, &st) == 0 && S_ISDIR(st.st_mode))
@@ -277,17 +285,29 @@ static int ask(struct question *question, const struct iol_options *options, str
     return question->window ? 0 : iol_question_no_memory(err);
 }
 
+/* What is to be said besides a table. */
+static int tell(const struct question *question, const struct who *who, const struct iol_options *options, size_t rows,
+                struct iol_error *err)
+{
+    if (options->format != IOL_FORMAT_TABLE)
+        return 0;
+    if (rows == 0)
+        tell_nothing(options->args[0], question, options);
+    if (who->grouped)
+        return 0;
+    iol_aliases_tell(&question->aliases);
+    return question->paths.tree ? 0 : tell_other_names(question, err);
+}
+
 int iol_cmd_who(int argc, char **argv)
 {
     struct who who = {0};
     struct iol_options options;
-    struct iol_output_column shown[WHO_COLUMNS];
     struct iol_error err = {0};
+    struct iol_ask narrowed;
     _cleanup_(done_question) struct question question = {0};
-    _cleanup_(iol_question_done_query) struct iol_query *query = NULL;
-    _cleanup_(iol_question_done_lineage) struct iol_lineage *lineage = NULL;
-    _cleanup_(iol_question_done_output) struct iol_output *output = NULL;
-    int status;
+    size_t rows = 0, all;
+    int status, r;
 
     if (!iol_options_parse(&usage, argc, argv, &who, &options, &status))
         return status;
@@ -295,18 +315,17 @@ int iol_cmd_who(int argc, char **argv)
         iol_error_set(&err, -EINVAL, "PATH is empty");
         return iol_options_fail("who", &err);
     }
-    if (ask(&question, &options, &err) < 0 || load_lineage(&question, &lineage, &err) < 0 ||
-        start_query(&question, who.limit, &query, &err) < 0 ||
-        new_output(options.format, question.paths.tree, shown, &output, &err) < 0)
-        return iol_command_fail(&err);
-    if (print_rows(query, lineage, options.format, output, &err) < 0)
+    r = ask(&question, &options, &err);
+    if (r == 0) {
+        narrowed = narrow(&question, &who, &options);
+        r = who.grouped ? iol_groups_print(question.db, &narrowed, who.by, options.format, &rows, &all, &err)
+                        : print_processes(&question, &narrowed, options.format, &rows, &err);
+    }
+    if (r == 0)
+        r = tell(&question, &who, &options, rows, &err);
+    if (r == 0)
+        r = iol_coverage_tell(question.db, &options, &err);
+    if (r < 0)
         return err.text[0] ? iol_command_fail(&err) : IOL_EXIT_FAILURE;
-    if (iol_output_rows(output) == 0 && options.format == IOL_FORMAT_TABLE)
-        tell_nothing(options.args[0], &question);
-    iol_query_free(TAKE_PTR(query));
-    if (options.format == IOL_FORMAT_TABLE)
-        iol_aliases_tell(&question.aliases);
-    if (!question.paths.tree && options.format == IOL_FORMAT_TABLE && tell_other_names(&question, &err) < 0)
-        return iol_command_fail(&err);
-    return iol_output_rows(output) > 0 ? IOL_EXIT_OK : IOL_EXIT_FAILURE;
+    return rows > 0 ? IOL_EXIT_OK : IOL_EXIT_FAILURE;
 }

@@ -19,18 +19,21 @@
 /* More generations than this are cut off at the old end; it also ends a circle in a damaged ledger. */
 #define GENERATIONS_MAX 256
 
+#define ARGUMENTS_MAX 200 /* characters of argv: no terminal shows more */
+
 struct image {
     int64_t id;
     int64_t parent_id; /* 0: none */
     int64_t pid;
     const char *comm;
+    const char *arguments; /* without the first one; "" when there are none, or they are not known */
     UT_hash_handle hh;
 };
 
 struct iol_lineage {
     struct image *images;
     struct iol_arena *arena;
-    char *text;
+    char *texts[IOL_LINEAGE_FORMS];
 };
 
 static int no_memory(struct iol_error *err)
@@ -41,7 +44,8 @@ static int no_memory(struct iol_error *err)
 static int add_image(struct iol_lineage *lineage, const struct iol_query *query)
 {
     struct image *image = iol_arena_alloc(lineage->arena, sizeof(*image));
-    const char *comm = iol_query_text(query, 3);
+    const char *comm = iol_query_text(query, 3), *argv = iol_query_text(query, 4);
+    const char *blank = argv ? strchr(argv, ' ') : NULL;
 
     if (!image)
         return -ENOMEM;
@@ -50,7 +54,8 @@ static int add_image(struct iol_lineage *lineage, const struct iol_query *query)
     image->parent_id = iol_query_int(query, 1);
     image->pid = iol_query_int(query, 2);
     image->comm = iol_arena_dup(lineage->arena, comm ? comm : "?", strlen(comm ? comm : "?"));
-    if (!image->comm)
+    image->arguments = blank ? iol_arena_dup(lineage->arena, blank, strlen(blank)) : "";
+    if (!image->comm || !image->arguments)
         return -ENOMEM;
     HASH_ADD(hh, lineage->images, id, sizeof(image->id), image);
     return 0;
@@ -69,8 +74,9 @@ int iol_lineage_load(struct iol_db *db, const char *seeds, size_t n_params, cons
     if (asprintf(&sql,
                  "WITH RECURSIVE line(id) AS (%s"
                  " UNION SELECT p.parent_id FROM line JOIN process p ON p.id = line.id WHERE p.parent_id IS NOT NULL)"
-                 " SELECT p.id, p.parent_id, p.pid, p.comm FROM line JOIN process p ON p.id = line.id",
-                 seeds) < 0)
+                 " SELECT p.id, p.parent_id, p.pid, p.comm, substr(p.argv, 1, %d) FROM line JOIN process p ON p.id = "
+                 "line.id",
+                 seeds, ARGUMENTS_MAX) < 0)
         return no_memory(err);
     r = iol_query_new(db, sql, n_params, params, &query, err);
     while (r >= 0 && (r = iol_query_next(query, err)) > 0) {
@@ -110,7 +116,8 @@ static size_t climb(const struct iol_lineage *lineage, int64_t id, const struct 
     return n;
 }
 
-const char *iol_lineage_text(struct iol_lineage *lineage, int64_t process_id, const char *arrow)
+const char *iol_lineage_text(struct iol_lineage *lineage, int64_t process_id, const char *arrow,
+                             enum iol_lineage_form form)
 {
     const struct image *chain[GENERATIONS_MAX];
     bool cut = false;
@@ -119,15 +126,19 @@ const char *iol_lineage_text(struct iol_lineage *lineage, int64_t process_id, co
 
     if (n == 0)
         return NULL;
-    free(TAKE_PTR(lineage->text));
-    out = open_memstream(&lineage->text, &size);
+    free(TAKE_PTR(lineage->texts[form]));
+    out = open_memstream(&lineage->texts[form], &size);
     if (!out)
         return NULL;
     if (cut)
         fprintf(out, "...%s", arrow);
-    while (n-- > 0)
-        fprintf(out, "%s(%" PRId64 ")%s", chain[n]->comm, chain[n]->pid, n > 0 ? arrow : "");
-    return fclose(out) == 0 ? lineage->text : NULL;
+    while (n-- > 0) {
+        bool with = form == IOL_LINEAGE_ARGUMENTS || (form == IOL_LINEAGE_LAST_ARGUMENTS && n == 0);
+
+        fprintf(out, "%s(%" PRId64 ")%s%s", chain[n]->comm, chain[n]->pid, with ? chain[n]->arguments : "",
+                n > 0 ? arrow : "");
+    }
+    return fclose(out) == 0 ? lineage->texts[form] : NULL;
 }
 
 void iol_lineage_free(struct iol_lineage *lineage)
@@ -136,6 +147,7 @@ void iol_lineage_free(struct iol_lineage *lineage)
         return;
     HASH_CLEAR(hh, lineage->images);
     iol_arena_free(lineage->arena);
-    free(lineage->text);
+    for (size_t i = 0; i < IOL_LINEAGE_FORMS; i++)
+        free(lineage->texts[i]);
     free(lineage);
 }

@@ -5,21 +5,36 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include "app/command.h"
 #include "app/describe.h"
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "base/log.h"
+#include "core/row.h"
+
+#define NS_PER_S INT64_C(1000000000)
 
 #define DEFAULT_DB "sqlite:ioledger.db"
 #define SERVICE_DB "sqlite:/var/lib/ioledger/ioledger.db"
 #define SERVICE_DIR "/var/lib/ioledger"
 
 /* Keys of the common options; those of a command are letters or start at 0x200 by the same habit. */
-enum { KEY_DB = 0x1000, KEY_FORMAT, KEY_VERBOSE, KEY_QUIET, KEY_HELP, KEY_DESCRIBE };
+enum {
+    KEY_DB = 0x1000,
+    KEY_FORMAT,
+    KEY_VERBOSE,
+    KEY_QUIET,
+    KEY_HELP,
+    KEY_DESCRIBE,
+    KEY_SINCE,
+    KEY_UNTIL,
+    KEY_READ,
+    KEY_WRITE
+};
 
-#define TABLES_MAX 5 /* of options: the command's own and, with a last one of zeros, those that are shared */
+#define TABLES_MAX 5 /* of options: the command's own, and those that are shared */
 
 /* Keys that argp makes up itself (ARGP_KEY_ARG, ARGP_KEY_END, ...) have this bit. */
 #define ARGP_KEY_SPECIAL 0x1000000
@@ -32,45 +47,100 @@ struct parse {
     struct iol_error err;
     FILE *help_to;
     bool helped;
-    struct argp_child children[TABLES_MAX];
+    struct argp_option options_table[10]; /* the shared ones that this command has of the table `general` */
+    struct argp general;
+    struct argp_child children[TABLES_MAX + 1];
 };
 
-static const struct argp_option options_db[] = {
-    {"db", KEY_DB, "URL", 0,
-     "The ledger: sqlite:PATH or postgresql://... (default: $IOLEDGER_DB, else " DEFAULT_DB
-     " in the working directory, or " SERVICE_DB " for the system service)",
-     0},
-    {0},
+/* A heading, and options that not every command has. */
+static const struct general_option {
+    unsigned common; /* 0: every command */
+    struct argp_option option;
+} general_options[] = {
+    {0, {NULL, 0, NULL, 0, "General:", 1}},
+    {IOL_COMMON_DB,
+     {"db", KEY_DB, "URL", 0,
+      "The ledger: sqlite:PATH or postgresql://... (default: $IOLEDGER_DB, else " DEFAULT_DB
+      " in the working directory, or " SERVICE_DB " for the system service)",
+      1}},
+    {IOL_COMMON_FORMAT,
+     {"format", KEY_FORMAT, "FORMAT", 0, "table (default), json (one array of objects) or csv (with a header line)",
+      1}},
+    {IOL_COMMON_QUIET, {"quiet", KEY_QUIET, NULL, 0, "Nothing on stderr but warnings and errors", 1}},
+    {0, {"verbose", KEY_VERBOSE, NULL, 0, "Also show messages of the libraries and databases", 1}},
+    {0, {"help", KEY_HELP, NULL, 0, "Show this help", 1}},
 };
-static const struct argp_option options_format[] = {
-    {"format", KEY_FORMAT, "FORMAT", 0, "table (default), json (one array of objects) or csv (with a header line)", 0},
-    {0},
-};
-static const struct argp_option options_quiet[] = {
-    {"quiet", KEY_QUIET, NULL, 0, "Nothing on stderr but warnings and errors", 0},
-    {0},
-};
-static const struct argp_option options_always[] = {
-    {"verbose", KEY_VERBOSE, NULL, 0, "Also show the messages of the libraries and of the database", 0},
-    {"help", KEY_HELP, NULL, 0, "Show this help", 0},
+
+static const struct argp_option options_hidden[] = {
     {"describe", KEY_DESCRIBE, NULL, OPTION_HIDDEN, NULL, 0},
+    {0},
+};
+
+static const struct argp_option options_access[] = {
+    {NULL, 0, NULL, 0, "Which operations:", 0},
+    {"read", KEY_READ, NULL, 0, "Only what was read", 0},
+    {"write", KEY_WRITE, NULL, 0, "Only what was written; with --read: what was both", 0},
+    {0},
+};
+
+static const struct argp_option options_span[] = {
+    {NULL, 0, NULL, 0, "Which time:", 0},
+    {"since", KEY_SINCE, "TIME", 0,
+     "Only what happened then or later: '10 min ago', 'yesterday 14:00', 14:00, '2026-11-25 14:00', "
+     "2026-11-25T14:00:00+02:00, now; UTC unless it names a zone, or ends in 'local'",
+     0},
+    {"until", KEY_UNTIL, "TIME", 0, "Only what happened before that", 0},
     {0},
 };
 
 static const char *const format_names[] = {
     [IOL_FORMAT_TABLE] = "table", [IOL_FORMAT_JSON] = "json", [IOL_FORMAT_CSV] = "csv"};
 
-static int parse_format(const char *text, enum iol_format *ret_format, struct iol_error *err)
+struct words {
+    const char *const *words;
+    size_t n;
+};
+
+static const char *nth_of_words(const void *from, unsigned index)
 {
-    for (size_t i = 0; i < IOL_ARRAY_SIZE(format_names); i++) {
-        if (strcmp(text, format_names[i]) == 0) {
-            *ret_format = (enum iol_format)i;
+    const struct words *words = from;
+
+    return index < words->n ? words->words[index] : NULL;
+}
+
+int iol_option_word(const char *text, const char *const *words, size_t n, const char *what, size_t *ret_index,
+                    struct iol_error *err)
+{
+    const struct words list = {words, n};
+    const char *suggestion;
+    char all[256] = "";
+
+    for (size_t i = 0; i < n; i++) {
+        size_t used = strlen(all);
+
+        if (strcmp(text, words[i]) == 0) {
+            *ret_index = i;
             return 0;
         }
+        snprintf(all + used, sizeof(all) - used, "%s%s", i == 0 ? "" : i + 1 < n ? ", " : " and ", words[i]);
     }
-    iol_error_set(err, -EINVAL, "'%s' is not a format", text);
-    iol_error_hint(err, "formats are table, json and csv");
+    suggestion = iol_command_suggest(text, nth_of_words, &list);
+    if (suggestion)
+        iol_error_set(err, -EINVAL, "'%s' is not a %s: did you mean '%s'?", text, what, suggestion);
+    else
+        iol_error_set(err, -EINVAL, "'%s' is not a %s", text, what);
+    iol_error_hint(err, "%ss are %s", what, all);
     return -EINVAL;
+}
+
+static int parse_format(const char *text, enum iol_format *ret_format, struct iol_error *err)
+{
+    size_t format;
+    int r = iol_option_word(text, format_names, IOL_ARRAY_SIZE(format_names), "format", &format, err);
+
+    if (r == 0)
+        *ret_format = (enum iol_format)format;
+    return r;
 }
 
 static int check_db(const char *text, struct iol_error *err)
@@ -97,6 +167,16 @@ static int take_option(struct parse *parse, int key, char *text)
         return check_db(text, &parse->err);
     case KEY_FORMAT:
         return parse_format(text, &parse->options.format, &parse->err);
+    case KEY_SINCE:
+        return iol_option_time(text, parse->options.now, &parse->options.since, &parse->err);
+    case KEY_UNTIL:
+        return iol_option_time(text, parse->options.now, &parse->options.until, &parse->err);
+    case KEY_READ:
+        parse->options.reads = true;
+        return 0;
+    case KEY_WRITE:
+        parse->options.writes = true;
+        return 0;
     case KEY_VERBOSE:
         parse->options.verbose = true;
         return 0;
@@ -226,23 +306,29 @@ static error_t on_child_key(int key, char *text, struct argp_state *state)
     return key & ARGP_KEY_SPECIAL ? ARGP_ERR_UNKNOWN : on_key(key, text, state);
 }
 
-static const struct argp argp_db = {.options = options_db, .parser = on_child_key};
-static const struct argp argp_format = {.options = options_format, .parser = on_child_key};
-static const struct argp argp_quiet = {.options = options_quiet, .parser = on_child_key};
-static const struct argp argp_always = {.options = options_always, .parser = on_child_key};
+static const struct argp argp_access = {.options = options_access, .parser = on_child_key};
+static const struct argp argp_hidden = {.options = options_hidden, .parser = on_child_key};
+static const struct argp argp_span = {.options = options_span, .parser = on_child_key};
 
+/* The shared options that this command has, behind its own. */
 static void choose_children(struct parse *parse)
 {
     unsigned common = parse->usage->common;
+    struct argp_option *option = parse->options_table;
     size_t n = 0;
 
-    if (common & IOL_COMMON_DB)
-        parse->children[n++] = (struct argp_child){&argp_db, 0, NULL, 1};
-    if (common & IOL_COMMON_FORMAT)
-        parse->children[n++] = (struct argp_child){&argp_format, 0, NULL, 2};
-    if (common & IOL_COMMON_QUIET)
-        parse->children[n++] = (struct argp_child){&argp_quiet, 0, NULL, 3};
-    parse->children[n++] = (struct argp_child){&argp_always, 0, NULL, 4};
+    _Static_assert(IOL_ARRAY_SIZE(general_options) < IOL_ARRAY_SIZE(parse->options_table), "and one of zeros");
+    for (size_t i = 0; i < IOL_ARRAY_SIZE(general_options); i++) {
+        if (!general_options[i].common || common & general_options[i].common)
+            *option++ = general_options[i].option;
+    }
+    parse->general = (struct argp){.options = parse->options_table, .parser = on_child_key};
+    if (common & IOL_COMMON_ACCESS)
+        parse->children[n++] = (struct argp_child){&argp_access, 0, NULL, 20};
+    if (common & IOL_COMMON_SPAN)
+        parse->children[n++] = (struct argp_child){&argp_span, 0, NULL, 21};
+    parse->children[n++] = (struct argp_child){&parse->general, 0, NULL, 22};
+    parse->children[n++] = (struct argp_child){&argp_hidden, 0, NULL, 23};
     parse->children[n] = (struct argp_child){0};
 }
 
@@ -367,6 +453,15 @@ bool iol_options_given(const struct iol_options *common, const char *name)
     return false;
 }
 
+static int check_span(struct parse *parse)
+{
+    const struct iol_options *options = &parse->options;
+
+    if (options->since == IOL_NULL || options->until == IOL_NULL || options->until > options->since)
+        return 0;
+    return iol_error_set(&parse->err, -EINVAL, "--until is not after --since: there is nothing between them");
+}
+
 static int complete(struct parse *parse)
 {
     const struct iol_usage *usage = parse->usage;
@@ -407,9 +502,13 @@ bool iol_options_parse(const struct iol_usage *usage, int argc, char **argv, voi
 {
     const char *command = argv[0];
     struct parse parse = {.command = command, .usage = usage, .input = input, .help_to = stdout};
+    struct timespec now;
     _cleanup_free_ char *name = NULL, *doc = NULL, *said = NULL;
     error_t r;
 
+    clock_gettime(CLOCK_REALTIME, &now);
+    parse.options.now = now.tv_sec * NS_PER_S + now.tv_nsec;
+    parse.options.since = parse.options.until = IOL_NULL;
     choose_children(&parse);
     if (asprintf(&name, "ioledger %s", command) < 0 ||
         asprintf(&doc, "%s\v%s", usage->summary, usage->details ? usage->details : "") < 0) {
@@ -432,7 +531,7 @@ bool iol_options_parse(const struct iol_usage *usage, int argc, char **argv, voi
     }
     if (r != 0 && !parse.err.text[0])
         explain_getopt(&parse, name, said);
-    if (r != 0 || check_args(&parse) < 0 || complete(&parse) < 0 || choose_db(&parse) < 0) {
+    if (r != 0 || check_args(&parse) < 0 || check_span(&parse) < 0 || complete(&parse) < 0 || choose_db(&parse) < 0) {
         *ret_status = iol_options_fail(command, &parse.err);
         return false;
     }

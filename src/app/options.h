@@ -21,6 +21,8 @@ enum iol_common_option {
     IOL_COMMON_FORMAT = 1 << 1,  /* --format table|json|csv */
     IOL_COMMON_QUIET = 1 << 2,   /* --quiet: nothing on stderr but warnings and errors */
     IOL_COMMON_COMMAND = 1 << 3, /* the first argument that is no option ends the options: [--] CMD ARG... */
+    IOL_COMMON_SPAN = 1 << 4,    /* --since TIME, --until TIME */
+    IOL_COMMON_ACCESS = 1 << 5,  /* --read, --write */
 };
 
 #define IOL_OPTIONS_MAX 64 /* different ones that a command may have */
@@ -29,7 +31,10 @@ struct iol_options {
     const char *db;         /* --db, else $IOLEDGER_DB, else the default; its scheme is a known one */
     enum iol_format format; /* IOL_FORMAT_TABLE by default */
     bool verbose, quiet;
-    char **args; /* what is not an option, as typed; belongs to argv */
+    int64_t since, until; /* IOL_NULL (core/row.h): not given; ns since the epoch, and the end is after the start */
+    int64_t now;          /* when the command line was read */
+    bool reads, writes;   /* --read, --write */
+    char **args;          /* what is not an option, as typed; belongs to argv */
     size_t n_args;
     const char *given[IOL_OPTIONS_MAX]; /* names of the options on the command line, each once */
     size_t n_given;
@@ -88,6 +93,16 @@ int iol_options_fail(const char *command, const struct iol_error *err);
 
 /* "1s", "0.1s", "500ms", "250us", "2m", "1h", "7d"; a plain number is seconds. Never negative. -EINVAL with *err. */
 int iol_option_duration(const char *text, int64_t *ret_ns, struct iol_error *err);
+
+/*
+ * A moment: "10 min ago", "2h30m", "yesterday 14:00", "14:00" (the last time it was), "2026-11-25 14:00:05.5", RFC 3339, "@SECONDS"
+ * or "now". UTC, unless it ends in a zone (Z, UTC, +02:00, local). -EINVAL with *err.
+ */
+int iol_option_time(const char *text, int64_t now_ns, int64_t *ret_ns, struct iol_error *err);
+
+/* One of n words, as an index. -EINVAL with *err: "'jsn' is not a WHAT: did you mean 'json'?", and all of them. */
+int iol_option_word(const char *text, const char *const *words, size_t n, const char *what, size_t *ret_index,
+                    struct iol_error *err);
 
 /* "65536", "64k", "1M", "2G" (powers of 1024). Never negative. -EINVAL with *err. */
 int iol_option_count(const char *text, int64_t *ret_count, struct iol_error *err);

@@ -53,6 +53,12 @@ void iol_output_set_int(struct iol_output *output, size_t column, int64_t number
     output->values[column].number = number;
 }
 
+void iol_output_set_forms(struct iol_output *output, size_t column, const char *const *texts, size_t n)
+{
+    for (size_t i = 0; i < n && i < IOL_OUTPUT_FORMS; i++)
+        output->values[column].forms[i] = texts[i];
+}
+
 void iol_output_set_alarm(struct iol_output *output, size_t column)
 {
     output->values[column].alarm = true;

@@ -37,7 +37,7 @@ struct iol_output_column {
     enum iol_cell cell;
     enum iol_shorten shorten;
     enum iol_hide hide;
-    int drop;     /* on a terminal that is too narrow the column with the highest goes first; 0: never */
+    int drop;     /* on a terminal that is too narrow the columns with the highest go first, together; 0: never */
     size_t least; /* a text is not shortened below this; 0: a default */
 };
 
@@ -50,6 +50,13 @@ int iol_output_new(FILE *to, enum iol_format format, const struct iol_output_col
 /* Cells of the next row; those not set are NULL. A text must stay until iol_output_row(). */
 void iol_output_set_text(struct iol_output *output, size_t column, const char *text);
 void iol_output_set_int(struct iol_output *output, size_t column, int64_t number);
+
+/*
+ * Longer forms of a text that is set, the longest last: in a table on a terminal the longest stands that there is room for when all
+ * else has its room. At most IOL_OUTPUT_FORMS; those that are NULL are left out.
+ */
+#define IOL_OUTPUT_FORMS 2
+void iol_output_set_forms(struct iol_output *output, size_t column, const char *const *texts, size_t n);
 
 /* Red, in a table on a terminal. */
 void iol_output_set_alarm(struct iol_output *output, size_t column);

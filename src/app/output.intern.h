@@ -9,6 +9,7 @@ struct iol_output_value {
     enum { IOL_VALUE_NULL, IOL_VALUE_TEXT, IOL_VALUE_INT } is;
     const char *text;
     int64_t number;
+    const char *forms[IOL_OUTPUT_FORMS]; /* longer ones; NULL: none */
     bool alarm;
 };
 

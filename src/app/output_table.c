@@ -19,6 +19,7 @@
 
 struct column_state {
     size_t width;   /* widest heading or cell among the rows held */
+    size_t longest; /* the same with the longest form of each cell */
     size_t granted; /* what the layout gave it */
     bool shown;
     bool seen_any;   /* a cell that is neither NULL nor 0 */
@@ -26,7 +27,8 @@ struct column_state {
 };
 
 struct table_cell {
-    char *text; /* visible form */
+    char *text;                    /* visible form */
+    char *forms[IOL_OUTPUT_FORMS]; /* the same of longer forms; NULL: none */
     bool alarm;
 };
 
@@ -152,6 +154,17 @@ static void put_blanks(FILE *to, size_t n)
     fprintf(to, "%*s", (int)n, "");
 }
 
+static const char *fitting_form(const struct table_cell *cell, size_t granted)
+{
+    const char *text = cell->text;
+
+    for (size_t i = 0; i < IOL_OUTPUT_FORMS; i++) {
+        if (cell->forms[i] && iol_text_width(cell->forms[i]) <= granted)
+            text = cell->forms[i];
+    }
+    return text;
+}
+
 /* One line of the table; `cells` NULL is the heading. */
 static void put_line(struct iol_output *output, const struct table_cell *cells)
 {
@@ -164,7 +177,7 @@ static void put_line(struct iol_output *output, const struct table_cell *cells)
     for (size_t i = 0; i < output->n_columns; i++) {
         const struct iol_output_column *column = &output->columns[i];
         const struct column_state *state = &table->columns[i];
-        const char *text = cells ? cells[i].text : column->heading;
+        const char *text = cells ? fitting_form(&cells[i], state->granted) : column->heading;
         bool red = cells && cells[i].alarm && table->colours;
         size_t width, fill;
 
@@ -211,20 +224,20 @@ static size_t least_total(const struct iol_output *output)
     return total + (n ? (n - 1) * GAP : 0);
 }
 
-/* Leaves out what has the highest `drop`; false when nothing may go any more. */
+/* Leaves out what has the highest `drop`, as one; false when nothing may go any more. */
 static bool drop_one(struct iol_output *output)
 {
-    size_t victim = SIZE_MAX;
+    int highest = 0;
 
     for (size_t i = 0; i < output->n_columns; i++) {
-        if (output->table->columns[i].shown && output->columns[i].drop > 0 &&
-            (victim == SIZE_MAX || output->columns[i].drop > output->columns[victim].drop))
-            victim = i;
+        if (output->table->columns[i].shown && output->columns[i].drop > highest)
+            highest = output->columns[i].drop;
     }
-    if (victim == SIZE_MAX)
-        return false;
-    output->table->columns[victim].shown = false;
-    return true;
+    for (size_t i = 0; i < output->n_columns && highest > 0; i++) {
+        if (output->columns[i].drop == highest)
+            output->table->columns[i].shown = false;
+    }
+    return highest > 0;
 }
 
 /* Hands the terminal's free columns out, one by one, to the text that lacks most. */
@@ -249,6 +262,17 @@ static void grant_widths(struct iol_output *output)
         if (neediest == SIZE_MAX)
             break;
         table->columns[neediest].granted++;
+    }
+    for (size_t i = 0; i < output->n_columns && total < table->screen; i++) {
+        struct column_state *state = &table->columns[i];
+        size_t more = table->screen - total;
+
+        if (!state->shown || state->longest <= state->granted)
+            continue;
+        if (more > state->longest - state->granted)
+            more = state->longest - state->granted;
+        state->granted += more;
+        total += more;
     }
 }
 
@@ -285,6 +309,12 @@ static int fill_cells(struct iol_output *output, struct table_cell *cells)
         cells[i].text = format_cell(&output->columns[i], &output->values[i]);
         if (!cells[i].text)
             return -ENOMEM;
+        for (size_t form = 0; form < IOL_OUTPUT_FORMS && output->table->screen > 0; form++) {
+            const char *text = output->values[i].forms[form];
+
+            if (text && !(cells[i].forms[form] = visible_copy(text, 0)))
+                return -ENOMEM;
+        }
         cells[i].alarm = output->values[i].alarm;
     }
     return 0;
@@ -301,6 +331,11 @@ static void measure_cells(struct iol_output *output, const struct table_cell *ce
 
         if (width > state->width)
             state->width = width;
+        for (size_t form = 0; form < IOL_OUTPUT_FORMS; form++) {
+            width = cells[i].forms[form] ? iol_text_width(cells[i].forms[form]) : 0;
+            if (width > state->longest)
+                state->longest = width;
+        }
         state->seen_any |= value->is == IOL_VALUE_TEXT || (value->is == IOL_VALUE_INT && value->number != 0);
         state->seen_other |= strcmp(cells[i].text, table->cells[i].text) != 0;
     }
@@ -310,7 +345,9 @@ static void free_cells(struct table_cell *cells, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
         free(cells[i].text);
-        cells[i].text = NULL;
+        for (size_t form = 0; form < IOL_OUTPUT_FORMS; form++)
+            free(cells[i].forms[form]);
+        cells[i] = (struct table_cell){0};
     }
 }
 

@@ -344,3 +344,20 @@ char *iol_text_time(char *buf, size_t size, int64_t ns)
              tm.tm_min, tm.tm_sec, (int)(rest / 1000));
     return buf;
 }
+
+bool iol_text_parse_time(const char *text, int64_t *ret_ns)
+{
+    struct tm tm = {0};
+    int64_t ns = 0, digit = NS_PER_SECOND / 10;
+    int n = 0;
+
+    if (sscanf(text, "%4d-%2d-%2d %2d:%2d:%2d%n", &tm.tm_year, &tm.tm_mon, &tm.tm_mday, &tm.tm_hour, &tm.tm_min,
+               &tm.tm_sec, &n) != 6)
+        return false;
+    tm.tm_year -= 1900;
+    tm.tm_mon -= 1;
+    for (text += n, text += *text == '.'; *text >= '0' && *text <= '9'; text++, digit /= 10)
+        ns += (*text - '0') * digit;
+    *ret_ns = (int64_t)timegm(&tm) * NS_PER_SECOND + ns;
+    return true;
+}

@@ -44,3 +44,6 @@ char *iol_text_span(char *buf, size_t size, int64_t ns);
 
 /* Nanoseconds since the epoch as "2026-11-23 08:18:06.123456" (UTC, microseconds); 32 bytes suffice; returns buf. */
 char *iol_text_time(char *buf, size_t size, int64_t ns);
+
+/* The other way; the fraction may be missing. False when it is no such text. */
+bool iol_text_parse_time(const char *text, int64_t *ret_ns);

@@ -188,8 +188,7 @@ static void print_table(FILE *out, const struct iol_table *table, enum iol_diale
     putc('\n', out);
 }
 
-/* A count of microseconds as a time of the contract, with the rounding of iol_time_text(). */
-static void print_sqlite_time(FILE *out, const char *us)
+void iol_schema_print_sqlite_time(FILE *out, const char *us)
 {
     fprintf(
         out,
@@ -241,9 +240,9 @@ static void print_sqlite_io(FILE *out, const struct iol_table *table)
     fputs(" END AS route, -- system calls that it went by\n"
           "    r.read_ops, r.read_bytes, r.write_ops, r.write_bytes, r.read_errors, r.write_errors,\n    ",
           out);
-    print_sqlite_time(out, "i.ts_us - r.first_us");
+    iol_schema_print_sqlite_time(out, "i.ts_us - r.first_us");
     fputs(" AS first_ts,\n    ", out);
-    print_sqlite_time(out, "i.ts_us - r.last_us");
+    iol_schema_print_sqlite_time(out, "i.ts_us - r.last_us");
     fputs(" AS last_ts\n"
           "FROM io_row r JOIN io_interval i ON i.id = r.id >> " IOL_SQLITE_ROW_BITS "\n"
           "    AND likelihood(r.id >= i.id << " IOL_SQLITE_ROW_BITS ", 0.001)"
@@ -260,8 +259,6 @@ static void print_sqlite_route(FILE *out, const char *word)
     fputs(" END", out);
 }
 
-/* Without the fraction: strftime() would round it. */
-#define SQLITE_US(time) "(strftime('%s', substr(" time ", 1, 19)) * 1000000 + substr(" time " || '000000', 21, 6))"
 #define SQLITE_COUNTS(row)                                                                                             \
     row "read_ops, " row "read_bytes, " row "write_ops, " row "write_bytes, " row "read_errors, " row "write_errors"
 #define SQLITE_ROWS_OF(row)                                                                                            \
@@ -274,11 +271,12 @@ static void print_sqlite_old_row(FILE *out)
 {
     fputs("(\n        " SQLITE_ROWS_OF("OLD."), out);
     print_sqlite_route(out, "OLD.route");
-    fputs("\n        AND (" SQLITE_COUNTS("r.") ") IS (" SQLITE_COUNTS(
-              "OLD.") ")\n        AND r.first_us IS i.ts_us - " SQLITE_US("OLD.first_ts") " AND r.last_us IS i.ts_us "
-                                                                                          "- " SQLITE_US(
-                                                                                              "OLD.last_ts") ")",
-          out);
+    fputs(
+        "\n        AND (" SQLITE_COUNTS("r.") ") IS (" SQLITE_COUNTS(
+            "OLD.") ")\n        AND r.first_us IS i.ts_us - " IOL_SQLITE_US("OLD.first_ts") " AND r.last_us IS i.ts_us "
+                                                                                            "- " IOL_SQLITE_US(
+                                                                                                "OLD.last_ts") ")",
+        out);
 }
 
 /* Whoever writes to io by hand, in a test or to put something right, need not know of the tables below it. */
@@ -286,7 +284,7 @@ static void print_sqlite_io_triggers(FILE *out)
 {
     fputs("CREATE TRIGGER io_insert INSTEAD OF INSERT ON io BEGIN\n"
           "    INSERT INTO io_interval (ts, ts_us, interval_ms, host_id)\n"
-          "        SELECT NEW.ts, " SQLITE_US(
+          "        SELECT NEW.ts, " IOL_SQLITE_US(
               "NEW.ts") ", NEW.interval_ms, NEW.host_id WHERE NOT EXISTS (SELECT 1 FROM io_interval\n"
                         "            WHERE ts = NEW.ts AND interval_ms IS NEW.interval_ms AND host_id = NEW.host_id);\n"
                         "    INSERT INTO io_row SELECT coalesce((SELECT max(id) + 1 FROM io_row WHERE id >= i.id "
@@ -295,7 +293,7 @@ static void print_sqlite_io_triggers(FILE *out)
                         "        NEW.process_id, NEW.file_id, ",
           out);
     print_sqlite_route(out, "NEW.route");
-    fputs(", " SQLITE_COUNTS("NEW.") ",\n        i.ts_us - " SQLITE_US("NEW.first_ts") ", i.ts_us - " SQLITE_US(
+    fputs(", " SQLITE_COUNTS("NEW.") ",\n        i.ts_us - " IOL_SQLITE_US("NEW.first_ts") ", i.ts_us - " IOL_SQLITE_US(
               "NEW.last_ts") "\n"
                              "        FROM io_interval i WHERE i.ts = NEW.ts AND i.interval_ms IS NEW.interval_ms AND "
                              "i.host_id = NEW.host_id\n"

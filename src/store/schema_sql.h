@@ -15,6 +15,12 @@
 #define IOL_SQLITE_ROW_BITS "20"
 #define IOL_SQLITE_INTERVAL_ROWS (INT64_C(1) << 20)
 
+/* Microseconds since 1970 of a time as text. Without the fraction: strftime() would round it. */
+#define IOL_SQLITE_US(time) "(strftime('%s', substr(" time ", 1, 19)) * 1000000 + substr(" time " || '000000', 21, 6))"
+
+/* The other way: a count of microseconds as a time of the contract, with the rounding of iol_time_text(). */
+void iol_schema_print_sqlite_time(FILE *out, const char *us);
+
 /* Table that holds the version of the schema, and what no other program would call a table of its own. */
 #define IOL_VERSION_TABLE "ioledger_schema"
 

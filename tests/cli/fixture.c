@@ -2,7 +2,7 @@
 // SPDX-FileCopyrightText: The ioledger authors
 
 /*
- * Writes a ledger with known contents through the sink of the URL: fixture URL full|empty|unbalanced|lossy|many|renamed.
+ * Writes a ledger with known contents through the sink of the URL: fixture URL full|empty|unbalanced|lossy|many|renamed|answers.
  * What is in it stands here, and tests/cli/test_commands.py says what the commands must make of it.
  */
 #include <stdio.h>
@@ -324,13 +324,88 @@ static void add_renamed(void)
         add_io(1, 6, 230 + i, IOL_ROUTE_RW, 1, i, 0, 0, 0);
 }
 
+#define AT(second) (T0 + 2000 * SECOND + (second)*SECOND)
+
+static void add_recording(int64_t id, int64_t started, int64_t ended, const char *scope)
+{
+    *(struct iol_recording *)add(IOL_TABLE_RECORDING) = (struct iol_recording){.id = id,
+                                                                               .host_id = HOST_A,
+                                                                               .boot_id = BOOT,
+                                                                               .started = started,
+                                                                               .ended = ended,
+                                                                               .version = "0",
+                                                                               .probes = "tracepoint",
+                                                                               .scope = scope};
+}
+
+/* One build after another: who was there is the same, with ids of 10 more each time. */
+static void add_build(int64_t first)
+{
+    add_process(first + 2, 900 + first, 11, IOL_ORIGIN_EXEC, "make", "/usr/bin/make", "make -j2 all")->uid = 1000;
+    add_process(first + 3, 901 + first, first + 2, IOL_ORIGIN_EXEC, "cc1", "/usr/libexec/cc1", "cc1 -quiet a.c")->uid =
+        1000;
+    add_process(first + 4, 902 + first, first + 2, IOL_ORIGIN_EXEC, "as", "/usr/bin/as", "as -o a.o")->uid = 1000;
+    for (int64_t i = 2; i <= 4; i++)
+        add_exit(first + i, 0, IOL_NULL);
+}
+
+/*
+ * Two builds, each recorded by itself, and then somebody who looks at what came of it. Not recorded: from second 51 to 100, from 151
+ * to 200, and, as the third recording was killed, what comes after its last interval at 301. Detail was lost at 120.
+ */
+static void add_answers(void)
+{
+    add_host(HOST_A, "alpha");
+    *(struct iol_login *)add(IOL_TABLE_LOGIN) = (struct iol_login){.host_id = HOST_A, .uid = 1000, .name = "ann"};
+    add_recording(1, AT(0), AT(51), "-- make");
+    add_recording(-2, AT(100), AT(151), "-- make");
+    add_recording(3, AT(200), IOL_NULL, "");
+    *(struct iol_loss *)add(IOL_TABLE_LOSS) = (struct iol_loss){
+        .ts_from = AT(120), .ts_to = AT(121), .host_id = HOST_A, .reason = "no account slot", .lost = 7};
+    add_process(10, 800, 0, IOL_ORIGIN_RUNNING, "sshd", "/usr/sbin/sshd", "sshd: ann [priv]");
+    add_process(11, 812, 10, IOL_ORIGIN_RUNNING, "bash", "/usr/bin/bash", "-bash")->uid = 1000;
+    add_build(10);
+    add_build(20);
+    add_process(40, 990, 11, IOL_ORIGIN_EXEC, "cat", "/bin/cat", "cat a.o")->container_id = "0123456789ab";
+    add_process(41, 991, 11, IOL_ORIGIN_EXEC, "rm", "/bin/rm", "rm a.o");
+    add_file(501, 61, IOL_KIND_FILE, "/b/src/a.c", NULL);
+    add_file(502, 62, IOL_KIND_FILE, "/b/src/old.h", NULL);
+    add_file(503, 63, IOL_KIND_FILE, "/b/src/new.h", NULL);
+    add_file(504, 0, IOL_KIND_FILE, "/b/out/tmp1", NULL);
+    add_file(505, 0, IOL_KIND_FILE, "/b/out/a.o", NULL);
+    add_file(506, 66, IOL_KIND_FILE, "/b/esc\033[31m\n\xe2\x80\xae/x\r", NULL);
+    add_file(507, 67, IOL_KIND_FILE, "/usr/lib/libc.so", NULL);
+    add_io(1, 13, 501, IOL_ROUTE_RW, 2, 100, 0, 0, 0);
+    add_io(1, 13, 502, IOL_ROUTE_RW, 1, 10, 0, 0, 0);
+    add_io(2, 13, 507, IOL_ROUTE_MMAP, 1, 0, 0, 0, 0);
+    add_io(3, 14, 506, IOL_ROUTE_RW, 1, 5, 1, 6, 0);
+    add_io(101, 23, 501, IOL_ROUTE_RW, 3, 150, 0, 0, 0);
+    add_io(101, 23, 503, IOL_ROUTE_RW, 1, 20, 0, 0, 0);
+    add_io(102, 23, 507, IOL_ROUTE_MMAP, 1, 0, 0, 0, 0);
+    /* the story of /b/out/a.o, which was /b/out/tmp1 until second 12 */
+    add_change(10, IOL_EVENT_OPEN, 504, 0);
+    add_io(11, 14, 504, IOL_ROUTE_RW, 0, 0, 3, 3000, 0);
+    add_io(12, 14, 504, IOL_ROUTE_RW, 0, 0, 1, 1000, 0);
+    add_change(12, IOL_EVENT_RENAME, 504, 505);
+    add_change(13, IOL_EVENT_CHMOD, 505, 0);
+    add_io(201, 40, 505, IOL_ROUTE_RW, 1, 400, 0, 0, 0);
+    add_io(202, 40, 505, IOL_ROUTE_RW, 9, 3600, 0, 0, 2);
+    add_io(301, 40, 505, IOL_ROUTE_RW, 1, 1, 0, 0, 0);
+    add_change(310, IOL_EVENT_UNLINK, 505, 0);
+    for (size_t i = batch->rows[IOL_TABLE_EVENT].count; i-- > 0;) {
+        struct iol_event *event = &((struct iol_event *)batch->rows[IOL_TABLE_EVENT].data)[i];
+
+        event->process_id = event->kind == IOL_EVENT_UNLINK ? 41 : 14;
+    }
+}
+
 int main(int argc, char **argv)
 {
     static const struct {
         const char *name;
         void (*add)(void);
-    } contents[] = {{"full", add_full},   {"empty", NULL},    {"unbalanced", add_unbalanced},
-                    {"lossy", add_lossy}, {"many", add_many}, {"renamed", add_renamed}};
+    } contents[] = {{"full", add_full}, {"empty", NULL},          {"unbalanced", add_unbalanced}, {"lossy", add_lossy},
+                    {"many", add_many}, {"renamed", add_renamed}, {"answers", add_answers}};
     struct iol_error err = {0};
     struct iol_sink *sink;
     bool known = false;
@@ -344,7 +419,7 @@ int main(int argc, char **argv)
         }
     }
     if (!known) {
-        fputs("usage: fixture URL full|empty|unbalanced|lossy|many|renamed\n", stderr);
+        fputs("usage: fixture URL full|empty|unbalanced|lossy|many|renamed|answers\n", stderr);
         return 2;
     }
     *(struct iol_batch_row *)add(IOL_TABLE_BATCH) =

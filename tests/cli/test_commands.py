@@ -6,105 +6,21 @@
 test_commands.py IOLEDGER FIXTURE PGCLUSTER
 """
 import csv
-import fcntl
 import io
 import json
 import os
-import pty
 import re
-import resource
 import shutil
 import signal
 import sqlite3
-import struct
 import subprocess
 import sys
 import tempfile
-import termios
-import time
-import traceback
 
-IOLEDGER, FIXTURE, PGCLUSTER = map(os.path.abspath, sys.argv[1:4])
+from clilib import (HOSTILE_COMM, HOSTILE_PATHS, IOLEDGER, PATIENCE, PGCLUSTER, Tap, ask, ask_json, ask_terminal, environment, fill, one_line_and_hint,
+                    run, start_postgres, width)
+
 CONTENTS = ("pruned", "full", "empty", "unbalanced", "lossy", "many", "renamed")
-PATIENCE = 60  # seconds
-
-HOSTILE_COMM = "e\x1b]0;x\x07\n\"'\\"
-HOSTILE_PATHS = {
-    "/h/new\nline": 1, "/h/quote\"'s, and comma": 2, "/h/back\\slash": 3, "/h/esc\x1b[31mred\r": 4,
-    "/h/bad\\xff\\\\byte": 5, "/h/bidi\u202eover": 6, "/h/;DROP TABLE io;--$1": 7, "/h/\u00fc\u6f22\U0001f600": 8,
-}
-
-
-class Tap:
-    def __init__(self):
-        self.count = self.failed = 0
-
-    def ok(self, good, name, *details):
-        self.count += 1
-        self.failed += not good
-        print("%s %d - %s" % ("ok" if good else "not ok", self.count, name.replace("#", "\\#")), flush=True)
-        if not good:
-            for detail in details:
-                print("# " + ascii(detail), flush=True)
-
-    def equal(self, got, want, name):
-        self.ok(got == want, name, "got: %r" % (got,), "want: %r" % (want,))
-
-
-class Answer:
-    def __init__(self, status, out, err):
-        self.status, self.raw, self.err = status, out, err
-
-    @property
-    def out(self):
-        return self.raw.decode()
-
-    def __repr__(self):
-        return "status %d, stdout %r, stderr %r" % (self.status, self.raw[:600], self.err)
-
-
-def environment(**more):
-    env = {"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8", "TERM": "xterm"}
-    env.update({name: value for name, value in os.environ.items() if name.endswith("SAN_OPTIONS")})
-    env.update(more)
-    return env
-
-
-def ask(*args, cwd=None, **env):
-    done = subprocess.run([IOLEDGER, *args], stdin=subprocess.DEVNULL, capture_output=True, timeout=PATIENCE,
-                          cwd=cwd, env=environment(**env), check=False)
-    return Answer(done.returncode, done.stdout, done.stderr.decode())
-
-
-def ask_json(*args, **more):
-    return json.loads(ask(*args, "--format", "json", **more).out)
-
-
-def ask_terminal(columns, *args, **env):
-    """Runs it on a terminal of that width; the answer's stdout is what the terminal got, from stderr too."""
-    pid, terminal = pty.fork()
-    if pid == 0:
-        try:
-            fcntl.ioctl(1, termios.TIOCSWINSZ, struct.pack("HHHH", 50, columns, 0, 0))
-            os.execve(IOLEDGER, [IOLEDGER, *args], environment(**env))
-        finally:
-            os._exit(127)
-    got = b""
-    while True:
-        try:
-            piece = os.read(terminal, 65536)
-        except OSError:  # EIO: the other side is closed
-            break
-        if not piece:
-            break
-        got += piece
-    os.close(terminal)
-    return Answer(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), re.sub(rb"\r+\n", b"\n", got), "")
-
-
-def width(text):
-    """Columns on a terminal of the texts that the fixture has."""
-    return sum(2 if ord(c) in (0x6f22, 0x1f600) else 1 for c in text)
 
 
 # What follows runs once for each database; `db` maps the contents' names to URLs.
@@ -363,12 +279,6 @@ def test_statements(tap, db):
 
 # What follows needs no database in particular.
 
-def one_line_and_hint(answer, first):
-    lines = answer.err.splitlines()
-    return answer.status == 2 and not answer.raw and len(lines) == 2 and first in lines[0] and \
-        all(line.startswith("ioledger: ") for line in lines)
-
-
 def test_usage(tap, url):
     for args, first in ((("who",), "a PATH is missing"), (("who", "a", "b"), "unexpected argument 'b'"),
                         (("who", ""), "PATH is empty"), (("files", ""), "the process is empty"),
@@ -541,41 +451,12 @@ def test_damaged(tap, url, scratch):
               "who: an account whose process is missing is still there")
 
 
-def fill(urls):
-    for name, url in urls.items():
-        subprocess.run([FIXTURE, url, "full" if name == "pruned" else name], check=True, timeout=PATIENCE)
-
-
-def start_postgres(scratch):
-    """URLs of the ledgers on a throw-away cluster; None when this machine has no server."""
-    folder = os.path.join(scratch, "pg")
-    done = subprocess.run([PGCLUSTER, "start", folder], capture_output=True, text=True, timeout=2 * PATIENCE, check=False)
-    if done.returncode == 77:
-        return None
-    if done.returncode != 0:
-        sys.exit("pgcluster: " + done.stderr)
-    urls = {}
-    for name in CONTENTS:
-        subprocess.run(["psql", "-qX", done.stdout.strip(), "-c", 'CREATE DATABASE "%s"' % name], check=True)
-        urls[name] = subprocess.run([PGCLUSTER, "url", folder, name], capture_output=True, text=True,
-                                    check=True).stdout.strip()
-    return urls
-
-
-def run(tap, name, test, *args):
-    print("# " + name, flush=True)
-    try:
-        test(tap, *args)
-    except Exception:  # pylint: disable=broad-except
-        tap.ok(False, "%s runs to its end" % name, traceback.format_exc())
-
-
 def main():
     tap = Tap()
     scratch = tempfile.mkdtemp(prefix="ioledger-cli.")
     try:
         sqlite = {name: "sqlite:%s/%s.db" % (scratch, name) for name in CONTENTS}
-        postgres = start_postgres(scratch)
+        postgres = start_postgres(scratch, CONTENTS)
         for kind, db in (("sqlite", sqlite), ("postgresql", postgres)):
             if db is None:
                 tap.count += 1

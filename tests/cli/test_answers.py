@@ -1,0 +1,177 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-2-Clause
+# SPDX-FileCopyrightText: The ioledger authors
+"""Questions with a span of time, by kind of access, and summed up, about a ledger with known contents (fixture.c: answers), in both
+databases; and the screens that they leave in tmux.
+
+test_answers.py IOLEDGER FIXTURE PGCLUSTER
+"""
+import os
+import re
+import shutil
+import sys
+import tempfile
+
+from clilib import (PGCLUSTER, Tap, ask, ask_json, fill, one_line_and_hint, run, start_postgres)
+from tmuxlib import Terminal, has_tmux
+
+import subprocess
+
+CONTENTS = ("answers", "many", "lossy", "empty")
+HOSTILE = "/b/esc\x1b[31m\n\u202e/x\r"
+
+
+def at(second):
+    """The time of the fixture's second."""
+    return "2025-11-23 %02d:%02d:%02d" % (8 + (53 * 60 + 20 + second) // 3600, (53 * 60 + 20 + second) // 60 % 60, (20 + second) % 60)
+
+
+def test_span(tap, db):
+    url = db["answers"]
+
+    def who(*options):
+        return [(r["comm"], r["read_bytes"]) for r in ask_json("who", "/b/src/a.c", "--db", url, *options)]
+    tap.equal(who(), [("cc1", 150), ("cc1", 100)], "who: all of the time")
+    tap.equal(who("--since", at(100)), [("cc1", 150)], "who --since")
+    tap.equal(who("--until", at(100)), [("cc1", 100)], "who --until")
+    tap.equal(who("--since", at(0), "--until", at(1)), [("cc1", 100)], "who: a span in which an interval ends")
+    tap.equal(who("--since", at(0) + ".8", "--until", at(1)), [], "who: after the last operation of an interval")
+    tap.equal(who("--since", at(0), "--until", at(0) + ".5"), [], "who: before the first operation of an interval")
+    tap.equal(who("--since", at(0) + ".6", "--until", at(0) + ".6001"), [("cc1", 100)], "who: within an interval")
+    tap.equal(who("--since", "2025-11-23T10:55:00+02:00"), [("cc1", 150)], "who --since with a zone")
+    tap.equal(who("--since", "10 min ago"), [], "who --since 10 min ago: nothing is so new")
+    tap.equal([(r["path"], r["read_bytes"]) for r in ask_json("files", "cc1", "--db", url, "--since", at(100), "--until", at(110))],
+              [("/b/src/a.c", 150), ("/b/src/new.h", 20), ("/usr/lib/libc.so", 0)], "files COMM in a span")
+    tap.equal([(r["path"], r["read_bytes"]) for r in ask_json("files", "--db", url, "--until", at(2))][:2],
+              [("/b/src/a.c", 100), ("/b/src/old.h", 10)], "files until a time")
+    none = ask("files", "--db", url, "--since", "now")
+    tap.ok(none.status == 1 and "nothing of that kind was done in that time" in none.err, "files: nothing in the span", none)
+    for args, told in ((("--since", at(2), "--until", at(1)), "--until is not after --since"),
+                       (("--since", "tomorow"), "--since: 'tomorow' is not a time"),
+                       (("--until", "2025-02-30"), "--until: '2025-02-30' is not a time"),
+                       (("--by", "prozess"), "--by: 'prozess' is not a grouping: did you mean 'process'?"),
+                       (("--by", "x"), "--by: 'x' is not a grouping"),
+                       (("--format", "jsn"), "--format: 'jsn' is not a format: did you mean 'json'?")):
+        for question in (("who", "/x"), ("files",)):
+            tap.ok(one_line_and_hint(ask(*question, "--db", url, *args), told), "bad usage: %s %s" % (question[0], args))
+
+
+def test_accesses(tap, db):
+    url = db["answers"]
+
+    def found(*question):
+        return {r["path"] for r in ask_json(*question, "--db", url)}
+    everything = {"/b/src/a.c", "/b/src/old.h", "/b/src/new.h", "/b/out/tmp1", "/b/out/a.o", HOSTILE, "/usr/lib/libc.so"}
+    tap.equal(found("files"), everything, "files: all")
+    tap.equal(found("files", "--write"), {"/b/out/tmp1", HOSTILE}, "files --write")
+    tap.equal(found("files", "--read"), everything - {"/b/out/tmp1"}, "files --read")
+    tap.equal(found("files", "--read", "--write"), {HOSTILE}, "files --read --write: both")
+    tap.equal([r["write_bytes"] for r in ask_json("files", "--write", "--db", url)], [4000, 6], "files --write: most written first")
+    tap.equal({r["comm"] for r in ask_json("who", "/b/", "--write", "--db", url)}, {"as"}, "who DIR/ --write")
+    tap.equal({r["comm"] for r in ask_json("who", "/b/", "--read", "--db", url)}, {"cc1", "as", "cat"}, "who DIR/ --read")
+
+
+def test_groups(tap, db):
+    url = db["answers"]
+
+    def groups(by, *question):
+        rows = ask_json(*question, "--by", by, "--db", url)
+        return [(r["argv" if by == "process" else by], r["files"], r["read_bytes"], r["write_bytes"]) for r in rows]
+    tap.equal(groups("exe", "files"), [("/usr/bin/as", 2, 5, 4006), ("/bin/cat", 1, 4001, 0), ("/usr/libexec/cc1", 4, 280, 0)],
+              "files --by exe")
+    tap.equal(groups("user", "files"), [("ann", 6, 285, 4006), ("root", 1, 4001, 0)], "files --by user")
+    tap.equal(groups("container", "files"), [(None, 6, 285, 4006), ("0123456789ab", 1, 4001, 0)], "files --by container")
+    tap.equal(groups("directory", "files"),
+              [("/b/out/", 2, 4001, 4000), ("/b/src/", 3, 280, 0), ("/b/esc\x1b[31m\n\u202e/", 1, 5, 6), ("/usr/lib/", 1, 0, 0)],
+              "files --by directory")
+    tap.equal(groups("process", "files"), [("as -o a.o", 2, 5, 4006), ("cat a.o", 1, 4001, 0), ("cc1 -quiet a.c", 3, 170, 0),
+                                           ("cc1 -quiet a.c", 3, 110, 0)], "files --by process")
+    tap.equal(groups("user", "who", "/b/src/"), [("ann", 3, 280, 0)], "who DIR/ --by user")
+    tap.equal(groups("exe", "who", "/b/", "--write"), [("/usr/bin/as", 2, 5, 4006)], "who DIR/ --by exe --write")
+    tap.equal(groups("exe", "who", "/b/", "--since", at(200)), [("/bin/cat", 1, 4001, 0)], "who DIR/ --by exe --since")
+    rows = ask_json("files", "--by", "exe", "--db", url)
+    tap.equal([(r["processes"], r["host"], r["first"], r["last"]) for r in rows][2],
+              (2, "alpha", at(0) + ".500501", at(101) + ".750507"), "files --by exe: processes, host, first and last")
+    table = ask("files", "--by", "directory", "--limit", "1", "--db", url)
+    tap.ok(table.out.splitlines()[0].startswith("DIRECTORY") and "3 more; --limit 0" in table.err, "files --by: the table", table)
+    tap.equal(ask("who", "/none", "--by", "exe", "--db", url).status, 1, "who --by: nothing")
+    tap.equal(len(ask_json("files", "--by", "directory", "--db", db["many"])), 1, "files --by directory: 5000 files of one")
+
+
+def test_coverage(tap, db):
+    url = db["answers"]
+
+    def notes(*options, of="answers"):
+        answer = ask("files", "--db", db[of], *options)
+        return [line[len("ioledger: note: "):] for line in answer.err.splitlines() if line.startswith("ioledger: note: ")]
+    lost = "host alpha lost detail, not bytes: no account slot, 7 times from %s to %s" % (at(120), at(121))
+    tap.equal(notes(), [lost], "no span: losses are told, gaps are not asked for")
+    tap.equal(notes("--since", at(0), "--until", at(51)), [], "a span that was recorded: nothing to say")
+    tap.equal(notes("--since", at(100), "--until", at(119)), [], "a span before the loss")
+    tap.equal(notes("--since", at(110), "--until", at(130)), [lost], "a span with a loss")
+    tap.equal(notes("--since", at(10), "--until", at(90)),
+              ["complete from %s to %s; the rest of that time was not recorded" % (at(10), at(51))], "a recording that ended in the span")
+    tap.equal(notes("--since", at(40), "--until", at(110)),
+              ["complete from %s to %s, and from %s to %s; the rest of that time was not recorded" % (at(40), at(51), at(100), at(110))],
+              "a gap in the span")
+    tap.equal(notes("--since", at(60), "--until", at(90)), ["nothing was recorded from %s to %s" % (at(60), at(90))],
+              "a span that was not recorded")
+    tap.equal(notes("--since", at(250)), ["complete from %s to %s; the rest of that time was not recorded" % (at(250), at(301))],
+              "a recording that was killed counts to its last interval")
+    tap.equal(notes("--until", at(40)), [], "from the first recording on")
+    tap.equal(notes("--since", at(60), "--until", at(90), "--format", "json"), ["nothing was recorded from %s to %s" % (at(60), at(90))],
+              "the note for programs too")
+    tap.equal(notes("--format", "json"), [], "no note for programs that ask for no span")
+    tap.equal(notes("--since", at(0), of="empty"), ["nothing was recorded into this ledger"], "an empty ledger")
+    told = notes("--since", "2025-11-23 08:20:00", "--until", "2025-11-23 08:20:30", of="lossy")
+    tap.ok(told[0] == "nothing was recorded from 2025-11-23 08:20:00 to 2025-11-23 08:20:30, host beta" and "42 times" in told[1],
+           "two hosts: which one", told)
+    tap.ok("lost detail" in ask("who", "/b/src/a.c", "--db", url).err, "who tells of losses too")
+
+
+def test_screens(tap, db, scratch):
+    """What a person sees, at both sizes; hostile names leave the terminal as it was."""
+    for width, height in ((80, 24), (200, 50)):
+        with Terminal(scratch, width, height) as terminal:
+            def screen(*args):
+                return terminal.run([*args, "--db", db["answers"]])
+            who = screen("who", "/b/src/a.c")
+            tap.ok(re.search(r"LAST +PID .*READ .*WRITTEN", who) and "921" in who and "911" in who and "make(920)" in who, "%d columns: who" % width, who)
+            if width == 200:
+                tap.ok("bash(812) \u2192 make(920) -j2 all \u2192 cc1(921) -quiet a.c" in who, "200 columns: who has the arguments", who)
+            files = screen("files", "--since", "2025-11-23 08:53:00")
+            tap.ok("/b/esc\\e[31m\\n\\u{202e}/x\\x0d" in files and "4.0K" not in files and "3.9K" in files and
+                   "complete from 2025-11-23 08:53:20" in files, "%d columns: files" % width, files)
+            groups = screen("files", "--by", "directory")
+            tap.ok("DIRECTORY" in groups and "/b/esc\\e[31m\\n\\u{202e}/" in groups, "%d columns: files --by directory" % width, groups)
+            groups = screen("files", "--by", "process")
+            tap.ok("COMMAND" in groups and "cc1 -quiet a.c" in groups, "%d columns: files --by process" % width, groups)
+            tap.ok(terminal.is_sane(), "%d columns: the terminal is as it was" % width)
+
+
+def main():
+    tap = Tap()
+    scratch = tempfile.mkdtemp(prefix="ioledger-answers.")
+    try:
+        sqlite = {name: "sqlite:%s/%s.db" % (scratch, name) for name in CONTENTS}
+        for kind, db in (("sqlite", sqlite), ("postgresql", start_postgres(scratch, CONTENTS))):
+            if db is None:
+                tap.skip("%s" % kind, "no PostgreSQL server is installed")
+                continue
+            fill(db)
+            for test in (test_span, test_accesses, test_groups, test_coverage):
+                run(tap, "%s on %s" % (test.__name__, kind), test, db)
+        if has_tmux():
+            run(tap, "test_screens", test_screens, sqlite, scratch)
+        else:
+            tap.skip("screens", "no tmux on this machine")
+    finally:
+        if os.path.isdir(os.path.join(scratch, "pg")):
+            subprocess.run([PGCLUSTER, "remove", os.path.join(scratch, "pg")], check=False)
+        shutil.rmtree(scratch, ignore_errors=True)
+    print("1..%d" % tap.count)
+    sys.exit(1 if tap.failed else 0)
+
+
+if __name__ == "__main__":
+    main()
