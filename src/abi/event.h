@@ -168,7 +168,7 @@ struct iol_settings {
     __u32 kinds;       /* bit per enum iol_abi_kind: itemised; the others have one account per process */
     __u32 n_cpus;      /* entries of `cpus` */
     __u32 ring_wakeup; /* wake the reader when the ring holds this many bytes */
-    __u64 self_mnt_ns; /* inode of the recorder's mount namespace */
+    __u64 home_mnt_ns; /* inode of the mount namespace of which paths are not marked: see capture/settings.c */
     __u32 events;      /* bit per enum iol_event_kind of core/row.h: changes of files that become events */
 };
 

@@ -16,6 +16,7 @@
 #include "app/command.h"
 #include "app/control_server.h"
 #include "app/host.h"
+#include "app/notify.h"
 #include "app/options.h"
 #include "app/pipeline.h"
 #include "app/progress.h"
@@ -48,6 +49,7 @@ struct recording {
     struct iol_control *control; /* NULL: none */
     struct iol_progress progress;
     struct iol_rates rates;
+    struct iol_notify notify;
     struct iol_child child;
     int signals;
     unsigned int stops;  /* signals that asked for the end */
@@ -164,7 +166,9 @@ static bool take_signals(struct recording *recording)
             continue;
         }
         if (asks_for_rules(&info)) {
+            iol_notify_reloading();
             read_rules_again(recording);
+            iol_notify_ready();
             continue;
         }
         ended |= ask_to_end(recording, (int)info.ssi_signo);
@@ -195,6 +199,18 @@ static int wait_for_work(struct recording *recording)
     return fds[2].revents & (POLLERR | POLLHUP) ? 1 : 0;
 }
 
+static void tell_service_manager(struct recording *recording, const struct iol_pipeline_stats *stats)
+{
+    uint64_t now = iol_host_boot_ns();
+    char line[IOL_PROGRESS_LINE_MAX];
+
+    if (!iol_notify_wants_status(&recording->notify, now))
+        return;
+    iol_progress_line(line, IOL_PROGRESS_COLUMNS_MAX, stats, &recording->rates,
+                      (int64_t)(now - recording->progress.started_ns), iol_host_wall_ns());
+    iol_notify_status(&recording->notify, line, now);
+}
+
 static void show(struct recording *recording)
 {
     struct iol_pipeline_stats stats;
@@ -202,6 +218,7 @@ static void show(struct recording *recording)
     iol_pipeline_get_stats(recording->pipeline, &stats);
     iol_rates_update(&recording->rates, &stats, iol_host_boot_ns());
     iol_progress_show(&recording->progress, &stats, &recording->rates);
+    tell_service_manager(recording, &stats);
 }
 
 /* Until something ends it. */
@@ -212,6 +229,7 @@ static int record_loop(struct recording *recording, struct iol_error *err)
 
         if (r < 0)
             return iol_error_set(err, r, "cannot wait for records: %s", strerror(-r));
+        iol_notify_alive(&recording->notify, iol_host_boot_ns());
         if (recording->control)
             iol_control_serve(recording->control);
         if (take_signals(recording) || recording->stop_asked || r > 0)
@@ -383,6 +401,7 @@ static int start_recording(struct recording *recording, struct iol_error *err)
     announce(recording);
     tell_about_spool(recording);
     warn(recording);
+    iol_notify_ready();
     if (!options->command)
         return 0;
     r = iol_child_release(&recording->child, options->command[0], err);
@@ -465,6 +484,7 @@ static int finish_recording(struct recording *recording, struct iol_error *err)
     int r = iol_pipeline_stop(recording->pipeline, false, err);
     int finished;
 
+    iol_notify_stopping();
     recording->ending = true;
     iol_progress_clear(&recording->progress);
     tell_about_wait(recording);
@@ -492,6 +512,7 @@ static int run(struct recording *recording, struct iol_error *err)
     if (r < 0)
         return r;
     recording->signals = r;
+    recording->notify = iol_notify_begin();
     return_big_memory();
     recording->to_stdout = strcmp(recording->options->common.db, "jsonl:-") == 0;
     signal(SIGPIPE, SIG_IGN); /* a reader that goes away is an error of the sink */

@@ -16,8 +16,14 @@
 
 int iol_control_folder(char *buf, size_t size, struct iol_error *err)
 {
-    const char *runtime = geteuid() == 0 ? "/run" : getenv("XDG_RUNTIME_DIR");
+    const char *runtime = geteuid() == 0 ? "/run" : getenv("XDG_RUNTIME_DIR"), *service = getenv("RUNTIME_DIRECTORY");
 
+    /* of a system service that is not root's: systemd.exec(5) */
+    if (geteuid() != 0 && service && service[0] == '/') {
+        if ((size_t)snprintf(buf, size, "%.*s", (int)strcspn(service, ":"), service) >= size)
+            return iol_error_set(err, -ENAMETOOLONG, "RUNTIME_DIRECTORY is too long for the path of a socket");
+        return 0;
+    }
     if (!runtime || runtime[0] != '/')
         return iol_error_set(err, -ENOENT, "XDG_RUNTIME_DIR names no folder for sockets");
     if ((size_t)snprintf(buf, size, "%s/ioledger", runtime) >= size)

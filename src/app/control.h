@@ -6,7 +6,7 @@
  * How a running recorder is asked: over a Unix socket of its own.
  *
  * The socket is /run/ioledger/record-PID.sock for root's recorders and $XDG_RUNTIME_DIR/ioledger/record-PID.sock for those
- * of others, or what `record --control` says. It has mode 0600, its folder 0700; and whoever connects must be of the
+ * of others, in the $RUNTIME_DIRECTORY of a system service that has one, or what `record --control` says. It has mode 0600, its folder 0700; and whoever connects must be of the
  * recorder's user, or root (SO_PEERCRED). A name that is there always listens, or its recorder is dead: the socket gets
  * its name last of all. So whoever meets one that refuses to connect may remove it.
  *

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 
 #include "app/host.h"
 #include "base/cleanup.h"
@@ -29,8 +30,9 @@ static int refused(int r, const char *path, struct iol_error *err)
     return r;
 }
 
-/* Who listens there: only root or this user may say what they like. */
-static int add_recorder(struct iol_recorders *recorders, const char *path, pid_t pid, struct iol_error *err)
+/* Who listens there: only root, this user and `owner` may say what they like. */
+static int add_recorder(struct iol_recorders *recorders, const char *path, uid_t owner, pid_t pid,
+                        struct iol_error *err)
 {
     struct iol_recorder *recorder = &recorders->items[recorders->n];
     struct ucred peer = {0};
@@ -44,7 +46,7 @@ static int add_recorder(struct iol_recorders *recorders, const char *path, pid_t
         return fd;
     if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) < 0)
         return refused(-errno, path, err);
-    if (peer.uid != 0 && peer.uid != geteuid())
+    if (peer.uid != 0 && peer.uid != geteuid() && peer.uid != owner)
         return refused(-EPERM, path, err);
     if (pid && peer.pid != pid)
         return 0;
@@ -74,14 +76,18 @@ static int find_in(const char *folder, pid_t pid, struct iol_recorders *recorder
 {
     const struct dirent *entry;
     DIR *dir = opendir(folder);
+    struct stat found;
     int r = 0;
 
+    /* root's may belong to the user of the system service */
+    if (dir && fstat(dirfd(dir), &found) < 0)
+        r = -errno;
     while (dir && r == 0 && (entry = readdir(dir))) {
         char path[IOL_CONTROL_PATH_MAX];
 
         if (!is_socket(entry) || (size_t)snprintf(path, sizeof(path), "%s/%s", folder, entry->d_name) >= sizeof(path))
             continue;
-        r = add_recorder(recorders, path, pid, err);
+        r = add_recorder(recorders, path, found.st_uid, pid, err);
         if (r == -ECONNREFUSED)
             unlink(path); /* its recorder is dead, see app/control.h */
         if (r == -ECONNREFUSED || r == -ENOENT)
@@ -113,7 +119,8 @@ int iol_recorders_find(const char *path, pid_t pid, struct iol_recorders *ret_re
 
     ret_recorders->n = 0;
     if (path) {
-        r = strlen(path) < IOL_CONTROL_PATH_MAX ? add_recorder(ret_recorders, path, pid, err) : -ENAMETOOLONG;
+        r = strlen(path) < IOL_CONTROL_PATH_MAX ? add_recorder(ret_recorders, path, geteuid(), pid, err)
+                                                : -ENAMETOOLONG;
         if (r == -ENOENT || r == -ECONNREFUSED)
             return iol_error_set(err, -ENOENT, "no recorder listens on %s", path);
         if (r < 0)

@@ -327,7 +327,8 @@ static int prepare_folder(const char *folder, struct iol_error *err)
 
     if (mkdir(folder, 0700) < 0 && errno != EEXIST)
         return iol_error_set(err, -errno, "cannot make the folder %s: %m", folder);
-    if (lstat(folder, &found) < 0 || !S_ISDIR(found.st_mode) || found.st_uid != geteuid())
+    /* the folder may be that of the system service, whose user is not root */
+    if (lstat(folder, &found) < 0 || !S_ISDIR(found.st_mode) || (found.st_uid != geteuid() && geteuid() != 0))
         return iol_error_set(err, -EPERM, "%s is not a folder of this user", folder);
     if (found.st_mode & 077 && chmod(folder, 0700) < 0)
         return iol_error_set(err, -errno, "cannot close the folder %s to others: %m", folder);

@@ -556,6 +556,17 @@ int BPF_PROG(on_exit, struct task_struct *task)
     return 0;
 }
 
+/* The recorder's own, or, when it is in a sandbox, that of the service manager which started it. */
+static __always_inline void find_home_root(struct task_struct *recorder)
+{
+    struct task_struct *task = recorder;
+
+    if (BPF_CORE_READ(task, nsproxy, mnt_ns, ns.inum) != (__u32)settings.home_mnt_ns)
+        task = BPF_CORE_READ(task, real_parent);
+    home_root_dentry = BPF_CORE_READ(task, fs, root.dentry);
+    home_root_mnt = BPF_CORE_READ(task, fs, root.mnt);
+}
+
 /* Processes that are there already: a record each, through the iterator's own buffer, where nothing is lost. */
 SEC("iter/task")
 int on_running(struct bpf_iter__task *ctx)
@@ -571,10 +582,8 @@ int on_running(struct bpf_iter__task *ctx)
     if (!task || BPF_CORE_READ(task, pid) != BPF_CORE_READ(task, tgid))
         return 0;
     tgid = BPF_CORE_READ(task, tgid);
-    if (tgid == control.self_tgid) {
-        recorder_root_dentry = BPF_CORE_READ(task, fs, root.dentry);
-        recorder_root_mnt = BPF_CORE_READ(task, fs, root.mnt);
-    }
+    if (tgid == control.self_tgid)
+        find_home_root(task);
     if (BPF_CORE_READ(task, flags) & PF_EXITING)
         return 0;
     scratch = scratch_take(&index);

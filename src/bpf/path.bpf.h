@@ -18,9 +18,9 @@
 #define STEPS_PER_CALL 64
 #define WALK_CALLS (IOL_PATH_MAX / 2 / STEPS_PER_CALL + 4)
 
-/* Root of the recorder's own process, found by the task iterator: a different one means chroot. */
-struct dentry *recorder_root_dentry;
-struct vfsmount *recorder_root_mnt;
+/* Root of the recorder, or of the service manager that has it in a sandbox, found by the task iterator: a different one means chroot. */
+struct dentry *home_root_dentry;
+struct vfsmount *home_root_mnt;
 
 static __always_inline bool dentry_is_unhashed(struct dentry *dentry)
 {
@@ -196,9 +196,9 @@ __noinline int walk_path(__u32 index)
 /* Marks for a process that sees another tree than the recorder does. */
 static __always_inline __u32 root_bits(struct task_struct *task, struct path *root)
 {
-    if (BPF_CORE_READ(task, nsproxy, mnt_ns, ns.inum) != (__u32)settings.self_mnt_ns)
+    if (BPF_CORE_READ(task, nsproxy, mnt_ns, ns.inum) != (__u32)settings.home_mnt_ns)
         return IOL_FILE_MNTNS;
-    if (BPF_CORE_READ(root, dentry) != recorder_root_dentry || BPF_CORE_READ(root, mnt) != recorder_root_mnt)
+    if (BPF_CORE_READ(root, dentry) != home_root_dentry || BPF_CORE_READ(root, mnt) != home_root_mnt)
         return IOL_FILE_CHROOT;
     return 0;
 }

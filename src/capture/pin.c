@@ -23,6 +23,7 @@
 
 #define LINKS_MAX 32
 #define DETACH_PATIENCE_MS 5000
+#define BLIND_PATIENCE_MS 500
 
 static const char *const parts[] = {"links", "programs", "maps"};
 
@@ -262,6 +263,11 @@ static void wait_until_gone(uint32_t program)
     for (int ms = 0; ms < DETACH_PATIENCE_MS; ms++) {
         int fd = bpf_prog_get_fd_by_id(program);
 
+        /* only CAP_SYS_ADMIN may ask; others give it the time of many grace periods */
+        if (fd == -EPERM && ms < BLIND_PATIENCE_MS) {
+            nanosleep(&pause, NULL);
+            continue;
+        }
         if (fd < 0)
             return;
         close(fd);
@@ -307,4 +313,14 @@ int iol_pin_clear(const char *folder)
             r = -errno;
     }
     return r;
+}
+
+int iol_pin_remove(const char *folder)
+{
+    int r = iol_pin_clear(folder);
+
+    if (r < 0 || rmdir(folder) == 0)
+        return r;
+    /* what was made for a service that may not, or that has it as a mount point of its sandbox, stays, and is empty */
+    return errno == EACCES || errno == EPERM || errno == EROFS || errno == EBUSY ? 0 : -errno;
 }

@@ -48,3 +48,6 @@ int iol_pin_remove_links(const char *folder);
 
 /* Removes everything in the folder, `about` first. 0 or -errno. */
 int iol_pin_clear(const char *folder);
+
+/* And the folder itself, if this user may remove it. */
+int iol_pin_remove(const char *folder);

@@ -202,10 +202,8 @@ bool iol_capture_resumed(const struct iol_capture *capture)
 
 int iol_capture_unpin(struct iol_capture *capture)
 {
-    int r = iol_pin_clear(capture->folder);
+    int r = iol_pin_remove(capture->folder);
 
-    if (r == 0 && rmdir(capture->folder) < 0)
-        r = -errno;
     capture->whole = false;
     return r;
 }
@@ -220,9 +218,7 @@ int iol_capture_discard(const char *folder, struct iol_error *err)
     iol_pin_end(folder);
     r = iol_pin_remove_links(folder);
     if (r == 0)
-        r = iol_pin_clear(folder);
-    if (r == 0 && rmdir(folder) < 0)
-        r = -errno;
+        r = iol_pin_remove(folder);
     return r < 0 ? iol_error_set(err, r, "cannot clear %s: %s", folder, strerror(-r)) : 0;
 }
 

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <bpf/bpf.h>
 #include <xxhash.h>
@@ -13,19 +14,33 @@
 #include "base/error.h"
 #include "capture/capture.intern.h"
 
+/*
+ * The mount namespace of which paths are not marked. That of the recorder, unless it is a service of process 1: the sandbox of
+ * a service has a mount namespace of its own, a new one at each start, in which nobody else sees files.
+ */
+static int home_mount_namespace(uint64_t *ret_inode, struct iol_error *err)
+{
+    struct stat mnt_ns;
+
+    if ((getppid() != 1 || stat("/proc/1/ns/mnt", &mnt_ns) < 0) && stat("/proc/self/ns/mnt", &mnt_ns) < 0)
+        return iol_error_set(err, -errno, "cannot read /proc/self/ns/mnt: %m");
+    *ret_inode = mnt_ns.st_ino;
+    return 0;
+}
+
 int iol_capture_settings(struct iol_capture *capture, const struct iol_capture_options *options, struct iol_error *err)
 {
     struct iol_settings *settings = &capture->settings;
-    struct stat mnt_ns;
+    uint64_t mnt_ns = 0;
+    int r = home_mount_namespace(&mnt_ns, err);
 
-    if (stat("/proc/self/ns/mnt", &mnt_ns) < 0)
-        return iol_error_set(err, -errno, "cannot read /proc/self/ns/mnt: %m");
-
+    if (r < 0)
+        return r;
     settings->abi_version = IOL_ABI_VERSION;
     settings->kinds = options->kinds;
     settings->events = options->events;
     settings->n_cpus = (uint32_t)capture->n_cpus;
-    settings->self_mnt_ns = mnt_ns.st_ino;
+    settings->home_mnt_ns = mnt_ns;
     settings->events = options->events;
 
     if (options->excluded)
