@@ -193,6 +193,27 @@ struct iol_clock {
     __u64 tgid; /* of the caller, in the initial pid namespace */
 };
 
+/* What on_hand_back() is to do, when user space runs it: with each of these at once, as a call for each would cost many times as much. */
+enum iol_hand_back_step {
+    IOL_HAND_BACK_KEYS,  /* take the keys of the accounts `slots` out of the map, where they still lead to these */
+    IOL_HAND_BACK_SLOTS, /* put `slots` on the stack of free ones, the first one first */
+    IOL_HAND_BACK_SPARE, /* the same for those that are kept for pseudo files */
+    IOL_HAND_BACK_FILES, /* forget that the records of `files`, by key, have been sent */
+};
+
+#define IOL_HAND_BACK_MAX 256
+
+/* The one variable of section .data.hand_back. */
+struct iol_hand_back {
+    __u32 step; /* enum iol_hand_back_step */
+    __u32 n;
+    __u64 done; /* so many */
+    union {
+        __u32 slots[IOL_HAND_BACK_MAX];
+        __u64 files[IOL_HAND_BACK_MAX];
+    };
+};
+
 /*
  * Counters only grow; user space posts differences. first and last are jiffies of the first and the
  * last operation since epoch_start.

@@ -89,22 +89,27 @@ size_t iol_epoch_max_ended(size_t n_slots)
     return most > MAX_ENDED ? MAX_ENDED : most;
 }
 
-static int remove_account(void *arg, const struct iol_account_key *key, uint32_t slot)
+static void remove_accounts(void *arg, const uint32_t *slots, size_t n)
 {
-    return iol_capture_remove_account(arg, key, slot);
+    iol_capture_remove_accounts(arg, slots, n);
 }
 
-static int free_slot(void *arg, uint32_t index)
+static void free_slots(void *arg, const uint32_t *slots, size_t n)
 {
-    return iol_capture_free_slot(arg, index);
+    iol_capture_free_slots(arg, slots, n);
+}
+
+void iol_epoch_forget(void *arg, const uint64_t *keys, size_t n)
+{
+    iol_capture_forget_files(arg, keys, n);
 }
 
 void iol_epoch_kernel(struct iol_capture *capture, struct iol_account_kernel *ret_kernel)
 {
     *ret_kernel = (struct iol_account_kernel){
         .arg = capture,
-        .remove_account = remove_account,
-        .free_slot = free_slot,
+        .remove_accounts = remove_accounts,
+        .free_slots = free_slots,
         .mmap_events = iol_capture_events(capture) >> IOL_EVENT_MMAP & 1,
     };
     ret_kernel->slots = iol_capture_slots(capture, &ret_kernel->n_slots, &ret_kernel->first_spare);

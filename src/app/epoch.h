@@ -37,3 +37,6 @@ size_t iol_epoch_max_ended(size_t n_slots);
 
 /* Slots, totals and what to do with them, of the kernel side. */
 void iol_epoch_kernel(struct iol_capture *capture, struct iol_account_kernel *ret_kernel);
+
+/* An iol_model_forget_fn; `arg` is the capture. */
+void iol_epoch_forget(void *arg, const uint64_t *keys, size_t n);

@@ -139,11 +139,6 @@ static void take_record(void *arg, const void *data, size_t size)
         pipeline->failed = r;
 }
 
-static void forget_file(void *arg, uint64_t key)
-{
-    iol_capture_forget_file(arg, key);
-}
-
 static int check(const struct iol_pipeline *pipeline, int r, struct iol_error *err)
 {
     if (r == 0)
@@ -263,7 +258,7 @@ static int post_epoch(struct iol_pipeline *pipeline)
         return r;
     if (pipeline->resume)
         iol_resume_posted(pipeline->resume, &epoch);
-    iol_model_trim(pipeline->model, epoch.number, epoch.to_ns, forget_file, pipeline->capture);
+    iol_model_trim(pipeline->model, epoch.number, epoch.to_ns, iol_epoch_forget, pipeline->capture);
     return 0;
 }
 

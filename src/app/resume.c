@@ -30,7 +30,7 @@ struct iol_resume {
 static void push_released(struct iol_capture *capture, size_t index)
 {
     if (iol_capture_posted(capture)[index].state == IOL_POSTED_RELEASED)
-        iol_capture_free_slot(capture, (uint32_t)index);
+        iol_capture_free_slots(capture, &(uint32_t){(uint32_t)index}, 1);
 }
 
 /* Absolute values into the books of the kernel, in any order; `seq` last, so that whoever is interrupted does it again. */

@@ -447,15 +447,28 @@ static __always_inline bool account_holds(struct iol_account_ref *known, const s
     return true;
 }
 
+static __always_inline bool slots_are_taken(void)
+{
+    __u32 next;
+
+    return bpf_map_peek_elem(&free_slots, &next) != 0;
+}
+
 /*
  * The account is not open, or something has happened since its path and verdict were last known to be right: `known` is
  * its entry then.
  */
 static __always_inline int open_file(struct scratch *scratch, __u32 index, struct iol_account_ref *known)
 {
-    /* when nobody reads the ring buffer, a walk each time that a file is used would be for nothing */
-    int lost = ring_is_full() ? 1 + IOL_LOST_FILE_RECORDS : consider_file(scratch, index);
+    int lost;
 
+    /* a walk each time that a file is used would be for nothing: when there is no slot, unless a rule asks for the path */
+    if (!known && !scratch->rules && slots_are_taken()) {
+        count_lost(IOL_LOST_ACCOUNTS_FULL, 1);
+        return open_other(scratch->key.image, scratch->route, state_of(scratch->version, scratch->rules));
+    }
+    /* or when nobody reads the ring buffer */
+    lost = ring_is_full() ? 1 + IOL_LOST_FILE_RECORDS : consider_file(scratch, index);
     if (known && account_holds(known, scratch, lost))
         return lost ? for_now(FOUND(known->slot, known->verdict)) : FOUND(known->slot, known->verdict);
     if (known) /* the slot lives on under its old path, until its process ends */

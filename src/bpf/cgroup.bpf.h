@@ -15,11 +15,8 @@ __noinline int forget_places(__u64 image, __u32 first)
     int i;
 
     for (i = 0; i < PLACES_A_CALL; i++) {
-        __u32 index = first + i;
-        struct iol_thread *place = bpf_map_lookup_elem(&threads, &index);
+        struct iol_thread *place = &threads[masked(first + i, IOL_THREADS - 1)];
 
-        if (!place)
-            continue;
         place->untraced = 0; /* whosever: two threads may have written what is in this place */
         if (place->image == image)
             place->check = 0;

@@ -114,7 +114,8 @@ static __always_inline void fall_asleep(__u64 registers)
 
     if (nr >= IOL_SYSCALLS_MAX || !syscall_is_of_interest(nr) || !syscall_goes_on(regs))
         return; /* a note that is made after the end of the call would be read at the end of the next one */
-    if (!find_thread(registers, &thread) || thread.standing != IOL_STANDING_TRACED)
+    find_thread(registers, &thread);
+    if (thread.standing != IOL_STANDING_TRACED)
         return;
     files = LOAD_ADDRESS(task_struct, thread.task, files);
     if (!table_is_shared(files))

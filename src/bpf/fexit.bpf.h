@@ -50,25 +50,22 @@ int on_call(struct call_end *ctx)
     KEEP_KERNEL_STACK(ctx, &full_call, &told);
     control.address = address_of_base(told.args[0], ctx->regs, &control);
     if (syscall_is_native_rw(syscall_number(AS(pt_regs, told.args[0])), &is_read) &&
-        (control.halted || read_or_write(args, AS(pt_regs, told.args[0]), is_read ? 0 : 1) != NOT_COUNTED))
+        (control.halted || read_or_write(args, AS(pt_regs, told.args[0]), is_read) != NOT_COUNTED))
         return 0;
     return other_call(args);
 }
 
-/* The shortest way through read_or_write(), and through nothing else of it; false when it is not open, and nothing was counted. */
+/* The shortest way through one_way(), and through nothing else of it; false when it is not open, and nothing was counted. */
 static __always_inline bool count_quickly(struct call_end *ctx, __u32 direction)
 {
     __u64 mixed = mixed_stack(quick_address(ctx, ctx->regs, &control, control.address) >> STACK_SHIFT);
+    struct iol_thread *place = place_of(mixed);
+    struct iol_side *side = &place->side[direction];
     __u64 task, found, epoch;
-    __u32 index = place_of(mixed);
-    struct iol_thread *place;
-    struct iol_side *side;
     struct iol_tab *tab;
 
-    place = bpf_map_lookup_elem(&threads, &index);
-    if (!place || *(volatile __u64 *)&place->untraced == mixed)
+    if (*(volatile __u64 *)&place->untraced == mixed)
         return true;
-    side = &place->side[direction];
     task = *(volatile __u64 *)&place->task; /* read once: it must be what is checked */
     found = *(volatile __u64 *)&side->slot;
     epoch = current_epoch();

@@ -5,6 +5,7 @@
 #include "bpf/aio.bpf.h"
 #include "bpf/cgroup.bpf.h"
 #include "bpf/change.bpf.h"
+#include "bpf/handback.bpf.h"
 #include "bpf/uring.bpf.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
@@ -187,8 +188,7 @@ static __noinline int other_call(struct bpf_raw_tracepoint_args *ctx)
     __u32 class, nr;
     bool compat;
 
-    if (!find_thread(ctx->args[0], &thread))
-        return 0;
+    find_thread(ctx->args[0], &thread);
     nr = masked(syscall_number(regs), IOL_SYSCALLS_MAX - 1);
     compat = syscall_is_compat(AS(task_struct, thread.task));
     class = compat ? compat_classes[nr] : native_classes[nr];
@@ -324,10 +324,10 @@ static __always_inline void close_tab(const struct iol_tab *tab, __u64 epoch, __
 }
 
 /*
- * The operation cannot be added to what the thread has counted before: it is on another account, or in another epoch, or
- * the thread does not own its place. `side` is direction and epoch, epoch << 1 | direction.
+ * On the account that was found, which need not be the one that the thread has counted on before. `side` is direction and
+ * epoch, epoch << 1 | direction.
  */
-static __noinline int count_anew(struct bpf_raw_tracepoint_args *ctx, struct iol_thread *place, int found, __u64 side)
+static __always_inline int count(struct bpf_raw_tracepoint_args *ctx, struct iol_thread *place, int found, __u64 side)
 {
     __u64 mixed = mixed_stack(ctx->args[0] >> STACK_SHIFT), epoch = side >> 1;
     struct iol_side *mine = &place->side[side & 1];
@@ -340,62 +340,85 @@ static __noinline int count_anew(struct bpf_raw_tracepoint_args *ctx, struct iol
         leave_out(mine, result);
         return 0;
     }
-    close_tab(tab, epoch, side & 1);
-    tab->account = TAB_OF(epoch, found);
-    tab->sums = (struct iol_sums){};
-    tab->first = tab->last = bpf_jiffies64();
+    if (tab->account != TAB_OF(epoch, found)) {
+        close_tab(tab, epoch, side & 1);
+        tab->account = TAB_OF(epoch, found);
+        tab->sums = (struct iol_sums){};
+        tab->first = bpf_jiffies64();
+    }
+    tab->last = bpf_jiffies64();
     sums_add(&tab->sums, result);
     sums_add(&mine->total[epoch & 1], result);
     return 0;
 }
 
+static __noinline int count_and_tell(struct bpf_raw_tracepoint_args *ctx, struct iol_thread *place, int found,
+                                     __u64 side)
+{
+    count(ctx, place, found, side);
+    if (wants_events(found))
+        send_call_event(ctx, FOUND_SLOT(found), side & 1);
+    return 0;
+}
+
+/* It is not the descriptor that was used last, something has changed, or the place is not the thread's own. */
+static __noinline int count_slowly(struct bpf_raw_tracepoint_args *ctx, struct iol_thread *place, __u32 direction)
+{
+    __u64 mixed = mixed_stack(ctx->args[0] >> STACK_SHIFT), task = *(volatile __u64 *)&place->task;
+    __u32 fd = syscall_argument1(AS(pt_regs, ctx->args[0]), false);
+    struct iol_side *side = &place->side[direction & 1];
+    __u64 found = *(volatile __u64 *)&side->slot, epoch = current_epoch();
+    int looked = (__u32)found;
+
+    if ((side->descriptor_check ^ found) != name_descriptor(mixed, task, fd))
+        looked = look_again(ctx, place, direction);
+    else if (syscall_is_compat(AS(task_struct, task)))
+        return NOT_COUNTED;
+    if (looked < 0)
+        return NOT_COUNTED;
+    return count_and_tell(ctx, place, looked, epoch << 1 | (direction & 1));
+}
+
 /*
  * The hot path: a read or write of a 64-bit program. The kernel may flush the TLB at each system call: what counts there is
  * how many pages are touched, of code and stack too, and whether one has to be read to find the next; elsewhere it is
- * atomics. A thread that no filter asks for ends at its entry in `threads`; one that uses the descriptor it used last needs
- * that entry and the control page. Everything else is in functions of their own. NOT_COUNTED: something is special,
- * other_call() looks at it.
+ * atomics, and then instructions. A thread that no filter asks for ends at its entry in `threads`; one that uses the
+ * descriptor it used last needs that entry and the control page. Everything else is in functions of their own. NOT_COUNTED:
+ * something is special, other_call() looks at it. `direction` is a constant.
  */
-static __always_inline int read_or_write(struct bpf_raw_tracepoint_args *ctx, const struct pt_regs *regs,
-                                         __u32 direction)
+static __always_inline int one_way(struct bpf_raw_tracepoint_args *ctx, const struct pt_regs *regs, __u32 direction)
 {
-    __u64 mixed = mixed_stack(ctx->args[0] >> STACK_SHIFT), task, epoch;
-    __u32 index = place_of(mixed);
-    struct iol_thread *place;
-    struct iol_side *side;
+    __u64 mixed = mixed_stack(ctx->args[0] >> STACK_SHIFT), task, found, epoch;
+    struct iol_thread *place = place_of(mixed);
+    struct iol_side *side = &place->side[direction];
     struct iol_tab *tab;
-    int found;
 
-    place = bpf_map_lookup_elem(&threads, &index);
-    if (!place || *(volatile __u64 *)&place->untraced == mixed)
+    if (*(volatile __u64 *)&place->untraced == mixed)
         return 0;
-    side = &place->side[direction & 1];
     task = *(volatile __u64 *)&place->task; /* read once: it must be what is checked */
     found = *(volatile __u64 *)&side->slot;
-    epoch = current_epoch();
-    if ((side->descriptor_check ^ (__u32)found) != name_descriptor(mixed, task, syscall_argument1(regs, false))) {
-        found = look_again(ctx, place, direction);
-        if (found < 0)
-            return NOT_COUNTED;
-    } else if (syscall_is_compat(AS(task_struct, task))) {
+    if ((side->descriptor_check ^ found) != name_descriptor(mixed, task, syscall_argument1(regs, false)) ||
+        *(volatile __u64 *)&place->owner != mixed)
+        return count_slowly(ctx, place, direction);
+    if (syscall_is_compat(AS(task_struct, task)))
         return NOT_COUNTED;
-    }
-    tab = &side->tab[epoch & 1];
-    if (*(volatile __u64 *)&place->owner != mixed) {
-        count_anew(ctx, place, found, epoch << 1 | direction);
-    } else if (tab->account == TAB_OF(epoch, found)) {
-        tab->last = bpf_jiffies64();
-        sums_add(&tab->sums, ctx->args[1]);
-        sums_add(&side->total[epoch & 1], ctx->args[1]);
-    } else if (FOUND_VERDICT(found) == IOL_VERDICT_IGNORE) {
+    if (found >= FOUND(0, IOL_VERDICT_IGNORE)) {
         leave_out(side, ctx->args[1]);
         return 0;
-    } else {
-        count_anew(ctx, place, found, epoch << 1 | direction);
     }
-    if (FOUND_VERDICT(found) == IOL_VERDICT_EVERY || FOUND_VERDICT(found) == IOL_VERDICT_SAMPLE)
-        send_call_event(ctx, FOUND_SLOT(found), direction);
+    epoch = current_epoch();
+    tab = &side->tab[epoch & 1];
+    if (tab->account != (epoch << 32 | IOL_TAB_OPEN | found) || found >= FOUND(0, IOL_VERDICT_AGGREGATE + 1))
+        return count_and_tell(ctx, place, found, epoch << 1 | direction);
+    tab->last = bpf_jiffies64();
+    sums_add(&tab->sums, ctx->args[1]);
+    sums_add(&side->total[epoch & 1], ctx->args[1]);
     return 0;
+}
+
+static __always_inline int read_or_write(struct bpf_raw_tracepoint_args *ctx, const struct pt_regs *regs, bool is_read)
+{
+    return is_read ? one_way(ctx, regs, DIRECTION_READ) : one_way(ctx, regs, DIRECTION_WRITE);
 }
 
 SEC("raw_tp/sys_exit")
@@ -405,10 +428,12 @@ int on_sys_exit(struct bpf_raw_tracepoint_args *ctx)
     __u32 nr = syscall_number(regs);
     bool is_read;
 
-    if (!syscall_is_of_interest(nr))
+    if (!syscall_is_native_rw(nr, &is_read)) {
+        if (!syscall_is_of_interest(nr))
+            return 0;
+    } else if (read_or_write(ctx, regs, is_read) != NOT_COUNTED) {
         return 0;
-    if (syscall_is_native_rw(nr, &is_read) && read_or_write(ctx, regs, is_read ? 0 : 1) != NOT_COUNTED)
-        return 0;
+    }
     return other_call(ctx);
 }
 

@@ -51,13 +51,8 @@ struct {
     __type(value, __u32);
 } spare_slots SEC(".maps");
 
-struct {
-    __uint(type, BPF_MAP_TYPE_ARRAY);
-    __uint(map_flags, BPF_F_MMAPABLE);
-    __uint(max_entries, IOL_THREADS);
-    __type(key, __u32);
-    __type(value, struct iol_thread);
-} threads SEC(".maps");
+/* The same: the first thing that each read and write needs. */
+struct iol_thread threads[IOL_THREADS] SEC(".bss.threads");
 
 /* A file whose record has been sent, and which rules its path and kind meet. */
 struct known_file {

@@ -191,14 +191,26 @@ static __always_inline bool syscall_is_of_interest(__u32 number)
 #define IS_READ_WRITE false
 #define IS_READ_WRITE_AT false
 #define RW_CASE(name, number_, class)                                                                                  \
-    if (number == (number_)) {                                                                                         \
+    if ((number_) >= RW_WORDS * 64 && number == (number_)) {                                                           \
         *ret_is_read = IS_READ_##class;                                                                                \
         return true;                                                                                                   \
     }
+#define READ_WORD_0(name, number, class) | (IS_READ_##class ? BIT_OF(0, number) : 0)
+#define READ_WORD_1(name, number, class) | (IS_READ_##class ? BIT_OF(1, number) : 0)
+#define READ_WORD(n) (0 NATIVE_RW(READ_WORD_##n))
+#define RW_WORDS 2 /* the words that have the calls that are made most, on every architecture */
 
-/* The hottest calls, of a 64-bit program: read and write in their forms. */
+/* The hottest calls, of a 64-bit program: read and write in their forms. They are looked for first. */
 static __always_inline bool syscall_is_native_rw(__u32 number, bool *ret_is_read)
 {
+    if (number < 64) {
+        *ret_is_read = (READ_WORD(0)) >> number & 1;
+        return (RW_WORD(0)) >> number & 1;
+    }
+    if (number < 128 && (RW_WORD(1)) != 0) {
+        *ret_is_read = (READ_WORD(1)) >> (number & 63) & 1;
+        return (RW_WORD(1)) >> (number & 63) & 1;
+    }
     NATIVE_RW(RW_CASE)
     return false;
 }

@@ -29,9 +29,9 @@ static __always_inline __u64 mixed_stack(__u64 stack)
     return stack * MIX_A;
 }
 
-static __always_inline __u32 place_of(__u64 mixed)
+static __always_inline struct iol_thread *place_of(__u64 mixed)
 {
-    return mixed >> 52;
+    return &threads[mixed >> 52];
 }
 
 _Static_assert(IOL_THREADS == 1 << (64 - 52), "the shift of place_of()");
@@ -81,15 +81,12 @@ static __noinline void identify(struct thread *thread, __u64 stack, struct iol_t
     }
 }
 
-/* Who runs on this stack; false when nothing can be said. */
-static __always_inline bool find_thread(__u64 registers, struct thread *ret_thread)
+/* Who runs on this stack. */
+static __always_inline void find_thread(__u64 registers, struct thread *ret_thread)
 {
     __u64 stack = registers >> STACK_SHIFT;
-    __u32 index = place_of(mixed_stack(stack));
-    struct iol_thread *place = bpf_map_lookup_elem(&threads, &index);
+    struct iol_thread *place = place_of(mixed_stack(stack));
 
-    if (!place)
-        return false;
     ret_thread->place = place;
     ret_thread->stack = stack;
     ret_thread->slept = 0;
@@ -98,7 +95,6 @@ static __always_inline bool find_thread(__u64 registers, struct thread *ret_thre
     ret_thread->standing = *(volatile __u64 *)&place->standing;
     if (place->check != thread_check(stack, ret_thread->image, ret_thread->task, ret_thread->standing))
         identify(ret_thread, stack, place);
-    return true;
 }
 
 /* What the thread's descriptors lead to may be another file from here on. */
@@ -112,12 +108,9 @@ static __always_inline void forget_descriptors(struct iol_thread *place)
 static __always_inline void forget_thread(struct task_struct *task)
 {
     __u64 stack = ((__u64)BPF_CORE_READ(task, stack) >> STACK_SHIFT) + registers_piece;
-    __u32 index = place_of(mixed_stack(stack));
-    struct iol_thread *place = bpf_map_lookup_elem(&threads, &index);
+    struct iol_thread *place = place_of(mixed_stack(stack));
 
     bpf_map_delete_elem(&asleep, &stack); /* of one that was killed in its sleep */
-    if (!place)
-        return;
     forget_descriptors(place);
     if (place->untraced == mixed_stack(stack))
         place->untraced = 0;

@@ -215,14 +215,17 @@ const struct iol_cpu *iol_capture_cpus(const struct iol_capture *capture, size_t
 /* What the hot path has counted by threads. Of the set that the last flip closed, nothing moves any more. */
 const struct iol_thread *iol_capture_threads(const struct iol_capture *capture, size_t *ret_n);
 
-/* Takes the key of the account in `slot` away: after the next flip but one nobody counts there any more. 0, or -ENOENT. */
-int iol_capture_remove_account(struct iol_capture *capture, const struct iol_account_key *key, uint32_t slot);
+/*
+ * Takes the keys of the accounts in `slots` away, but for those that lead to a younger slot by now: after the next flip but one
+ * nobody counts there any more.
+ */
+void iol_capture_remove_accounts(struct iol_capture *capture, const uint32_t *slots, size_t n);
 
-/* Hands a slot back to the kernel, two flips after its key was removed. */
-int iol_capture_free_slot(struct iol_capture *capture, uint32_t index);
+/* Hands slots back to the kernel, two flips after their keys were removed; the last one is used first. 0, or -E2BIG: not all. */
+int iol_capture_free_slots(struct iol_capture *capture, const uint32_t *slots, size_t n);
 
-/* Lets the kernel send the record of this file again when it next opens an account. */
-void iol_capture_forget_file(struct iol_capture *capture, uint64_t key);
+/* Lets the kernel send the records of these files again when it next opens accounts of them. */
+void iol_capture_forget_files(struct iol_capture *capture, const uint64_t *keys, size_t n);
 
 /* Bytes of kernel memory in all maps, as the kernel tells. */
 uint64_t iol_capture_memory(const struct iol_capture *capture);

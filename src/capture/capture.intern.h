@@ -43,15 +43,13 @@ struct iol_capture {
     struct iol_account *slots;
     const struct iol_cpu *cpus;
     struct iol_thread *threads; /* IOL_THREADS */
+    struct iol_hand_back *hand_back;
     size_t n_slots;
     size_t n_cpus;
 
-    int accounts_fd;
-    int free_fd;
-    int spare_fd;
-    int files_fd;
     int tasks_fd;
     int clock_program_fd;
+    int hand_back_program_fd;
     int running_program_fd;
     int clock_fd;
 

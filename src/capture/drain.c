@@ -213,36 +213,3 @@ const struct iol_thread *iol_capture_threads(const struct iol_capture *capture, 
     *ret_n = IOL_THREADS;
     return capture->threads;
 }
-
-int iol_capture_remove_account(struct iol_capture *capture, const struct iol_account_key *key, uint32_t slot)
-{
-    struct iol_account_ref ref;
-
-    int r = -ENOENT; /* the key leads to a younger slot, with another path */
-
-    if (bpf_map_lookup_elem(capture->accounts_fd, key, &ref) == 0 && ref.slot == slot)
-        r = bpf_map_delete_elem(capture->accounts_fd, key) < 0 ? -errno : 0;
-    /* what threads remember of the slot is void from here on */
-    __atomic_add_fetch(&capture->control->retired, 1, __ATOMIC_RELEASE);
-    __atomic_add_fetch(&capture->control->changes, 1, __ATOMIC_RELEASE);
-    return r;
-}
-
-int iol_capture_free_slot(struct iol_capture *capture, uint32_t index)
-{
-    int fd = index >= capture->n_slots - capture->n_spare ? capture->spare_fd : capture->free_fd;
-    int r;
-
-    /* who finds it so later does not know whether it is on the stack: one slot is lost then, rather than handed out twice */
-    if (capture->posted)
-        __atomic_store_n(&capture->posted[index].state, IOL_POSTED_PUSHING, __ATOMIC_RELEASE);
-    r = bpf_map_update_elem(fd, NULL, &index, BPF_ANY) < 0 ? -errno : 0;
-    if (capture->posted)
-        __atomic_store_n(&capture->posted[index].state, IOL_POSTED_FREE, __ATOMIC_RELEASE);
-    return r;
-}
-
-void iol_capture_forget_file(struct iol_capture *capture, uint64_t key)
-{
-    bpf_map_delete_elem(capture->files_fd, &key);
-}

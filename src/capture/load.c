@@ -141,6 +141,7 @@ static int find_programs(struct iol_capture *capture)
         size_t offset;
     } wanted[] = {
         {"on_clock", offsetof(struct iol_capture, clock_program_fd)},
+        {"on_hand_back", offsetof(struct iol_capture, hand_back_program_fd)},
         {"on_running", offsetof(struct iol_capture, running_program_fd)},
     };
 
@@ -286,7 +287,8 @@ int iol_capture_open(const struct iol_capture_options *options, struct iol_captu
             close(options->pin->lock);
         return iol_error_set(err, -ENOMEM, "out of memory");
     }
-    capture->inner_fd = capture->outer_fd = capture->clock_program_fd = capture->running_program_fd = -1;
+    capture->inner_fd = capture->outer_fd = capture->clock_program_fd = -1;
+    capture->hand_back_program_fd = capture->running_program_fd = -1;
     capture->lock = options->pin ? options->pin->lock : -1;
     r = open_capture(capture, options, err);
     if (r < 0) {
@@ -299,8 +301,9 @@ int iol_capture_open(const struct iol_capture_options *options, struct iol_captu
 
 static void close_all(const struct iol_capture *capture)
 {
-    const int fds[] = {capture->inner_fd, capture->outer_fd, capture->clock_program_fd, capture->running_program_fd,
-                       capture->lock};
+    const int fds[] = {capture->inner_fd,           capture->outer_fd,
+                       capture->clock_program_fd,   capture->hand_back_program_fd,
+                       capture->running_program_fd, capture->lock};
 
     for (size_t i = 0; i < IOL_ARRAY_SIZE(fds); i++) {
         if (fds[i] >= 0)

@@ -52,8 +52,11 @@ static int open_pins(struct iol_capture *capture, const struct iol_about *about)
     capture->n_cpus = about->n_cpus;
     capture->ring_bytes = about->ring_bytes;
     capture->clock_program_fd = iol_pin_open(capture->folder, "programs", "on_clock");
+    capture->hand_back_program_fd = iol_pin_open(capture->folder, "programs", "on_hand_back");
     capture->running_program_fd = iol_pin_open(capture->folder, "programs", "on_running");
-    return capture->clock_program_fd < 0 || capture->running_program_fd < 0 ? -ENOENT : 0;
+    return capture->clock_program_fd < 0 || capture->hand_back_program_fd < 0 || capture->running_program_fd < 0
+               ? -ENOENT
+               : 0;
 }
 
 static void find_uncovered(struct iol_capture *capture)
@@ -158,6 +161,8 @@ int iol_capture_pin(struct iol_capture *capture, struct iol_error *err)
         r = iol_pin_add(capture->folder, "maps", capture->maps[i].name, capture->maps[i].fd);
     if (r == 0)
         r = iol_pin_add(capture->folder, "programs", "on_clock", capture->clock_program_fd);
+    if (r == 0)
+        r = iol_pin_add(capture->folder, "programs", "on_hand_back", capture->hand_back_program_fd);
     if (r == 0)
         r = iol_pin_add(capture->folder, "programs", "on_running", capture->running_program_fd);
     return r < 0 ? iol_error_set(err, r, "cannot pin maps and programs in %s: %s", capture->folder, strerror(-r)) : 0;

@@ -56,6 +56,7 @@ struct iol_accounts {
     size_t n_removed;          /* slots that are to be handed back */
     uint64_t looked_ns;        /* when idle accounts were last looked for */
     struct slot_list changed;  /* since the last journal; some of them twice */
+    struct slot_list removed;  /* their keys are to be taken away */
     struct slot_list released; /* to be handed back */
     struct counts totals[2][IOL_ABI_ROUTE_SLOTS];
     struct iol_sums ignored; /* by threads, posted so far */
@@ -118,6 +119,7 @@ void iol_accounts_free(struct iol_accounts *accounts)
     free(accounts->posted[0]);
     free(accounts->posted[1]);
     free(accounts->changed.items);
+    free(accounts->removed.items);
     free(accounts->released.items);
     free(accounts);
 }
@@ -304,9 +306,17 @@ static int release_slot(struct iol_accounts *accounts, size_t index, struct iol_
 
 void iol_accounts_settle(struct iol_accounts *accounts)
 {
+    struct slot_list *released = &accounts->released;
+
     /* from the last to the first, as they come off a stack: low indices are used first */
-    while (accounts->released.n > 0)
-        accounts->kernel.free_slot(accounts->kernel.arg, accounts->released.items[--accounts->released.n]);
+    for (size_t i = 0; i < released->n / 2; i++) {
+        uint32_t slot = released->items[i];
+
+        released->items[i] = released->items[released->n - 1 - i];
+        released->items[released->n - 1 - i] = slot;
+    }
+    accounts->kernel.free_slots(accounts->kernel.arg, released->items, released->n);
+    released->n = 0;
 }
 
 /* Epochs that a live process's account may be idle before its slot is wanted back: none are while there is room. */
@@ -333,10 +343,9 @@ static int retire_slot(struct iol_accounts *accounts, const struct iol_epoch *ep
     if (!iol_model_process_ended(slot->process) && epoch->number - slot->last_epoch < limit &&
         epoch->to_ns - slot->last_ns < IOL_MODEL_IDLE_NS)
         return 0;
-    accounts->kernel.remove_account(accounts->kernel.arg, &accounts->kernel.slots[index].key, (uint32_t)index);
     slot->state = SLOT_REMOVED;
     accounts->n_removed++;
-    return 0;
+    return note_slot(&accounts->removed, index);
 }
 
 /* While nobody has ended and there is room, nothing has to be taken back but what has been idle for very long. */
@@ -379,6 +388,8 @@ static int post_slots(struct iol_accounts *accounts, const struct iol_epoch *epo
             (retires && retire_slot(accounts, epoch, limit, i, model) < 0))
             return -ENOMEM;
     }
+    accounts->kernel.remove_accounts(accounts->kernel.arg, accounts->removed.items, accounts->removed.n);
+    accounts->removed.n = 0;
     return 0;
 }
 

@@ -32,8 +32,8 @@ struct iol_account_kernel {
     size_t n_threads;
     bool mmap_events; /* the first mapping of a file by a process becomes an event too */
     void *arg;
-    int (*remove_account)(void *arg, const struct iol_account_key *key, uint32_t slot);
-    int (*free_slot)(void *arg, uint32_t index);
+    void (*remove_accounts)(void *arg, const uint32_t *slots, size_t n);
+    void (*free_slots)(void *arg, const uint32_t *slots, size_t n);
     bool keeps_books; /* iol_accounts_journal() is called for every batch */
 };
 

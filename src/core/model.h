@@ -100,7 +100,7 @@ bool iol_model_process_ended(const struct iol_model_process *process);
  * first makes the kernel forget them, and two epochs later, when no account can still be opened on the strength of the old
  * record, they go.
  */
-typedef void iol_model_forget_fn(void *arg, uint64_t file_key);
+typedef void iol_model_forget_fn(void *arg, const uint64_t *file_keys, size_t n);
 void iol_model_trim(struct iol_model *model, uint64_t epoch, uint64_t now_ns, iol_model_forget_fn *forget, void *arg);
 
 /*

@@ -229,6 +229,8 @@ void iol_model_trim(struct iol_model *model, uint64_t epoch, uint64_t now_ns, io
 {
     bool crowded = model->n_idle_files > model->max_idle_files, aging;
     struct iol_model_file *file, *next;
+    uint64_t keys[256];
+    size_t n = 0;
 
     model->epoch = epoch;
     model->now_ns = now_ns;
@@ -240,7 +242,11 @@ void iol_model_trim(struct iol_model *model, uint64_t epoch, uint64_t now_ns, io
         if (file->refs || file->key < IOL_FILE_PSEUDO_END)
             continue;
         if (!file->forgotten && (crowded || (aging && now_ns - file->idle_ns >= IOL_MODEL_IDLE_NS))) {
-            forget(arg, file->key);
+            keys[n++] = file->key;
+            if (n == IOL_ARRAY_SIZE(keys)) {
+                forget(arg, keys, n);
+                n = 0;
+            }
             file->forgotten = epoch;
             model->n_forgotten_files++;
         } else if (file->forgotten && file->forgotten + 2 <= epoch) {
@@ -251,4 +257,6 @@ void iol_model_trim(struct iol_model *model, uint64_t epoch, uint64_t now_ns, io
             model->n_forgotten_files--;
         }
     }
+    if (n > 0)
+        forget(arg, keys, n);
 }

@@ -118,9 +118,11 @@ static void check_events(struct iol_batch *batch)
         require(rows[i].kind >= 0 && rows[i].kind < IOL_EVENT_KIND_COUNT && rows[i].process_id != 0);
 }
 
-static void forget_file(void *arg, uint64_t key)
+static void forget_files(void *arg, const uint64_t *keys, size_t n)
 {
-    (void)arg, (void)key;
+    (void)arg;
+    (void)keys;
+    (void)n;
 }
 
 /* As an account of the image, or of the file, would use it. */
@@ -181,7 +183,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         if (length > size - at)
             length = size - at;
         feed(model, data + at, length, batch);
-        iol_model_trim(model, ++epoch, 0, forget_file, NULL);
+        iol_model_trim(model, ++epoch, 0, forget_files, NULL);
         at += length;
     }
     check_processes(batch, arena);

@@ -45,26 +45,28 @@ struct fixture {
     size_t n_removed, n_freed;
 };
 
-static int remove_account(void *arg, const struct iol_account_key *key, uint32_t slot)
+static void remove_accounts(void *arg, const uint32_t *slots, size_t n)
 {
     struct fixture *f = arg;
-    size_t index = slot;
 
-    assert_in_range(index, FIRST, N_SLOTS - 1);
-    assert_ptr_equal(key, &f->slots[index].key);
-    f->removed[index]++;
-    f->n_removed++;
-    return 0;
+    for (size_t i = 0; i < n; i++) {
+        assert_in_range(slots[i], FIRST, N_SLOTS - 1);
+        f->removed[slots[i]]++;
+        f->n_removed++;
+    }
 }
 
-static int free_slot(void *arg, uint32_t index)
+static void free_slots(void *arg, const uint32_t *slots, size_t n)
 {
     struct fixture *f = arg;
 
-    assert_in_range(index, FIRST, N_SLOTS - 1);
-    f->freed[index]++;
-    f->n_freed++;
-    return 0;
+    for (size_t i = 0; i < n; i++) {
+        assert_in_range(slots[i], FIRST, N_SLOTS - 1);
+        if (i > 0)
+            assert_true(slots[i - 1] > slots[i]); /* they come off a stack: low ones are used first */
+        f->freed[slots[i]]++;
+        f->n_freed++;
+    }
 }
 
 static uint64_t epoch_start_ns(uint64_t epoch)
@@ -119,8 +121,8 @@ static int make(void **state)
         .cpus = f->cpus,
         .n_cpus = N_CPUS,
         .arg = f,
-        .remove_account = remove_account,
-        .free_slot = free_slot,
+        .remove_accounts = remove_accounts,
+        .free_slots = free_slots,
     };
     f->model = iol_model_new(&options);
     f->batch = iol_batch_new();

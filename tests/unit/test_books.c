@@ -56,19 +56,18 @@ struct recorder {
     struct iol_books books;
 };
 
-static int remove_account(void *arg, const struct iol_account_key *key, uint32_t slot)
+static void remove_accounts(void *arg, const uint32_t *slots, size_t n)
 {
     (void)arg;
-    (void)key;
-    (void)slot;
-    return 0;
+    (void)slots;
+    (void)n;
 }
 
-static int free_slot(void *arg, uint32_t index)
+static void free_slots(void *arg, const uint32_t *slots, size_t n)
 {
     (void)arg;
-    fail_msg("slot %u is handed back by the reader of its journal", index);
-    return 0;
+    if (n > 0)
+        fail_msg("slot %u is handed back by the reader of its journal", slots[0]);
 }
 
 static void recall(struct recorder *r)
@@ -109,8 +108,8 @@ static struct recorder *begin(struct kernel *kernel)
         .first_spare = N_SLOTS,
         .cpus = kernel->cpus,
         .n_cpus = 1,
-        .remove_account = remove_account,
-        .free_slot = free_slot,
+        .remove_accounts = remove_accounts,
+        .free_slots = free_slots,
         .keeps_books = true,
     };
     r->model = iol_model_new(&options);

@@ -210,12 +210,13 @@ struct forgotten {
     size_t count;
 };
 
-static void note_forgotten(void *arg, uint64_t key)
+static void note_forgotten(void *arg, const uint64_t *keys, size_t n)
 {
     struct forgotten *forgotten = arg;
 
-    assert_in_range(forgotten->count, 0, IOL_ARRAY_SIZE(forgotten->keys) - 1);
-    forgotten->keys[forgotten->count++] = key;
+    assert_in_range(n, 1, IOL_ARRAY_SIZE(forgotten->keys) - forgotten->count);
+    for (size_t i = 0; i < n; i++)
+        forgotten->keys[forgotten->count++] = keys[i];
 }
 
 static size_t end_epoch(struct fixture *f)

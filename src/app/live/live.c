@@ -43,11 +43,6 @@ static void take_record(void *arg, const void *data, size_t size)
         live->failed = r;
 }
 
-static void forget_file(void *arg, uint64_t key)
-{
-    iol_capture_forget_file(arg, key);
-}
-
 static int open_core(struct iol_live *live)
 {
     const struct iol_model_options model = {
@@ -142,7 +137,7 @@ int iol_live_post(struct iol_live *live, struct iol_error *err)
     if (r == 0)
         r = iol_accounts_post(live->accounts, &epoch, live->model, live->batch);
     if (r == 0)
-        iol_model_trim(live->model, epoch.number, epoch.to_ns, forget_file, live->capture);
+        iol_model_trim(live->model, epoch.number, epoch.to_ns, iol_epoch_forget, live->capture);
     return check(live, r, err);
 }
 

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* SPDX-FileCopyrightText: The ioledger authors */
+#pragma once
+
+/* What user space gives back at the end of an interval: accounts, their slots, files. See enum iol_hand_back_step. */
+#include "bpf/maps.bpf.h"
+
+struct iol_hand_back hand_back SEC(".data.hand_back");
+
+static __always_inline long take_key_out(__u32 slot)
+{
+    const struct iol_account *account = bpf_map_lookup_elem(&slots, &slot);
+    const struct iol_account_ref *known;
+
+    if (!account)
+        return -1;
+    known = bpf_map_lookup_elem(&accounts, &account->key);
+    if (!known || known->slot != slot) /* the key leads to a younger slot, with another path */
+        return -1;
+    return bpf_map_delete_elem(&accounts, &account->key);
+}
+
+static __always_inline long hand_back_one(__u32 step, __u32 i)
+{
+    if (step == IOL_HAND_BACK_KEYS)
+        return take_key_out(hand_back.slots[i]);
+    if (step == IOL_HAND_BACK_SLOTS)
+        return bpf_map_push_elem(&free_slots, &hand_back.slots[i], BPF_ANY);
+    if (step == IOL_HAND_BACK_SPARE)
+        return bpf_map_push_elem(&spare_slots, &hand_back.slots[i], BPF_ANY);
+    return bpf_map_delete_elem(&files, &hand_back.files[i]);
+}
+
+/* Run by user space (BPF_PROG_TEST_RUN). */
+SEC("raw_tp/sys_enter")
+int on_hand_back(void *ctx)
+{
+    __u32 i;
+
+    (void)ctx;
+    for (i = 0; i < IOL_HAND_BACK_MAX; i++) {
+        if (i >= hand_back.n)
+            break;
+        if (!hand_back_one(hand_back.step, i))
+            hand_back.done++;
+    }
+    return 0;
+}
