@@ -26,7 +26,7 @@ int iol_cmd_doctor(int argc, char **argv);
 int iol_cmd_prune(int argc, char **argv);
 int iol_cmd_files(int argc, char **argv);
 int iol_cmd_record(int argc, char **argv);
-int iol_cmd_stop(int argc, char **argv);
+int iol_cmd_report(int argc, char **argv);
 int iol_cmd_schema(int argc, char **argv);
 int iol_cmd_status(int argc, char **argv);
 int iol_cmd_stop(int argc, char **argv);

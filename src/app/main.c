@@ -22,6 +22,7 @@ static const struct iol_command commands[] = {
     {"who", "which processes touched a file, or anything below a directory", "Ask", iol_cmd_who},
     {"files", "which files a process read or wrote, biggest first", "Ask", iol_cmd_files},
     {"tree", "which process started which, with arguments and exit status", "Ask", iol_cmd_tree},
+    {"report", "write all of it as one page for a browser", "Ask", iol_cmd_report},
     {"balance", "prove that the accounts equal the kernel's totals", "Check", iol_cmd_balance},
 #ifdef IOL_HAVE_DOCTOR
     {"doctor", "what this kernel offers, what is missing, what follows from it", "Check", iol_cmd_doctor},

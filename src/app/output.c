@@ -64,8 +64,7 @@ void iol_output_set_alarm(struct iol_output *output, size_t column)
     output->values[column].alarm = true;
 }
 
-/* Called right after the writing, while errno is still that of the write. */
-static int check_written(FILE *to)
+int iol_output_check(FILE *to)
 {
     if (!ferror(to))
         return 0;
@@ -79,7 +78,7 @@ int iol_output_row(struct iol_output *output)
     int r = output->ops->row(output);
 
     if (r == 0)
-        r = check_written(output->to);
+        r = iol_output_check(output->to);
     output->rows++;
     memset(output->values, 0, output->n_columns * sizeof(*output->values));
     return r;
@@ -89,7 +88,7 @@ int iol_output_finish(struct iol_output *output)
 {
     int r = output->ops->finish(output);
 
-    return r < 0 ? r : check_written(output->to);
+    return r < 0 ? r : iol_output_check(output->to);
 }
 
 size_t iol_output_rows(const struct iol_output *output)
@@ -121,7 +120,7 @@ int iol_output_close(FILE *to)
         errno = 0;
         fflush(to);
     }
-    r = check_written(to);
+    r = iol_output_check(to);
     if (fclose(to) != 0 && r == 0)
         r = -errno;
     return r;

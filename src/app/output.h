@@ -70,6 +70,12 @@ int iol_output_finish(struct iol_output *output);
 size_t iol_output_rows(const struct iol_output *output);
 void iol_output_free(struct iol_output *output); /* accepts NULL */
 
+/* Right after writing, while errno is still that of the write: 0, or the -errno of the first write that failed. */
+int iol_output_check(FILE *to);
+
+/* A text as JSON has it, in quotes, and what a terminal would obey escaped; so are the ASCII characters in `also`. */
+void iol_output_put_json(FILE *to, const char *text, const char *also);
+
 /* Arrows and lines outside ASCII may be used. */
 bool iol_output_is_utf8(void);
 

@@ -50,7 +50,7 @@ static size_t put_special(FILE *to, const unsigned char *s)
     return length;
 }
 
-static void put_string(FILE *to, const char *text)
+void iol_output_put_json(FILE *to, const char *text, const char *also)
 {
     const unsigned char *s = (const unsigned char *)text;
 
@@ -61,6 +61,8 @@ static void put_string(FILE *to, const char *text)
             s++;
         } else if (*s == '"' || *s == '\\') {
             fprintf(to, "\\%c", *s++);
+        } else if (strchr(also, *s)) {
+            put_escape(to, *s++);
         } else if (*s >= ' ' && *s < 0x7f) {
             putc(*s++, to);
         } else {
@@ -80,7 +82,7 @@ static int json_row(struct iol_output *output)
 
         fprintf(to, "%s\"%s\": ", i ? ", " : "", output->columns[i].key);
         if (value->is == IOL_VALUE_TEXT)
-            put_string(to, value->text);
+            iol_output_put_json(to, value->text, "");
         else if (value->is == IOL_VALUE_NULL)
             fputs("null", to);
         else if (output->columns[i].cell == IOL_CELL_FLAG)

@@ -2,7 +2,7 @@
 // SPDX-FileCopyrightText: The ioledger authors
 
 /*
- * Writes a ledger with known contents through the sink of the URL: fixture URL full|empty|unbalanced|lossy|many|renamed|answers.
+ * Writes a ledger with known contents through the sink of the URL: fixture URL full|empty|unbalanced|lossy|page|many|renamed|answers.
  * What is in it stands here, and tests/cli/test_commands.py says what the commands must make of it.
  */
 #include <stdio.h>
@@ -239,6 +239,23 @@ static void add_lossy(void)
         .ts_from = T0 + SECOND, .ts_to = T0 + 2 * SECOND, .host_id = HOST_A, .reason = "no account slot", .lost = 2};
 }
 
+/* What would be obeyed by a browser that takes names for HTML, and one loss. */
+static void add_page(void)
+{
+    add_lossy();
+    add_process(12, 960, 7, IOL_ORIGIN_EXEC, "<i>x</i>&amp;", "/h/</title>",
+                "\"><img src=x onerror=document.title='owned'> \xe2\x80\xae<svg/onload=document.title='owned'>");
+    add_exit(12, 0, IOL_NULL);
+    add_file(130, 31, IOL_KIND_FILE, "/h/</script><script>document.title='owned'</script>", NULL);
+    add_file(131, 32, IOL_KIND_FILE, "/h/<!--<script>", NULL);
+    add_file(132, 33, IOL_KIND_FILE, "/h/\xd7\xa9\xd7\x9c\xd7\x95\xd7\x9d/\xd8\xb9\xd8\xb1\xd8\xa8.txt", NULL);
+    add_file(133, 34, IOL_KIND_FILE, "/h/javascript:document.title='owned'", "deleted");
+    add_file(134, 35, IOL_KIND_FILE, "/h/lib.so", NULL);
+    for (int64_t file = 130; file <= 133; file++)
+        add_io(3, 12, file, IOL_ROUTE_RW, 2, 1000 * (file - 129), 1, 500, 0);
+    add_io(3, 12, 134, IOL_ROUTE_MMAP, 4, 0, 0, 0, 0);
+}
+
 /* MANY processes, each the child of the one before, each with a file of its own. */
 static void add_many(void)
 {
@@ -404,8 +421,8 @@ int main(int argc, char **argv)
     static const struct {
         const char *name;
         void (*add)(void);
-    } contents[] = {{"full", add_full}, {"empty", NULL},          {"unbalanced", add_unbalanced}, {"lossy", add_lossy},
-                    {"many", add_many}, {"renamed", add_renamed}, {"answers", add_answers}};
+    } contents[] = {{"full", add_full}, {"empty", NULL},    {"unbalanced", add_unbalanced}, {"lossy", add_lossy},
+                    {"page", add_page}, {"many", add_many}, {"renamed", add_renamed},       {"answers", add_answers}};
     struct iol_error err = {0};
     struct iol_sink *sink;
     bool known = false;
@@ -419,7 +436,7 @@ int main(int argc, char **argv)
         }
     }
     if (!known) {
-        fputs("usage: fixture URL full|empty|unbalanced|lossy|many|renamed|answers\n", stderr);
+        fputs("usage: fixture URL full|empty|unbalanced|lossy|page|many|renamed|answers\n", stderr);
         return 2;
     }
     *(struct iol_batch_row *)add(IOL_TABLE_BATCH) =

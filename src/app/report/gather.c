@@ -1,0 +1,208 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// SPDX-FileCopyrightText: The ioledger authors
+#include <errno.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "app/question.h"
+#include "app/report/directories.h"
+#include "app/report/report.intern.h"
+#include "base/arena.h"
+#include "base/cleanup.h"
+#include "base/error.h"
+#include "base/text.h"
+
+int iol_report_no_memory(struct iol_error *err)
+{
+    return iol_error_set(err, -ENOMEM, "no memory for a report of so much; --limit makes it smaller");
+}
+
+int iol_report_query(struct iol_report_asking *asking, struct iol_query **ret_query, struct iol_error *err,
+                     const char *format, ...)
+{
+    _cleanup_free_ char *sql = NULL;
+    va_list args;
+    int n;
+
+    va_start(args, format);
+    n = vasprintf(&sql, format, args);
+    va_end(args);
+    if (n < 0) {
+        sql = NULL;
+        return iol_report_no_memory(err);
+    }
+    return iol_query_new(asking->db, sql, asking->n_params, asking->params, ret_query, err);
+}
+
+/* "2026-11-23 08:18:06.123456" in microseconds; 0 for what is no time. */
+static int64_t parse_time(const char *text)
+{
+    struct tm tm = {0};
+    int64_t micros = 0;
+    const char *end = text ? strptime(text, "%Y-%m-%d %H:%M:%S", &tm) : NULL;
+
+    if (!end)
+        return 0;
+    if (*end == '.')
+        end++;
+    for (int digit = 0; digit < 6; digit++)
+        micros = micros * 10 + (*end >= '0' && *end <= '9' ? *end++ - '0' : 0);
+    return (int64_t)timegm(&tm) * 1000000 + micros;
+}
+
+int64_t iol_report_time(const struct iol_query *query, size_t column)
+{
+    return parse_time(iol_query_text(query, column));
+}
+
+void iol_report_take_sums(const struct iol_query *query, size_t column, struct iol_report_sums *ret_sums)
+{
+    for (size_t i = 0; i < IOL_SUMS; i++)
+        ret_sums->n[i] = iol_query_int(query, column + i);
+    ret_sums->first = iol_report_time(query, column + IOL_SUMS);
+    ret_sums->last = iol_report_time(query, column + IOL_SUMS + 1);
+}
+
+void iol_report_add_sums(struct iol_report_sums *to, const struct iol_report_sums *more)
+{
+    for (size_t i = 0; i < IOL_SUMS; i++)
+        to->n[i] += more->n[i];
+    if (more->first && (!to->first || more->first < to->first))
+        to->first = more->first;
+    if (more->last > to->last)
+        to->last = more->last;
+}
+
+int iol_report_order(const struct iol_report_sums *a, const struct iol_report_sums *b)
+{
+    int64_t x = a->n[IOL_SUM_READ_BYTES] + a->n[IOL_SUM_WRITE_BYTES];
+    int64_t y = b->n[IOL_SUM_READ_BYTES] + b->n[IOL_SUM_WRITE_BYTES];
+
+    if (x == y) {
+        x = a->n[IOL_SUM_READ_OPS] + a->n[IOL_SUM_WRITE_OPS];
+        y = b->n[IOL_SUM_READ_OPS] + b->n[IOL_SUM_WRITE_OPS];
+    }
+    return x > y ? -1 : x < y ? 1 : 0;
+}
+
+const char *iol_report_text(struct iol_report *report, const struct iol_query *query, size_t column, bool *ret_failed)
+{
+    const char *text = iol_query_text(query, column), *copy;
+
+    if (!text)
+        return NULL;
+    copy = iol_arena_dup(report->arena, text, strlen(text));
+    if (!copy)
+        *ret_failed = true;
+    return copy;
+}
+
+struct iol_report_process *iol_report_process(struct iol_report *report, int64_t id, bool create)
+{
+    struct iol_report_process *process;
+
+    HASH_FIND(hh, report->processes, &id, sizeof(id), process);
+    if (process || !create)
+        return process;
+    process = iol_arena_alloc(report->arena, sizeof(*process));
+    if (!process)
+        return NULL;
+    memset(process, 0, sizeof(*process));
+    process->id = id;
+    HASH_ADD(hh, report->processes, id, sizeof(process->id), process);
+    return process;
+}
+
+/* A condition on the end of an interval, or on another time; $1 and $2 are texts in the ledger's form. */
+static char *span(const struct iol_report_asking *asking, const char *word, const char *since, const char *until)
+{
+    bool postgres = iol_db_dialect(asking->db) == IOL_DIALECT_POSTGRESQL;
+    char *text = NULL;
+    size_t size = 0;
+    FILE *out = open_memstream(&text, &size);
+    int n = 0;
+
+    if (!out)
+        return NULL;
+    if (asking->report->since)
+        fprintf(out, "%s %s >= $%d%s", word, since, ++n, postgres ? "::timestamptz" : "");
+    if (asking->report->until)
+        fprintf(out, "%s %s < $%d%s", n > 0 ? " AND" : word, until, n + 1, postgres ? "::timestamptz" : "");
+    if (fclose(out) == 0)
+        return text;
+    free(text);
+    return NULL;
+}
+
+static int set_span(struct iol_report_asking *asking, struct iol_error *err)
+{
+    struct iol_report *report = asking->report;
+    const int64_t bounds[] = {report->since, report->until};
+    bool postgres = iol_db_dialect(asking->db) == IOL_DIALECT_POSTGRESQL;
+
+    for (size_t i = 0; i < 2; i++) {
+        char *text = bounds[i] ? iol_arena_alloc(report->arena, 40) : NULL;
+
+        if (bounds[i] && !text)
+            return iol_report_no_memory(err);
+        if (text) {
+            iol_text_time(text, 32, bounds[i] * 1000);
+            if (postgres)
+                strcat(text, "+00");
+            asking->params[asking->n_params++] = text;
+        }
+    }
+    asking->io_span = span(asking, " WHERE", "io.ts", "io.ts");
+    asking->total_span = span(asking, " WHERE", "t.ts", "t.ts");
+    asking->loss_span = span(asking, " WHERE", "l.ts_to", "l.ts_from");
+    asking->process_span = span(asking, " AND", "p.start_time", "p.start_time");
+    if (!asking->io_span || !asking->total_span || !asking->loss_span || !asking->process_span)
+        return iol_report_no_memory(err);
+    return 0;
+}
+
+int iol_report_gather(struct iol_db *db, int64_t since, int64_t until, int64_t limit, iol_report_step step, void *data,
+                      struct iol_report **ret_report, struct iol_error *err)
+{
+    struct iol_report *report = calloc(1, sizeof(*report));
+    struct iol_report_asking asking = {.report = report, .db = db, .step = step, .data = data};
+    int r;
+
+    *ret_report = report;
+    if (!report || !(report->arena = iol_arena_new()) || !(report->directories = iol_directories_new()))
+        return iol_report_no_memory(err);
+    report->since = since == IOL_NULL ? 0 : since / 1000;
+    report->until = until == IOL_NULL ? 0 : until / 1000;
+    report->limit = limit;
+    r = set_span(&asking, err);
+    if (r == 0)
+        r = iol_report_ask_times(&asking, err);
+    if (r == 0)
+        r = iol_report_ask_files(&asking, err);
+    if (r == 0)
+        r = iol_report_ask_processes(&asking, err);
+    free(asking.io_span);
+    free(asking.total_span);
+    free(asking.loss_span);
+    free(asking.process_span);
+    return r;
+}
+
+void iol_report_free(struct iol_report *report)
+{
+    if (!report)
+        return;
+    HASH_CLEAR(hh, report->files);
+    HASH_CLEAR(hh, report->processes);
+    iol_directories_free(report->directories);
+    iol_arena_free(report->arena);
+    free(report->programs);
+    free(report->hosts);
+    free(report->recordings);
+    free(report->losses);
+    free(report->loss_kinds);
+    free(report->bars);
+    free(report);
+}

@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// SPDX-FileCopyrightText: The ioledger authors
+#pragma once
+
+/*
+ * Tells on stderr what a command is at when that takes longer than two seconds: a line that is rewritten on a terminal, and else one
+ * line for each step that is reached so late. A thread of its own does it: a database may think for a minute about one question.
+ */
+struct iol_waiting;
+
+/* NULL when it cannot be had: then nothing is told, and all functions accept that. */
+struct iol_waiting *iol_waiting_new(void);
+
+/* What is being done from now on: "adding up files". The string must stay. */
+void iol_waiting_step(struct iol_waiting *waiting, const char *what);
+
+/* Ends it, and takes its line from the terminal. */
+void iol_waiting_free(struct iol_waiting *waiting);
