@@ -65,10 +65,12 @@ static const struct iol_usage usage = {
         "the page too: think of that before you send it away.\n\n"
         "Examples:\n"
         "  ioledger report\n"
-        "  ioledger report -o night.html --db postgresql://reader@db.example/ledger\n"
+        "  ioledger report --since '10 min ago'\n"
+        "  ioledger report --since 'yesterday 22:00' --until 6:00 -o night.html\n"
+        "  ioledger report --db postgresql://reader@db.example/ledger\n"
         "  ioledger report -o - | gzip > report.html.gz\n\n"
         "Exit status: 0 the page was written; 1 a failure; 2 bad usage.",
-    .common = IOL_COMMON_DB | IOL_COMMON_QUIET,
+    .common = IOL_COMMON_DB | IOL_COMMON_QUIET | IOL_COMMON_SPAN,
     .options = own_options,
     .option = take_option,
 };
@@ -96,7 +98,7 @@ static int gather(const struct iol_options *options, const struct page *page, st
     int r = iol_db_open(options->db, options->verbose, &db, err);
 
     if (r == 0)
-        r = iol_report_gather(db, IOL_NULL, IOL_NULL, page->limit, step, waiting, ret_report, err);
+        r = iol_report_gather(db, options->since, options->until, page->limit, step, waiting, ret_report, err);
     iol_waiting_free(waiting);
     return r;
 }

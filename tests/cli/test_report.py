@@ -18,7 +18,9 @@ import struct
 import subprocess
 import sys
 import tempfile
-import traceback
+
+import clilib
+from clilib import IOLEDGER, PATIENCE, PGCLUSTER
 
 try:
     from selenium import webdriver
@@ -29,30 +31,12 @@ try:
 except ImportError:
     webdriver = None
 
-IOLEDGER, FIXTURE, PGCLUSTER, SHOTS = map(os.path.abspath, sys.argv[1:5])
-PATIENCE = 60  # seconds
+SHOTS = os.path.abspath(sys.argv[4])
 DRIVER, BROWSER = "/usr/bin/chromedriver", "/usr/bin/chromium"
+COUNTERS = ("read_ops", "read_bytes", "write_ops", "write_bytes", "read_errors", "write_errors")
+SPANS = (("--since", "2025-11-23 08:53:21"), ("--until", "2025-11-23 08:53:20.9"),
+         ("--since", "2025-11-23 08:53:21", "--until", "2025-11-23 08:53:21.8"))
 HOSTILE = ["/h/</script><script>document.title='owned'</script>", "/h/<!--<script>", "/h/javascript:document.title='owned'"]
-
-
-class Tap:
-    def __init__(self):
-        self.count = self.failed = 0
-
-    def ok(self, good, name, *details):
-        self.count += 1
-        self.failed += not good
-        print("%s %d - %s" % ("ok" if good else "not ok", self.count, name.replace("#", "\\#")), flush=True)
-        if not good:
-            for detail in details:
-                print("# " + ascii(detail), flush=True)
-
-    def equal(self, got, want, name):
-        self.ok(got == want, name, "got: %r" % (got,), "want: %r" % (want,))
-
-    def skip(self, name, reason):
-        self.count += 1
-        print("ok %d - %s # SKIP %s" % (self.count, name, reason), flush=True)
 
 
 def report(*args, cwd=None):
@@ -146,6 +130,19 @@ def test_many(tap, url, scratch):
     rest = [node for node in data["directories"] if node[1] is None]
     tap.ok(rest and sum(node[5] for node in rest) + sum(not node[2] for node in data["directories"] if node[1] is not None) == 5000,
            "many: small files of a directory are one node, and counted", rest)
+
+
+def test_span(tap, url, scratch):
+    for args in SPANS:
+        data = data_of(write(url, scratch + "/span.html", *args))
+        rows = clilib.ask_json("files", "--db", url, *args)
+        got = {(row[1], *map(int, row[5:11])) for row in data["files"]}
+        tap.equal(got, {(row["path"], *(row[key] for key in COUNTERS)) for row in rows}, "the same as 'files' says: %s" % " ".join(args))
+        tap.ok(0 < len(rows) < 20, "which is a part of all: %d" % len(rows))
+        tap.ok(data["from"] >= data["since"] and (not data["until"] or data["to"] <= data["until"]), "and the page is about that span")
+    nothing = data_of(write(url, scratch + "/span.html", "--until", "2025-11-23 08:53:00"))
+    tap.equal((nothing["files"], nothing["recordings"] != []), ([], True), "a span in which nothing was done, though it was recorded")
+    tap.ok(b"--since" in report("--since", "whenever", "--db", url).stderr, "a time that is none")
 
 
 def comparable(data):
@@ -383,23 +380,14 @@ def test_empty(tap, page, url, scratch):
     tap.ok("Nothing was recorded" in page.one("#state").text, "an empty ledger says so")
 
 
-def start_postgres(scratch):
-    """The URL of a ledger `page` on a throw-away cluster; None when this machine has no server."""
-    folder = os.path.join(scratch, "pg")
-    done = subprocess.run([PGCLUSTER, "start", folder], capture_output=True, text=True, timeout=2 * PATIENCE, check=False)
-    if done.returncode == 77:
-        return None
-    subprocess.run(["psql", "-qX", done.stdout.strip(), "-c", "CREATE DATABASE page"], check=True)
-    return subprocess.run([PGCLUSTER, "url", folder, "page"], capture_output=True, text=True, check=True).stdout.strip()
-
-
 def test_postgres(tap, url, scratch):
-    postgres = start_postgres(scratch)
-    if not postgres:
+    urls = clilib.start_postgres(scratch, ("page",))
+    if not urls:
         tap.skip("postgresql", "no PostgreSQL server is installed")
         return
-    subprocess.run([FIXTURE, postgres, "page"], check=True, timeout=PATIENCE)
-    for args in ((), ("--limit", "3")):
+    clilib.fill(urls)
+    postgres = urls["page"]
+    for args in ((), ("--limit", "3"), *SPANS):
         ours, theirs = (comparable(data_of(write(db, scratch + "/either.html", *args))) for db in (url, postgres))
         tap.equal([key for key in ours if ours[key] != theirs[key]], [], "PostgreSQL gives the same page %s" % " ".join(args))
 
@@ -425,23 +413,19 @@ def test_browser(tap, urls, scratch):
 
 
 def run(tap, test, *args):
-    print("# " + test.__name__, flush=True)
-    try:
-        test(tap, *args)
-    except Exception:  # pylint: disable=broad-except
-        tap.ok(False, "%s runs to its end" % test.__name__, traceback.format_exc())
+    clilib.run(tap, test.__name__, test, *args)
 
 
 def main():
-    tap = Tap()
+    tap = clilib.Tap()
     scratch = tempfile.mkdtemp(prefix="ioledger-report.")
     try:
         urls = {name: "sqlite:%s/%s.db" % (scratch, name) for name in ("page", "many", "empty")}
-        for name, url in urls.items():
-            subprocess.run([FIXTURE, url, name], check=True, timeout=PATIENCE)
+        clilib.fill(urls)
         run(tap, test_file, urls["page"], scratch)
         run(tap, test_refusals, urls["page"], scratch)
         run(tap, test_limit, urls["page"], scratch)
+        run(tap, test_span, urls["page"], scratch)
         run(tap, test_many, urls["many"], scratch)
         run(tap, test_postgres, urls["page"], scratch)
         run(tap, test_browser, urls, scratch)

@@ -11,17 +11,9 @@
 #include "base/cleanup.h"
 
 /* Of each file the processes that read most, that wrote most, and that did most. */
-#define PAIRS_OF_A_KIND "12"
+#define PAIRS_OF_A_KIND 12
 #define DIRECTORY_NODES 4000
-
-/* io is summed up by its ids before names come in: there are far fewer pairs than rows. */
-#define ACCOUNTS                                                                                                       \
-    "(SELECT io.process_id AS process_id, io.file_id AS file_id, " IOL_ROUTE_SUMS_SQL(                                 \
-        "io.") ","                                                                                                     \
-               " min(coalesce(io.first_ts, io.ts)) AS first, max(coalesce(io.last_ts, io.ts)) AS last"                 \
-               " FROM io%s GROUP BY io.process_id, io.file_id) a"
-
-enum { FILE_PATH, FILE_HOST, FILE_KIND, FILE_FLAGS, FILE_PROCESSES, FILE_SUMS };
+#define UNKNOWN_PATH "(unknown)"
 
 /* The biggest so far, the smallest of them first: a heap. Their texts are the heap's own until it is complete. */
 struct biggest {
@@ -157,13 +149,13 @@ static const char *text_or(const struct iol_query *query, size_t column, const c
 
 static int take_file(struct iol_report *report, const struct iol_query *query, struct biggest *heap)
 {
-    struct iol_report_file file = {.host_id = iol_query_int(query, FILE_HOST),
-                                   .path = text_or(query, FILE_PATH, "(unknown)"),
-                                   .kind = text_or(query, FILE_KIND, "other"),
-                                   .flags = text_or(query, FILE_FLAGS, ""),
-                                   .processes = iol_query_int(query, FILE_PROCESSES)};
+    struct iol_report_file file = {.host_id = iol_query_int(query, IOL_REPORT_FILE_HOST_ID),
+                                   .path = text_or(query, IOL_REPORT_FILE_PATH, UNKNOWN_PATH),
+                                   .kind = text_or(query, IOL_REPORT_FILE_KIND, "other"),
+                                   .flags = text_or(query, IOL_REPORT_FILE_FLAGS, ""),
+                                   .processes = iol_query_int(query, IOL_REPORT_FILE_PROCESSES)};
 
-    iol_report_take_sums(query, FILE_SUMS, &file.sums);
+    iol_report_take_sums(query, IOL_REPORT_FILE_SUMS, &file.sums);
     iol_report_add_sums(&report->accounts, &file.sums);
     report->n_all_files++;
     if (iol_directories_add(report->directories, file.path, file.sums.n[IOL_SUM_READ_BYTES],
@@ -178,13 +170,7 @@ static int ask_sums(struct iol_report_asking *asking, struct biggest *heap, stru
     int r;
 
     asking->step(asking->data, "adding up files");
-    r = iol_report_query(
-        asking, &query, err,
-        "SELECT f.path, f.host_id, min(CAST(f.kind AS text)), max(f.flags),"
-        " count(DISTINCT a.process_id), " IOL_SUMS_SQL("a.") ", min(a.first), max(a.last)"
-                                                             " FROM " ACCOUNTS " LEFT JOIN file f ON f.id = a.file_id"
-                                                             " GROUP BY f.host_id, f.path ORDER BY f.path, f.host_id",
-        asking->io_span);
+    r = iol_ask_report_files(asking->db, &asking->span, &query, err);
     while (r >= 0 && (r = iol_query_next(query, err)) > 0) {
         if (take_file(asking->report, query, heap) < 0)
             return iol_report_no_memory(err);
@@ -198,8 +184,8 @@ static int add_pair(struct iol_report *report, const struct iol_query *query, st
 
     if (!pair)
         return -ENOMEM;
-    pair->process_id = iol_query_int(query, 2);
-    iol_report_take_sums(query, 3, &pair->sums);
+    pair->process_id = iol_query_int(query, IOL_REPORT_PAIR_PROCESS_ID);
+    iol_report_take_sums(query, IOL_REPORT_PAIR_SUMS, &pair->sums);
     pair->next = file->pairs;
     file->pairs = pair;
     return iol_report_process(report, pair->process_id, true) ? 0 : -ENOMEM;
@@ -214,28 +200,12 @@ static int ask_pairs(struct iol_report_asking *asking, int64_t least, struct iol
     int r;
 
     asking->step(asking->data, "looking up who used the biggest files");
-    r = iol_report_query(
-        asking, &query, err,
-        "SELECT path, host_id, process_id, read_ops, read_bytes, write_ops, write_bytes, read_errors, write_errors, "
-        "mapped,"
-        " first, last FROM (SELECT n.*,"
-        " row_number() OVER (PARTITION BY host_id, path ORDER BY read_bytes DESC, read_ops DESC, process_id) AS reader,"
-        " row_number() OVER (PARTITION BY host_id, path ORDER BY write_bytes DESC, write_ops DESC, process_id) AS "
-        "writer,"
-        " sum(read_bytes + write_bytes) OVER (PARTITION BY host_id, path) AS whole"
-        " FROM (SELECT coalesce(f.path, '(unknown)') AS path, coalesce(f.host_id, 0) AS host_id,"
-        " a.process_id AS process_id, " IOL_SUMS_SQL(
-            "a.") ", min(a.first) AS first, max(a.last) AS last"
-                  " FROM " ACCOUNTS
-                  " LEFT JOIN file f ON f.id = a.file_id GROUP BY f.host_id, f.path, a.process_id) n) r"
-                  " WHERE whole >= %lld AND (reader <= " PAIRS_OF_A_KIND " OR writer <= " PAIRS_OF_A_KIND ")"
-                  " ORDER BY read_bytes + write_bytes, read_ops + write_ops, process_id",
-        asking->io_span, (long long)least);
+    r = iol_ask_report_pairs(asking->db, &asking->span, least, PAIRS_OF_A_KIND, &query, err);
     while (r >= 0 && (r = iol_query_next(query, err)) > 0) {
-        const char *path = iol_query_text(query, 0);
+        const char *path = text_or(query, IOL_REPORT_PAIR_PATH, UNKNOWN_PATH);
         struct iol_report_file *file;
 
-        if (!file_key(&key, &size, iol_query_int(query, 1), path))
+        if (!file_key(&key, &size, iol_query_int(query, IOL_REPORT_PAIR_HOST_ID), path))
             return iol_report_no_memory(err);
         HASH_FIND(hh, asking->report->files, key, sizeof(int64_t) + strlen(path), file);
         if (file && add_pair(asking->report, query, file) < 0)

@@ -19,20 +19,14 @@
 
 static int take_process(struct iol_report *report, const struct iol_query *query)
 {
-    struct iol_report_process *process = iol_report_process(report, iol_query_int(query, 0), true);
+    struct iol_report_process *process = iol_report_process(report, iol_query_int(query, IOL_REPORT_PROCESS_ID), true);
 
     if (!process)
         return -ENOMEM;
-    process->files = iol_query_int(query, 1);
-    iol_report_take_sums(query, 2, &process->sums);
+    process->files = iol_query_int(query, IOL_REPORT_PROCESS_FILES);
+    iol_report_take_sums(query, IOL_REPORT_PROCESS_SUMS, &process->sums);
     return 0;
 }
-
-#define PROCESS_SUMS                                                                                                   \
-    "SELECT io.process_id AS process_id, count(DISTINCT io.file_id) AS files, " IOL_ROUTE_SUMS_SQL(                    \
-        "io.") ","                                                                                                     \
-               " min(coalesce(io.first_ts, io.ts)) AS first, max(coalesce(io.last_ts, io.ts)) AS last FROM io%s "      \
-               "GROUP BY io.process_id"
 
 /* Those that moved most, and what the ones that are known by their files did in all. */
 static int ask_biggest(struct iol_report_asking *asking, struct iol_error *err)
@@ -43,12 +37,10 @@ static int ask_biggest(struct iol_report_asking *asking, struct iol_error *err)
     int r;
 
     asking->step(asking->data, "adding up processes");
-    r = iol_report_query(asking, &query, err,
-                         "SELECT * FROM (" PROCESS_SUMS ") a ORDER BY read_bytes + write_bytes DESC,"
-                         " read_ops + write_ops DESC, process_id",
-                         asking->io_span);
+    r = iol_ask_report_processes(asking->db, &asking->span, &query, err);
     while (r >= 0 && (r = iol_query_next(query, err)) > 0) {
-        bool wanted = taken++ < report->limit || iol_report_process(report, iol_query_int(query, 0), false);
+        bool wanted =
+            taken++ < report->limit || iol_report_process(report, iol_query_int(query, IOL_REPORT_PROCESS_ID), false);
 
         report->n_all_processes++;
         if (wanted && take_process(report, query) < 0)
@@ -63,13 +55,12 @@ static int ask_idle(struct iol_report_asking *asking, struct iol_error *err)
     struct iol_report *report = asking->report;
     _cleanup_(iol_question_done_query) struct iol_query *query = NULL;
     int64_t room = report->limit - (int64_t)HASH_COUNT(report->processes);
-    int r = iol_report_query(asking, &query, err,
-                             "SELECT p.id, count(*) OVER () FROM process p WHERE p.origin <> 'running'%s"
-                             " AND NOT EXISTS (SELECT 1 FROM io WHERE io.process_id = p.id)"
-                             " ORDER BY p.start_time, p.id LIMIT %" PRId64,
-                             asking->process_span, room > 0 ? room : 1);
+    struct iol_ask ask = asking->span;
     bool first = true;
+    int r;
 
+    ask.limit = room > 0 ? room : 1;
+    r = iol_ask_report_idle(asking->db, &ask, &query, err);
     while (r >= 0 && (r = iol_query_next(query, err)) > 0) {
         if (first)
             report->n_all_processes += iol_query_int(query, 1);
@@ -183,29 +174,24 @@ static int ask_programs(struct iol_report_asking *asking, struct iol_error *err)
 {
     struct iol_report *report = asking->report;
     _cleanup_(iol_question_done_query) struct iol_query *query = NULL;
+    struct iol_ask ask = asking->span;
     bool failed = false;
     int r;
 
     asking->step(asking->data, "adding up programs");
+    ask.limit = PROGRAMS_SHOWN;
     report->programs = calloc(PROGRAMS_SHOWN, sizeof(*report->programs));
     if (!report->programs)
         return iol_report_no_memory(err);
-    r = iol_report_query(asking, &query, err,
-                         "SELECT p.exe, p.comm, count(*), " IOL_SUMS_SQL(
-                             "a.") ", min(a.first), max(a.last),"
-                                   " count(*) OVER () FROM (" PROCESS_SUMS
-                                   ") a LEFT JOIN process p ON p.id = a.process_id"
-                                   " GROUP BY p.exe, p.comm ORDER BY sum(a.read_bytes + a.write_bytes) DESC,"
-                                   " sum(a.read_ops + a.write_ops) DESC, p.exe, p.comm LIMIT %d",
-                         asking->io_span, PROGRAMS_SHOWN);
+    r = iol_ask_report_programs(asking->db, &ask, &query, err);
     while (r >= 0 && (r = iol_query_next(query, err)) > 0) {
         struct iol_report_program *program = &report->programs[report->n_programs++];
 
-        program->exe = iol_report_text(report, query, 0, &failed);
-        program->comm = iol_report_text(report, query, 1, &failed);
-        program->processes = iol_query_int(query, 2);
-        iol_report_take_sums(query, 3, &program->sums);
-        report->n_all_programs = iol_query_int(query, 3 + IOL_SUMS + 2);
+        program->exe = iol_report_text(report, query, IOL_REPORT_PROGRAM_EXE, &failed);
+        program->comm = iol_report_text(report, query, IOL_REPORT_PROGRAM_COMM, &failed);
+        program->processes = iol_query_int(query, IOL_REPORT_PROGRAM_PROCESSES);
+        iol_report_take_sums(query, IOL_REPORT_PROGRAM_SUMS, &program->sums);
+        report->n_all_programs = iol_query_int(query, IOL_REPORT_PROGRAM_ALL);
         if (failed)
             return iol_report_no_memory(err);
     }

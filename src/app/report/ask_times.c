@@ -7,10 +7,11 @@
 #include "app/question.h"
 #include "app/report/report.intern.h"
 #include "base/cleanup.h"
+#include "store/sql.h"
 
 #define BARS_MAX 240
 #define RECORDINGS_SHOWN 200
-#define LOSSES_SHOWN 400
+#define LOSSES_SHOWN "400"
 #define SECOND INT64_C(1000000)
 
 /* Room for one more at the end of an array; NULL: no memory. */
@@ -82,6 +83,23 @@ static int take_recording(struct iol_report *report, const struct iol_query *que
     return failed ? -ENOMEM : 0;
 }
 
+/* A query over the losses that touch the span. */
+static int ask_loss(struct iol_report_asking *asking, const char *select, const char *rest,
+                    struct iol_query **ret_query, struct iol_error *err)
+{
+    enum iol_dialect dialect = iol_db_dialect(asking->db);
+    _cleanup_free_ char *sql = NULL;
+    char since[80] = "1 = 1", until[80] = "1 = 1", time[64];
+
+    if (asking->span.since != IOL_NULL)
+        snprintf(since, sizeof(since), "l.ts_to >= %s", iol_sql_time(dialect, time, sizeof(time), asking->span.since));
+    if (asking->span.until != IOL_NULL)
+        snprintf(until, sizeof(until), "l.ts_from < %s", iol_sql_time(dialect, time, sizeof(time), asking->span.until));
+    if (asprintf(&sql, "%s FROM loss l WHERE %s AND %s%s", select, since, until, rest) < 0)
+        return iol_report_no_memory(err);
+    return iol_query_new(asking->db, sql, 0, NULL, ret_query, err);
+}
+
 static int ask_losses(struct iol_report_asking *asking, struct iol_error *err)
 {
     struct iol_report *report = asking->report;
@@ -91,10 +109,9 @@ static int ask_losses(struct iol_report_asking *asking, struct iol_error *err)
     bool failed = false;
     int r;
 
-    r = iol_report_query(asking, &kinds, err,
-                         "SELECT l.host_id, l.reason, min(l.ts_from), max(l.ts_to), CAST(sum(l.lost) AS bigint),"
-                         " count(*) FROM loss l%s GROUP BY l.host_id, l.reason ORDER BY 5 DESC, l.reason, l.host_id",
-                         asking->loss_span);
+    r = ask_loss(asking,
+                 "SELECT l.host_id, l.reason, min(l.ts_from), max(l.ts_to), CAST(sum(l.lost) AS bigint), count(*)",
+                 " GROUP BY l.host_id, l.reason ORDER BY 5 DESC, l.reason, l.host_id", &kinds, err);
     while (r >= 0 && (r = iol_query_next(kinds, err)) > 0) {
         if (!(loss = GROW(report->loss_kinds, report->n_loss_kinds)))
             return iol_report_no_memory(err);
@@ -110,8 +127,7 @@ static int ask_losses(struct iol_report_asking *asking, struct iol_error *err)
     }
     if (r < 0 || report->n_loss_kinds == 0)
         return r;
-    r = iol_report_query(asking, &each, err, "SELECT l.ts_from, l.ts_to FROM loss l%s ORDER BY l.ts_to DESC LIMIT %d",
-                         asking->loss_span, LOSSES_SHOWN);
+    r = ask_loss(asking, "SELECT l.ts_from, l.ts_to", " ORDER BY l.ts_to DESC LIMIT " LOSSES_SHOWN, &each, err);
     while (r >= 0 && (r = iol_query_next(each, err)) > 0) {
         if (!(loss = GROW(report->losses, report->n_losses)))
             return iol_report_no_memory(err);
@@ -129,20 +145,63 @@ static void widen(struct iol_report *report, int64_t from, int64_t to)
         report->to = to;
 }
 
-/* What was asked for, as far as there is anything: recordings, and intervals of a ledger that has none of those any more. */
-static int set_bounds(struct iol_report_asking *asking, struct iol_error *err)
+/* One interval, of all hosts that have one of that end and length. */
+struct interval {
+    int64_t from, to;
+    int64_t n[IOL_SUMS];
+};
+
+struct intervals {
+    struct interval *all;
+    size_t n;
+};
+
+static void done_intervals(struct intervals *intervals)
+{
+    free(intervals->all);
+}
+
+static int keep_interval(struct intervals *intervals, const struct interval *interval)
+{
+    /* The array doubles whenever their number is a power of two. */
+    if ((intervals->n & (intervals->n - 1)) == 0) {
+        struct interval *more = reallocarray(intervals->all, intervals->n > 0 ? 2 * intervals->n : 1, sizeof(*more));
+
+        if (!more)
+            return -ENOMEM;
+        intervals->all = more;
+    }
+    intervals->all[intervals->n++] = *interval;
+    return 0;
+}
+
+static int ask_intervals(struct iol_report_asking *asking, struct intervals *intervals, struct iol_error *err)
 {
     struct iol_report *report = asking->report;
     _cleanup_(iol_question_done_query) struct iol_query *query = NULL;
-    int r = iol_report_query(asking, &query, err, "SELECT min(t.ts), max(t.ts), max(t.interval_ms) FROM total t%s",
-                             asking->total_span);
+    int r = iol_ask_report_totals(asking->db, &asking->span, &query, err);
 
-    if (r == 0)
-        r = iol_query_next(query, err);
-    if (r < 0)
-        return r;
-    int64_t first = iol_report_time(query, 0);
-    widen(report, first ? first - iol_query_int(query, 2) * 1000 : 0, iol_report_time(query, 1));
+    while (r >= 0 && (r = iol_query_next(query, err)) > 0) {
+        struct interval interval = {.to = iol_report_time(query, IOL_REPORT_TOTAL_TS)};
+
+        interval.from = interval.to - iol_query_int(query, IOL_REPORT_TOTAL_MS) * 1000;
+        if (report->until && interval.from >= report->until)
+            continue;
+        for (size_t i = 0; i < IOL_SUMS; i++) {
+            interval.n[i] = iol_query_int(query, IOL_REPORT_TOTAL_COUNTERS + i);
+            report->kernel.n[i] += interval.n[i];
+        }
+        if (keep_interval(intervals, &interval) < 0)
+            return iol_report_no_memory(err);
+    }
+    return r;
+}
+
+/* What was asked for, as far as there is anything: recordings, and intervals of a ledger that has none of those any more. */
+static void set_bounds(struct iol_report *report, const struct intervals *intervals)
+{
+    for (size_t i = 0; i < intervals->n; i++)
+        widen(report, intervals->all[i].from, intervals->all[i].to);
     for (size_t i = 0; i < report->n_recordings; i++) {
         const struct iol_report_recording *recording = &report->recordings[i];
 
@@ -154,7 +213,6 @@ static int set_bounds(struct iol_report_asking *asking, struct iol_error *err)
         report->to = report->until;
     if (report->to < report->from)
         report->to = report->from;
-    return 0;
 }
 
 /* A width that a person would choose, so that there are not more than BARS_MAX bars; microseconds. */
@@ -172,37 +230,30 @@ static int64_t bar_width(int64_t span)
     return (span / (86400 * SECOND) / (BARS_MAX - 1) + 1) * 86400 * SECOND;
 }
 
-static int ask_totals(struct iol_report_asking *asking, struct iol_error *err)
+static int make_bars(struct iol_report *report, const struct intervals *intervals, struct iol_error *err)
 {
-    struct iol_report *report = asking->report;
-    _cleanup_(iol_question_done_query) struct iol_query *query = NULL;
-    int r;
-
     report->bar_width = bar_width(report->to - report->from);
     int64_t base = report->from / report->bar_width * report->bar_width;
-    report->n_bars = (size_t)((report->to - base) / report->bar_width) + 1;
+    int64_t last = (report->to - base) / report->bar_width;
+
+    report->n_bars = (size_t)last + 1;
     report->bars = calloc(report->n_bars, sizeof(*report->bars));
     if (!report->bars)
         return iol_report_no_memory(err);
-    r = iol_report_query(
-        asking, &query, err,
-        "SELECT t.ts, t.interval_ms, " IOL_ROUTE_SUMS_SQL("t.") " FROM total t%s GROUP BY t.ts, t.interval_ms",
-        asking->total_span);
-    while (r >= 0 && (r = iol_query_next(query, err)) > 0) {
-        int64_t middle = iol_report_time(query, 0) - iol_query_int(query, 1) * 500;
+    for (size_t i = 0; i < intervals->n; i++) {
+        const struct interval *interval = &intervals->all[i];
+        int64_t middle = interval->from + (interval->to - interval->from) / 2;
         int64_t at = middle < base ? 0 : (middle - base) / report->bar_width;
-        struct iol_report_bar *bar = &report->bars[at < (int64_t)report->n_bars ? at : (int64_t)report->n_bars - 1];
 
-        for (size_t i = 0; i < IOL_SUMS; i++) {
-            bar->n[i] += iol_query_int(query, 2 + i);
-            report->kernel.n[i] += iol_query_int(query, 2 + i);
-        }
+        for (size_t j = 0; j < IOL_SUMS; j++)
+            report->bars[at < last ? at : last].n[j] += interval->n[j];
     }
-    return r;
+    return 0;
 }
 
 int iol_report_ask_times(struct iol_report_asking *asking, struct iol_error *err)
 {
+    _cleanup_(done_intervals) struct intervals intervals = {0};
     int r;
 
     asking->step(asking->data, "looking up when it was recorded");
@@ -216,6 +267,9 @@ int iol_report_ask_times(struct iol_report_asking *asking, struct iol_error *err
     if (r == 0)
         r = ask_losses(asking, err);
     if (r == 0)
-        r = set_bounds(asking, err);
-    return r < 0 ? r : ask_totals(asking, err);
+        r = ask_intervals(asking, &intervals, err);
+    if (r < 0)
+        return r;
+    set_bounds(asking->report, &intervals);
+    return make_bars(asking->report, &intervals, err);
 }

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // SPDX-FileCopyrightText: The ioledger authors
 #include <errno.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -17,23 +16,6 @@
 int iol_report_no_memory(struct iol_error *err)
 {
     return iol_error_set(err, -ENOMEM, "no memory for a report of so much; --limit makes it smaller");
-}
-
-int iol_report_query(struct iol_report_asking *asking, struct iol_query **ret_query, struct iol_error *err,
-                     const char *format, ...)
-{
-    _cleanup_free_ char *sql = NULL;
-    va_list args;
-    int n;
-
-    va_start(args, format);
-    n = vasprintf(&sql, format, args);
-    va_end(args);
-    if (n < 0) {
-        sql = NULL;
-        return iol_report_no_memory(err);
-    }
-    return iol_query_new(asking->db, sql, asking->n_params, asking->params, ret_query, err);
 }
 
 /* "2026-11-23 08:18:06.123456" in microseconds; 0 for what is no time. */
@@ -115,59 +97,12 @@ struct iol_report_process *iol_report_process(struct iol_report *report, int64_t
     return process;
 }
 
-/* A condition on the end of an interval, or on another time; $1 and $2 are texts in the ledger's form. */
-static char *span(const struct iol_report_asking *asking, const char *word, const char *since, const char *until)
-{
-    bool postgres = iol_db_dialect(asking->db) == IOL_DIALECT_POSTGRESQL;
-    char *text = NULL;
-    size_t size = 0;
-    FILE *out = open_memstream(&text, &size);
-    int n = 0;
-
-    if (!out)
-        return NULL;
-    if (asking->report->since)
-        fprintf(out, "%s %s >= $%d%s", word, since, ++n, postgres ? "::timestamptz" : "");
-    if (asking->report->until)
-        fprintf(out, "%s %s < $%d%s", n > 0 ? " AND" : word, until, n + 1, postgres ? "::timestamptz" : "");
-    if (fclose(out) == 0)
-        return text;
-    free(text);
-    return NULL;
-}
-
-static int set_span(struct iol_report_asking *asking, struct iol_error *err)
-{
-    struct iol_report *report = asking->report;
-    const int64_t bounds[] = {report->since, report->until};
-    bool postgres = iol_db_dialect(asking->db) == IOL_DIALECT_POSTGRESQL;
-
-    for (size_t i = 0; i < 2; i++) {
-        char *text = bounds[i] ? iol_arena_alloc(report->arena, 40) : NULL;
-
-        if (bounds[i] && !text)
-            return iol_report_no_memory(err);
-        if (text) {
-            iol_text_time(text, 32, bounds[i] * 1000);
-            if (postgres)
-                strcat(text, "+00");
-            asking->params[asking->n_params++] = text;
-        }
-    }
-    asking->io_span = span(asking, " WHERE", "io.ts", "io.ts");
-    asking->total_span = span(asking, " WHERE", "t.ts", "t.ts");
-    asking->loss_span = span(asking, " WHERE", "l.ts_to", "l.ts_from");
-    asking->process_span = span(asking, " AND", "p.start_time", "p.start_time");
-    if (!asking->io_span || !asking->total_span || !asking->loss_span || !asking->process_span)
-        return iol_report_no_memory(err);
-    return 0;
-}
-
 int iol_report_gather(struct iol_db *db, int64_t since, int64_t until, int64_t limit, iol_report_step step, void *data,
                       struct iol_report **ret_report, struct iol_error *err)
 {
     struct iol_report *report = calloc(1, sizeof(*report));
-    struct iol_report_asking asking = {.report = report, .db = db, .step = step, .data = data};
+    struct iol_report_asking asking = {
+        .report = report, .db = db, .span = {.since = since, .until = until}, .step = step, .data = data};
     int r;
 
     *ret_report = report;
@@ -176,17 +111,11 @@ int iol_report_gather(struct iol_db *db, int64_t since, int64_t until, int64_t l
     report->since = since == IOL_NULL ? 0 : since / 1000;
     report->until = until == IOL_NULL ? 0 : until / 1000;
     report->limit = limit;
-    r = set_span(&asking, err);
-    if (r == 0)
-        r = iol_report_ask_times(&asking, err);
+    r = iol_report_ask_times(&asking, err);
     if (r == 0)
         r = iol_report_ask_files(&asking, err);
     if (r == 0)
         r = iol_report_ask_processes(&asking, err);
-    free(asking.io_span);
-    free(asking.total_span);
-    free(asking.loss_span);
-    free(asking.process_span);
     return r;
 }
 

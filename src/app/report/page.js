@@ -147,7 +147,8 @@ function pills() {
     else list.push(["good", "Recorded from beginning to end"]);
     if (data.lossKinds.length) list.push(["warn", "Names were lost " + plural(data.allLosses, "time") + ", see below"]);
     else if (!none) list.push(["good", "No detail lost"]);
-    if (all.ops || kernel.ops) list.push(balanced ? ["good", "Books balance: " + plural(kernel.ops, "operation") + ", to the byte"] : ["bad", "Books do not balance: see ioledger balance"]);
+    // Of an interval that is in the span in part those accounts count that were used in it, and the totals cannot be divided.
+    if (!data.since && !data.until && (all.ops || kernel.ops)) list.push(balanced ? ["good", "Books balance: " + plural(kernel.ops, "operation") + ", to the byte"] : ["bad", "Books do not balance: see ioledger balance"]);
     return el("div", { class: "state", id: "state" }, list.map(([kind, text]) => el("span", { class: "pill " + kind }, text)));
 }
 
