@@ -11,9 +11,7 @@ import ctypes
 import os
 import random
 import re
-import select
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -22,6 +20,7 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../live"))
 import livelib as live  # pylint: disable=wrong-import-position
+from serverlib import Proxy, crash  # pylint: disable=wrong-import-position
 
 FEED = os.environ.get("IOLEDGER_FEED") or os.path.join(live.HERE, "../../build/bench/feed")
 KILLS = int(os.environ.get("IOLEDGER_KILLS", "8"))
@@ -78,33 +77,6 @@ def check_exact(tap, url, feed, name):
     tap.equal(value(url, "select count(*) from io"), feed.batches * feed.rows, "%s: each row is there, once" % name)
     done = live.run("balance", "--db", url)
     tap.ok(done.returncode == 0, "%s: the books balance" % name, done.stdout, done.stderr)
-
-
-def server_pid(cluster):
-    with open(os.path.join(cluster.data, "data/postmaster.pid"), encoding="ascii") as file:
-        return int(file.readline())
-
-
-def crash(cluster):
-    """kill -9 of the postmaster; its children notice and go."""
-    pid = server_pid(cluster)
-    os.kill(pid, signal.SIGKILL)
-    with contextlib.suppress(ChildProcessError):
-        os.waitpid(pid, 0)  # one that is dead and not buried counts as running for pg_ctl
-    live.wait_for(lambda: not is_left(os.path.join(cluster.data, "data")), "the end of all that belongs to the killed server")
-
-
-def is_left(folder):
-    """Whether any process of the cluster is there. All are our descendants, and become our children when their server is gone."""
-    for pid, state in live.children():
-        with contextlib.suppress(OSError):
-            if state == b"Z" and open("/proc/%d/comm" % pid, "rb").read() == b"postgres\n":
-                os.waitpid(pid, os.WNOHANG)
-    for name in os.listdir("/proc"):
-        with contextlib.suppress(OSError):
-            if name.isdigit() and os.readlink("/proc/%s/cwd" % name) == folder:
-                return True
-    return False
 
 
 def as_server(*words):
@@ -217,52 +189,13 @@ def full_disk(tap, scratch, cluster):
         subprocess.run(["umount", "-l", folder], check=True)
 
 
-class Proxy(threading.Thread):
-    """Between a client and the server's socket: holds bytes back, and cuts connections at any byte."""
-
-    def __init__(self, folder, server, luck):
-        super().__init__(daemon=True)
-        self.server, self.luck = server, luck
-        self.listener = socket.socket(socket.AF_UNIX)
-        self.listener.bind(os.path.join(folder, ".s.PGSQL.5432"))
-        self.listener.listen(50)
-        self.cuts = 0
-        self.honest = False
-        self.start()
-
-    def run(self):
-        while True:
-            client, _ = self.listener.accept()
-            threading.Thread(target=self.serve, args=(client,), daemon=True).start()
-
-    def serve(self, client):
-        server = socket.socket(socket.AF_UNIX)
-        with contextlib.suppress(OSError), client, server:
-            server.connect(self.server)
-            # The start of a session takes some 10 KB, and so does a batch.
-            left = None if self.honest else int(2 ** self.luck.uniform(6, 20))
-            while True:
-                for source in select.select([client, server], [], [])[0]:
-                    data = source.recv(65536)
-                    if not data:
-                        return
-                    if left is not None and len(data) >= left:
-                        (server if source is client else client).sendall(data[:left])
-                        self.cuts += 1
-                        return
-                    left = None if left is None else left - len(data)
-                    if not self.honest and self.luck.random() < 0.05:
-                        time.sleep(self.luck.random() / 20)
-                    (server if source is client else client).sendall(data)
-
-
 def bad_line(tap, scratch, cluster):
     """Slow, and cut at any byte of what is asked and answered, COMMIT and its answer included."""
     name = re.search(r"/(live\d+)\?", cluster.new_database())[1]
-    proxy = Proxy(scratch, os.path.join(cluster.data, ".s.PGSQL.5432"), random.Random(SEED))
+    proxy = Proxy(scratch, os.path.join(cluster.data, ".s.PGSQL.5432"), random.Random(SEED), bad=True)
     feed = Feed("postgresql://postgres@/%s?host=%s" % (name, scratch), os.path.join(scratch, "spool"), 1000)
     live.wait_for(lambda: proxy.cuts >= 40 or feed.process.poll() is not None, "40 cuts", 100)
-    proxy.honest = True
+    proxy.bad = False
     feed.finish()
     tap.ok(proxy.cuts > 20, "bad line: it was cut %d times (seed %d)" % (proxy.cuts, SEED))
     check_exact(tap, cluster.named(name), feed, "bad line")
