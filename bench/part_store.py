@@ -23,7 +23,7 @@ FROM (SELECT process_id, file_id, sum(read_bytes + write_bytes) AS bytes FROM io
       WHERE ts > %s GROUP BY process_id, file_id ORDER BY bytes DESC LIMIT 20) a
 LEFT JOIN process p ON p.id = a.process_id LEFT JOIN file f ON f.id = a.file_id ORDER BY a.bytes DESC"""
 SETTINGS = "fsync = on\nshared_buffers = 512MB\nmax_wal_size = 4GB\nmax_connections = 100\n"
-IO_SIZE = ("SELECT sum(pg_total_relation_size(inhrelid)) FROM pg_inherits WHERE inhparent = 'io'::regclass")
+IO_SIZE = ("SELECT sum(pg_total_relation_size(inhrelid)) FROM pg_inherits WHERE inhparent = 'io_row'::regclass")
 
 
 def run(*args):
@@ -69,10 +69,10 @@ def rate(*args):
 
 def copy_rate(postgres, name, file):
     """\\copy of the same rows into the same tables, which are empty."""
-    postgres.ask(name, "TRUNCATE io")
+    postgres.ask(name, "TRUNCATE io_row")
     postgres.ask(name, "CHECKPOINT")
     began = time.monotonic()
-    postgres.ask(name, r"\copy io from '%s' (format binary)" % file)
+    postgres.ask(name, r"\copy io_row from '%s' (format binary)" % file)
     return ROWS / (time.monotonic() - began)
 
 
@@ -84,10 +84,10 @@ def postgres_rates(bench, postgres):
             url = postgres.create("rate")
             postgres.ask("rate", "CHECKPOINT")
             found[state].append(rate(store, "sink", url, ROWS, batch)[0])
-        postgres.ask("rate", r"\copy (SELECT * FROM io) to '%s' (format binary)" % file)
+        postgres.ask("rate", r"\copy (SELECT * FROM io_row) to '%s' (format binary)" % file)
         found["copy"].append(copy_rate(postgres, "rate", file))
         for how in ("one", "each"):
-            postgres.ask("rate", "TRUNCATE io")
+            postgres.ask("rate", "TRUNCATE io_row")
             found[how].append(rate(store, "insert", url, INSERTS, 2000, how)[0])
     os.unlink(file)
     return {state: statistics.median(rates) for state, rates in found.items()}
@@ -141,7 +141,7 @@ def sizes(bench, postgres):
     os.unlink(path)
     url = postgres.create("size")
     run(bench.program("store"), "sink", url, ROWS, 2000)
-    heap = int(postgres.ask("size", "SELECT sum(pg_relation_size(inhrelid)) FROM pg_inherits WHERE inhparent = 'io'::regclass"))
+    heap = int(postgres.ask("size", "SELECT sum(pg_relation_size(inhrelid)) FROM pg_inherits WHERE inhparent = 'io_row'::regclass"))
     whole = int(postgres.ask("size", IO_SIZE))
     postgres.ask("size", "CREATE TABLE log AS SELECT * FROM audit_log WHERE type > 2")
     pg_log, pg_logged = map(int, postgres.ask("size", "SELECT pg_total_relation_size('log'), count(*) FROM log").split("|"))

@@ -6,6 +6,8 @@
  *
  *   store sink URL ROWS BATCH [SPAN]    through the store library's sink, BATCH rows in an interval; intervals are spread over SPAN seconds
  *                                   that end now (default: a second each)
+ *   store queue URL ROWS BATCH     the same through the recorder's writer, when all of them wait in its queue
+ *   store spool URL ROWS BATCH     and through its spool, a folder that is made in the working directory
  *   store loop PATH ROWS BATCH [SPAN]  the same rows by prepared statements, in one transaction, into the tables of that SQLite ledger
  *   store insert URL ROWS BATCH one|each   one INSERT (prepared) for each row into PostgreSQL; one transaction, or each its own
  */
@@ -22,6 +24,8 @@
 #include "rows.h"
 #include "store/schema.h"
 #include "store/sink.h"
+#include "store/spool.h"
+#include "store/writer.h"
 
 #define FILES 100000
 #define PROCESSES 20000
@@ -112,6 +116,49 @@ static void run_sink(const char *url, uint64_t total, uint64_t batch, double spa
         put(sink, interval);
         stop(&watch);
     }
+    iol_sink_close(sink);
+    tell(&watch, rows.made);
+}
+
+static struct iol_spool *open_spool(char *dir)
+{
+    const struct iol_spool_options options = {.max_bytes = 1 << 30, .sync = IOL_SPOOL_SYNC_EVERYSEC, .target = "bench"};
+    struct iol_spool *spool = NULL;
+    struct iol_error err = {0};
+
+    if (!mkdtemp(dir) || iol_spool_open(dir, &options, &spool, &err) < 0)
+        fail(dir, err.text);
+    return spool;
+}
+
+/* All rows are there before the first is written. */
+static void run_writer(const char *url, uint64_t total, uint64_t batch, bool spooled)
+{
+    char dir[] = "bench-spool.XXXXXX";
+    struct rows rows = make_rows(total, batch, 0);
+    struct iol_sink *sink = open_sink(url);
+    struct iol_writer_options options = {.max_bytes = SIZE_MAX, .give_up_after_ms = -1};
+    struct iol_batch *first = NULL, **last = &first;
+    struct iol_writer *writer = NULL;
+    struct stopwatch watch = {0};
+    struct iol_error err = {0};
+
+    put_names(&rows, sink);
+    for (; rows.made < total; last = &(*last)->next)
+        *last = rows_interval(&rows, batch);
+    start(&watch);
+    options.spool = spooled ? open_spool(dir) : NULL;
+    if (iol_writer_new(sink, &options, &writer) < 0)
+        fail("writer", "out of memory");
+    for (struct iol_batch *next; first; first = next) {
+        next = first->next;
+        iol_writer_put(writer, first);
+    }
+    if (iol_writer_finish(writer, NULL, NULL, &err) != 0)
+        fail("write", err.text);
+    stop(&watch);
+    iol_writer_free(writer);
+    iol_spool_close(options.spool);
     iol_sink_close(sink);
     tell(&watch, rows.made);
 }
@@ -260,14 +307,15 @@ int main(int argc, char **argv)
 
     if (total > 0 && batch > 0 && strcmp(how, "sink") == 0) {
         run_sink(argv[2], total, batch, argc > 5 ? strtod(argv[5], NULL) : 0);
+    } else if (total > 0 && batch > 0 && (strcmp(how, "queue") == 0 || strcmp(how, "spool") == 0)) {
+        run_writer(argv[2], total, batch, strcmp(how, "spool") == 0);
     } else if (total > 0 && batch > 0 && strcmp(how, "loop") == 0) {
         run_loop(argv[2], total, batch, argc > 5 ? strtod(argv[5], NULL) : 0);
     } else if (total > 0 && batch > 0 && strcmp(how, "insert") == 0 && argc > 5) {
         run_insert(argv[2], total, batch, strcmp(argv[5], "each") == 0);
     } else {
-        fprintf(
-            stderr,
-            "usage: store sink URL ROWS BATCH [SPAN] | loop PATH ROWS BATCH [SPAN] | insert URL ROWS BATCH one|each\n");
+        fprintf(stderr, "usage: store sink URL ROWS BATCH [SPAN] | queue|spool URL ROWS BATCH | loop PATH ROWS BATCH "
+                        "[SPAN] | insert URL ROWS BATCH one|each\n");
         return 2;
     }
     return 0;

@@ -320,8 +320,8 @@ static char *names_sql(void)
         fprintf(out, "'%s', ", iol_schema_tables[i].name);
     for (const char *const *view = iol_schema_views; *view; view++)
         fprintf(out, "'%s', ", *view);
-    fprintf(out, "'" IOL_CANDIDATE_TABLE "', '%s', '%s', '%s', '%s') ORDER BY name LIMIT 1", iol_enum_route.name,
-            iol_enum_kind.name, iol_enum_origin.name, iol_enum_event_kind.name);
+    fprintf(out, "'" IOL_PG_IO_TABLE "', '" IOL_CANDIDATE_TABLE "', '%s', '%s', '%s', '%s') ORDER BY name LIMIT 1",
+            iol_enum_route.name, iol_enum_kind.name, iol_enum_origin.name, iol_enum_event_kind.name);
     if (fclose(out) != 0) {
         free(text);
         return NULL;
@@ -373,7 +373,7 @@ static int find_version_table(PGconn *conn, char **ret_found, struct iol_error *
     return iol_pg_value(conn, "SELECT to_regclass('" IOL_VERSION_TABLE "')", "read", ret_found, err);
 }
 
-static int check_version(PGconn *conn, struct iol_error *err)
+static int check_version(PGconn *conn, enum iol_pg_state *ret_state, struct iol_error *err)
 {
     _cleanup_free_ char *version = NULL;
     int r = iol_pg_value(conn, "SELECT max(version) FROM " IOL_VERSION_TABLE, "read", &version, err);
@@ -389,7 +389,7 @@ static int check_version(PGconn *conn, struct iol_error *err)
         iol_error_hint(err, "use the ioledger that wrote it or a newer one, or another database");
         return -EPROTONOSUPPORT;
     }
-    if (atoi(version) < IOL_SCHEMA_VERSION) {
+    if (atoi(version) < IOL_SCHEMA_OLDEST) {
         iol_error_set(err, -EPROTONOSUPPORT,
                       "the database %s has version %s of the schema, this ioledger writes version %d", PQdb(conn),
                       version, IOL_SCHEMA_VERSION);
@@ -398,12 +398,14 @@ static int check_version(PGconn *conn, struct iol_error *err)
                        "old one with the ioledger that wrote it");
         return -EPROTONOSUPPORT;
     }
+    *ret_state = atoi(version) < IOL_SCHEMA_VERSION ? IOL_PG_OLD : IOL_PG_LEDGER;
     return check_shape(conn, err);
 }
 
 int iol_pg_check(PGconn *conn, enum iol_pg_state *ret_state, struct iol_error *err)
 {
     _cleanup_free_ char *found = NULL, *name = NULL;
+    enum iol_pg_state state = IOL_PG_EMPTY;
     int r = find_version_table(conn, &found, err);
 
     if (r == 0 && !found)
@@ -414,8 +416,8 @@ int iol_pg_check(PGconn *conn, enum iol_pg_state *ret_state, struct iol_error *e
     if (r == 0 && name && !found)
         r = foreign(conn, name, err);
     if (r == 0 && found)
-        r = check_version(conn, err);
+        r = check_version(conn, &state, err);
     if (r == 0)
-        *ret_state = found ? IOL_PG_LEDGER : IOL_PG_EMPTY;
+        *ret_state = state;
     return r;
 }

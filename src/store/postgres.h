@@ -11,6 +11,7 @@ struct iol_error;
 enum iol_pg_state {
     IOL_PG_EMPTY, /* nothing of ours in the schema that tables would be created in */
     IOL_PG_LEDGER,
+    IOL_PG_OLD, /* a ledger of the version before, IOL_SCHEMA_OLDEST at least */
 };
 
 /*

@@ -7,8 +7,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/cleanup.h"
 #include "base/error.h"
 #include "core/batch.h"
+#include "store/io_order.h"
 #include "store/known.h"
 #include "store/schema_sql.h"
 
@@ -109,6 +111,12 @@ static int put_column(struct iol_pg_copy *copy, const struct iol_column *column,
     }
 }
 
+static int unknown_value(const struct iol_table *table, const struct iol_column *column, struct iol_error *err)
+{
+    return iol_error_set(err, -EINVAL, "a row of %s has a value in %s that its column does not know", table->name,
+                         column->name);
+}
+
 static int put_row(struct iol_pg_copy *copy, const struct iol_table *table, const void *row, struct iol_error *err)
 {
     uint16_t n_columns = htobe16((uint16_t)table->n_columns);
@@ -117,29 +125,119 @@ static int put_row(struct iol_pg_copy *copy, const struct iol_table *table, cons
     for (size_t i = 0; i < table->n_columns && r == 0; i++) {
         r = put_column(copy, &table->columns[i], row);
         if (r == -EINVAL)
-            return iol_error_set(err, r, "a row of %s has a value in %s that its column does not know", table->name,
-                                 table->columns[i].name);
+            return unknown_value(table, &table->columns[i], err);
     }
     return r;
 }
 
 /* https://www.postgresql.org/docs/current/sql-copy.html#id-1.9.3.55.9.4 */
-int iol_pg_copy_rows(struct iol_pg_copy *copy, PGconn *conn, const struct iol_table *table, const struct iol_rows *rows,
-                     const struct iol_known *known, struct iol_error *err)
+int iol_pg_copy_begin(struct iol_pg_copy *copy, PGconn *conn)
 {
     static const char header[] = "PGCOPY\n\377\r\n\0\0\0\0\0\0\0\0"; /* signature, flags, length of the extension */
-    const uint16_t trailer = UINT16_MAX;
-    size_t size = iol_batch_row_size(table->id);
 
     copy->conn = conn;
     copy->used = 0;
-    int r = put_bytes(copy, header, sizeof(header));
+    return put_bytes(copy, header, sizeof(header));
+}
+
+int iol_pg_copy_end(struct iol_pg_copy *copy)
+{
+    const uint16_t trailer = UINT16_MAX;
+    int r = put_bytes(copy, &trailer, sizeof(trailer));
+
+    return r == 0 ? flush(copy) : r;
+}
+
+int iol_pg_copy_rows(struct iol_pg_copy *copy, const struct iol_table *table, const struct iol_rows *rows,
+                     const struct iol_known *known, struct iol_error *err)
+{
+    size_t size = iol_batch_row_size(table->id);
+    int r = 0;
+
     for (size_t i = 0; i < rows->count && r == 0; i++) {
         const char *row = (const char *)rows->data + i * size;
         if (!iol_known_has(known, table, row))
             r = put_row(copy, table, row, err);
     }
-    if (r == 0)
-        r = put_bytes(copy, &trailer, sizeof(trailer));
-    return r == 0 ? flush(copy) : r;
+    return r;
+}
+
+/* Of a narrow column: a time is its distance from the end of the interval. */
+static int64_t narrow_value(const struct iol_column *column, const struct iol_io *row)
+{
+    int64_t value = iol_row_int(row, column);
+
+    if (column->type == IOL_TYPE_TIME && value != IOL_NULL)
+        return iol_pg_microseconds(row->ts) - iol_pg_microseconds(value);
+    return value;
+}
+
+static bool is_small(int64_t value)
+{
+    return value >= INT32_MIN && value <= INT32_MAX;
+}
+
+bool iol_pg_copy_is_big(const struct iol_rows *rows)
+{
+    const struct iol_table *table = &iol_schema_tables[IOL_TABLE_IO];
+    const struct iol_io *row = rows->data;
+
+    for (size_t i = 0; i < rows->count; i++, row++)
+        for (size_t j = 0; j < table->n_columns; j++)
+            if (iol_schema_io_is_narrow(&table->columns[j]) && !is_small(narrow_value(&table->columns[j], row)))
+                return true;
+    return false;
+}
+
+static int put_small(struct iol_pg_copy *copy, int64_t value)
+{
+    const uint32_t field[] = {htobe32(4), htobe32((uint32_t)value)};
+
+    return is_small(value) && value != 0 ? put_bytes(copy, field, sizeof(field)) : put_text(copy, NULL);
+}
+
+/* IOL_NULL is the number that stands for NULL there. */
+static int put_big(struct iol_pg_copy *copy, int64_t value)
+{
+    const uint32_t length = htobe32(8);
+    const uint64_t field = htobe64((uint64_t)value);
+
+    if (is_small(value))
+        return put_text(copy, NULL);
+    int r = put_bytes(copy, &length, sizeof(length));
+    return r == 0 ? put_bytes(copy, &field, sizeof(field)) : r;
+}
+_Static_assert(IOL_NULL == INT64_MIN, "as IOL_PG_IO_NULL");
+
+static int put_io_row(struct iol_pg_copy *copy, const struct iol_io *row, bool big, struct iol_error *err)
+{
+    const struct iol_table *table = &iol_schema_tables[IOL_TABLE_IO];
+    size_t n_narrow = 0;
+
+    for (size_t i = 0; i < table->n_columns; i++)
+        n_narrow += iol_schema_io_is_narrow(&table->columns[i]);
+    const uint16_t n = htobe16((uint16_t)(table->n_columns + (big ? n_narrow : 0)));
+    int r = put_bytes(copy, &n, sizeof(n));
+    for (size_t i = 0; i < table->n_columns && r == 0; i++) {
+        const struct iol_column *column = &table->columns[i];
+        r = iol_schema_io_is_narrow(column) ? put_small(copy, narrow_value(column, row))
+                                            : put_column(copy, column, row);
+        if (r == -EINVAL)
+            return unknown_value(table, column, err);
+    }
+    for (size_t i = 0; big && i < table->n_columns && r == 0; i++)
+        if (iol_schema_io_is_narrow(&table->columns[i]))
+            r = put_big(copy, narrow_value(&table->columns[i], row));
+    return r;
+}
+
+int iol_pg_copy_io(struct iol_pg_copy *copy, const struct iol_rows *rows, bool big, struct iol_error *err)
+{
+    _cleanup_free_ uint32_t *order = iol_io_order(rows);
+    const struct iol_io *row = rows->data;
+    int r = 0;
+
+    for (size_t i = 0; i < rows->count && r == 0; i++)
+        r = put_io_row(copy, &row[order ? order[i] : i], big, err);
+    return r;
 }

@@ -157,8 +157,8 @@ static int drop_day(struct postgres_prune *prune, const char *day, struct iol_er
     const struct iol_prune_step step = {sql, IOL_ARRAY_SIZE(sql), changes};
     if (r == 0)
         r = run_step(prune,
-                     "SELECT pg_advisory_xact_lock(" IOL_PG_SCHEMA_LOCK
-                     "); LOCK TABLE io, event IN ACCESS EXCLUSIVE MODE",
+                     "SELECT pg_advisory_xact_lock(" IOL_PG_SCHEMA_LOCK "); LOCK TABLE " IOL_PG_IO_TABLE
+                     ", event IN ACCESS EXCLUSIVE MODE",
                      &step, err);
     result->rows[IOL_TABLE_TOTAL] += changes[1];
     result->days += r == 0;
@@ -179,7 +179,8 @@ static int drop_days(struct postgres_prune *prune, const char *before, struct io
     compact(last, before);
     snprintf(sql, sizeof(sql),
              "SELECT min(day) FROM (SELECT substring(c.relname FROM '_([0-9]{8})$') AS day FROM pg_inherits i"
-             " JOIN pg_class c ON c.oid = i.inhrelid WHERE i.inhparent IN ('io'::regclass, 'event'::regclass)) d"
+             " JOIN pg_class c ON c.oid = i.inhrelid WHERE i.inhparent IN ('" IOL_PG_IO_TABLE
+             "'::regclass, 'event'::regclass)) d"
              " WHERE day < '%s'",
              last);
     while (r == 0) {
@@ -199,14 +200,15 @@ static int delete_piece(struct postgres_prune *prune, const char *window, struct
     char sql[6][360];
     const char *const list[] = {sql[0], sql[1], sql[2], sql[3], sql[4], sql[5]};
     const struct iol_prune_step step = {list, IOL_ARRAY_SIZE(list), changes};
-    static const char *const from[][2] = {{"io", "file_id"}, {"event", "file_id"}, {"event", "other_file_id"}};
+    static const char *const from[][2] = {
+        {IOL_PG_IO_TABLE, "file_id"}, {"event", "file_id"}, {"event", "other_file_id"}};
 
     for (size_t i = 0; i < 3; i++)
         snprintf(sql[i], sizeof(sql[i]),
                  "INSERT INTO " IOL_CANDIDATE_TABLE " SELECT DISTINCT %2$s FROM %1$s WHERE %3$s AND %2$s IS NOT NULL"
                  " ON CONFLICT DO NOTHING",
                  from[i][0], from[i][1], window);
-    snprintf(sql[3], sizeof(sql[3]), "DELETE FROM io WHERE %s", window);
+    snprintf(sql[3], sizeof(sql[3]), "DELETE FROM " IOL_PG_IO_TABLE " WHERE %s", window);
     snprintf(sql[4], sizeof(sql[4]), "DELETE FROM event WHERE %s", window);
     snprintf(sql[5], sizeof(sql[5]), "DELETE FROM total WHERE %s", window);
     int r = run_step(prune, NULL, &step, err);
@@ -244,7 +246,8 @@ static int pg_delete_facts(struct iol_prune *base, const char *before, struct io
     /* Of days on which nothing else happened; a batch that came late brings its rows of io with it. */
     if (r == 0)
         r = changef(prune, &changes, err,
-                    "DELETE FROM total AS t WHERE t.ts < '%1$s' AND NOT EXISTS (SELECT 1 FROM io WHERE io.ts = t.ts)",
+                    "DELETE FROM total AS t WHERE t.ts < '%1$s' AND NOT EXISTS (SELECT 1 FROM " IOL_PG_IO_TABLE
+                    " AS io WHERE io.ts = t.ts)",
                     before);
     base->result->rows[IOL_TABLE_TOTAL] += changes;
     return r;
@@ -259,7 +262,7 @@ static int pg_size(struct iol_prune *base, uint64_t *ret_bytes, struct iol_error
     if (!out)
         return iol_error_set(err, -ENOMEM, "out of memory");
     fputs("SELECT sum(pg_total_relation_size(oid)) FROM (SELECT inhrelid AS oid FROM pg_inherits"
-          " WHERE inhparent IN ('io'::regclass, 'event'::regclass)",
+          " WHERE inhparent IN ('" IOL_PG_IO_TABLE "'::regclass, 'event'::regclass)",
           out);
     for (int i = 0; i < IOL_TABLE_COUNT; i++)
         fprintf(out, " UNION SELECT '%s'::regclass::oid", iol_schema_tables[i].name);
@@ -288,10 +291,15 @@ static int check_ledger(struct postgres_prune *prune, struct iol_error *err)
     enum iol_pg_state state;
     int r = iol_pg_check(prune->conn, &state, err);
 
-    if (r == 0 && state != IOL_PG_LEDGER) {
+    if (r == 0 && state == IOL_PG_EMPTY) {
         iol_error_set(err, -ENOENT, "no ledger in the database %s", PQdb(prune->conn));
         iol_error_hint(err, "say with --db where it is");
         return -ENOENT;
+    }
+    if (r == 0 && state == IOL_PG_OLD) {
+        iol_error_set(err, -EPROTONOSUPPORT, "the database %s has an older version of the schema", PQdb(prune->conn));
+        iol_error_hint(err, "record into it once, which upgrades it, and prune then");
+        return -EPROTONOSUPPORT;
     }
     if (r == 0)
         r = pg_text(&prune->prune, "SELECT pg_try_advisory_lock(" SESSION_LOCK ")", &locked, err);
@@ -322,7 +330,7 @@ static int pg_open(const char *url, bool verbose, struct iol_prune **ret_prune, 
 }
 
 const struct iol_prune_ops iol_prune_postgres_ops = {
-    .io = "io",
+    .io = IOL_PG_IO_TABLE,
     .per_step = 1000,
     .open = pg_open,
     .execute = pg_execute,

@@ -66,7 +66,7 @@ static int begin(PGconn *conn, struct iol_error *err)
         r = iol_pg_check(conn, &state, err);
     if (r < 0)
         return r;
-    if (state != IOL_PG_LEDGER) {
+    if (state == IOL_PG_EMPTY) {
         iol_error_set(err, -ENOENT, "no ledger in the database %s", PQdb(conn));
         iol_error_hint(err, "record one first (ioledger record --db URL), or say with --db where it is");
         return -ENOENT;

@@ -103,7 +103,7 @@ static int begin(struct sqlite_db *db, struct iol_error *err)
     if (rc != SQLITE_OK)
         return iol_sqlite_error(db->handle, rc, db->path, "read", err);
     int r = iol_sqlite_check(db->handle, db->path, &state, err);
-    if (r < 0 || state == IOL_SQLITE_LEDGER)
+    if (r < 0 || state != IOL_SQLITE_EMPTY)
         return r;
     iol_error_set(err, -ENOENT, "no ledger in %s: the file is empty", db->path);
     iol_error_hint(err, "record one first (ioledger record --db sqlite:%s)", db->path);

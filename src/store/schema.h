@@ -7,7 +7,7 @@
  * A column's `offset` is where its member stands in the row struct of core/row.h.
  *
  * How to add a column: a member in core/row.h, a line at the same place in schema.c, IOL_SCHEMA_VERSION one higher, and
- * the step from the version before in the sinks' opening (there is none yet: a ledger of an older version is refused).
+ * the step from the version before in iol_schema_upgrade().
  */
 #include <stdbool.h>
 #include <stddef.h>
@@ -15,7 +15,8 @@
 
 #include "core/row.h"
 
-#define IOL_SCHEMA_VERSION 2
+#define IOL_SCHEMA_VERSION 3
+#define IOL_SCHEMA_OLDEST 2 /* that is read as it is, and that a recorder turns into one of this version */
 
 enum iol_type {
     IOL_TYPE_INT,  /* int64_t; IOL_NULL is NULL. PostgreSQL bigint, SQLite INTEGER */

@@ -2,6 +2,7 @@
 // SPDX-FileCopyrightText: The ioledger authors
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "base/cleanup.h"
 #include "store/schema.h"
@@ -49,8 +50,8 @@ static const char partition_function[] =
     "BEGIN\n"
     "    PERFORM pg_advisory_xact_lock(" IOL_PG_SCHEMA_LOCK ");\n"
     "    FOR day IN SELECT first + i FROM generate_series(0, days - 1) i LOOP\n"
-    "        FOREACH parent IN ARRAY ARRAY['io', 'event'] LOOP\n"
-    "            child := parent || to_char(day, '_YYYYMMDD');\n"
+    "        FOREACH parent IN ARRAY ARRAY['" IOL_PG_IO_TABLE "', 'event'] LOOP\n"
+    "            child := replace(parent, '_row', '') || to_char(day, '_YYYYMMDD');\n"
     "            CONTINUE WHEN to_regclass(child) IS NOT NULL;\n"
     "            EXECUTE format('CREATE TABLE %I (LIKE %I INCLUDING DEFAULTS)', child, parent);\n"
     "            EXECUTE format('ALTER TABLE %I ATTACH PARTITION %I FOR VALUES FROM (%L) TO (%L)', parent, child,\n"
@@ -188,140 +189,15 @@ static void print_table(FILE *out, const struct iol_table *table, enum iol_diale
     putc('\n', out);
 }
 
-void iol_schema_print_sqlite_time(FILE *out, const char *us)
-{
-    fprintf(
-        out,
-        "strftime('%%Y-%%m-%%d %%H:%%M:%%S', (%1$s - ((%1$s) %% 1000000 + 1000000) %% 1000000) / 1000000, 'unixepoch')"
-        " || printf('.%%06d', ((%1$s) %% 1000000 + 1000000) %% 1000000)",
-        us);
-}
-
-/*
- * In SQLite an integer takes as many bytes as it needs, so what rows of an interval have in common is stored once, and times as a
- * distance. A row's number has that of its interval in its upper bits: it leads from one to the other and back without an
- * index. likelihood() tells the planner how few rows an interval has.
- */
-static void print_sqlite_io(FILE *out, const struct iol_table *table)
-{
-    fprintf(out,
-            "-- The intervals of io_row: what its rows have in common\n"
-            "CREATE TABLE io_interval (\n"
-            "    id INTEGER PRIMARY KEY,\n"
-            "    ts TEXT NOT NULL, -- end of the interval\n"
-            "    ts_us INTEGER NOT NULL, -- the same in microseconds since 1970\n"
-            "    interval_ms INTEGER, -- length of the interval\n"
-            "    host_id INTEGER NOT NULL -- host.id\n"
-            ");\n\n"
-            "-- The rows of io\n"
-            "CREATE TABLE io_row (\n"
-            "    id INTEGER PRIMARY KEY, -- io_interval.id << " IOL_SQLITE_ROW_BITS " | number within the interval\n"
-            "    process_id INTEGER NOT NULL,\n"
-            "    file_id INTEGER NOT NULL,\n"
-            "    route INTEGER NOT NULL, -- as in the view io, counted from 0\n"
-            "    read_ops INTEGER,\n"
-            "    read_bytes INTEGER,\n"
-            "    write_ops INTEGER,\n"
-            "    write_bytes INTEGER,\n"
-            "    read_errors INTEGER,\n"
-            "    write_errors INTEGER,\n"
-            "    first_us INTEGER, -- microseconds from the first operation to the end of the interval\n"
-            "    last_us INTEGER -- and from the last one\n"
-            ");\n\n"
-            "-- %s\n"
-            "CREATE VIEW io AS\n"
-            "SELECT i.ts, -- end of the interval\n"
-            "    i.interval_ms, -- length of the interval\n"
-            "    i.host_id, r.process_id, r.file_id,\n"
-            "    CASE r.route",
-            table->doc);
-    for (size_t i = 0; i < iol_enum_route.count; i++)
-        fprintf(out, " WHEN %zu THEN '%s'", i, iol_enum_route.words[i]);
-    fputs(" END AS route, -- system calls that it went by\n"
-          "    r.read_ops, r.read_bytes, r.write_ops, r.write_bytes, r.read_errors, r.write_errors,\n    ",
-          out);
-    iol_schema_print_sqlite_time(out, "i.ts_us - r.first_us");
-    fputs(" AS first_ts,\n    ", out);
-    iol_schema_print_sqlite_time(out, "i.ts_us - r.last_us");
-    fputs(" AS last_ts\n"
-          "FROM io_row r JOIN io_interval i ON i.id = r.id >> " IOL_SQLITE_ROW_BITS "\n"
-          "    AND likelihood(r.id >= i.id << " IOL_SQLITE_ROW_BITS ", 0.001)"
-          " AND likelihood(r.id < (i.id + 1) << " IOL_SQLITE_ROW_BITS ", 0.001);\n\n",
-          out);
-}
-
-/* The number of a route by its word. */
-static void print_sqlite_route(FILE *out, const char *word)
-{
-    fprintf(out, "CASE %s", word);
-    for (size_t i = 0; i < iol_enum_route.count; i++)
-        fprintf(out, " WHEN '%s' THEN %zu", iol_enum_route.words[i], i);
-    fputs(" END", out);
-}
-
-#define SQLITE_COUNTS(row)                                                                                             \
-    row "read_ops, " row "read_bytes, " row "write_ops, " row "write_bytes, " row "read_errors, " row "write_errors"
-#define SQLITE_ROWS_OF(row)                                                                                            \
-    "SELECT r.id FROM io_interval i JOIN io_row r ON r.id >= i.id << " IOL_SQLITE_ROW_BITS                             \
-    " AND r.id < (i.id + 1) << " IOL_SQLITE_ROW_BITS "\n        WHERE i.ts = " row "ts AND i.interval_ms IS " row      \
-    "interval_ms AND i.host_id = " row "host_id\n        AND r.process_id = " row "process_id AND r.file_id = " row    \
-    "file_id AND r.route = "
-
-static void print_sqlite_old_row(FILE *out)
-{
-    fputs("(\n        " SQLITE_ROWS_OF("OLD."), out);
-    print_sqlite_route(out, "OLD.route");
-    fputs(
-        "\n        AND (" SQLITE_COUNTS("r.") ") IS (" SQLITE_COUNTS(
-            "OLD.") ")\n        AND r.first_us IS i.ts_us - " IOL_SQLITE_US("OLD.first_ts") " AND r.last_us IS i.ts_us "
-                                                                                            "- " IOL_SQLITE_US(
-                                                                                                "OLD.last_ts") ")",
-        out);
-}
-
-/* Whoever writes to io by hand, in a test or to put something right, need not know of the tables below it. */
-static void print_sqlite_io_triggers(FILE *out)
-{
-    fputs("CREATE TRIGGER io_insert INSTEAD OF INSERT ON io BEGIN\n"
-          "    INSERT INTO io_interval (ts, ts_us, interval_ms, host_id)\n"
-          "        SELECT NEW.ts, " IOL_SQLITE_US(
-              "NEW.ts") ", NEW.interval_ms, NEW.host_id WHERE NOT EXISTS (SELECT 1 FROM io_interval\n"
-                        "            WHERE ts = NEW.ts AND interval_ms IS NEW.interval_ms AND host_id = NEW.host_id);\n"
-                        "    INSERT INTO io_row SELECT coalesce((SELECT max(id) + 1 FROM io_row WHERE id >= i.id "
-                        "<< " IOL_SQLITE_ROW_BITS " AND id < (i.id + 1) << " IOL_SQLITE_ROW_BITS
-                        "), i.id << " IOL_SQLITE_ROW_BITS "),\n"
-                        "        NEW.process_id, NEW.file_id, ",
-          out);
-    print_sqlite_route(out, "NEW.route");
-    fputs(", " SQLITE_COUNTS("NEW.") ",\n        i.ts_us - " IOL_SQLITE_US("NEW.first_ts") ", i.ts_us - " IOL_SQLITE_US(
-              "NEW.last_ts") "\n"
-                             "        FROM io_interval i WHERE i.ts = NEW.ts AND i.interval_ms IS NEW.interval_ms AND "
-                             "i.host_id = NEW.host_id\n"
-                             "        ORDER BY i.id DESC LIMIT 1;\n"
-                             "END;\n\n"
-                             "CREATE TRIGGER io_update INSTEAD OF UPDATE ON io BEGIN\n"
-                             "    SELECT RAISE(ABORT, 'of a row of io, process, file, route and counts can be changed, "
-                             "times and host cannot')\n"
-                             "        WHERE (NEW.ts, NEW.interval_ms, NEW.host_id, NEW.first_ts, NEW.last_ts)\n"
-                             "        IS NOT (OLD.ts, OLD.interval_ms, OLD.host_id, OLD.first_ts, OLD.last_ts);\n"
-                             "    UPDATE io_row SET process_id = NEW.process_id, file_id = NEW.file_id, route = ",
-          out);
-    print_sqlite_route(out, "NEW.route");
-    fputs(",\n        (" SQLITE_COUNTS("") ") = (" SQLITE_COUNTS("NEW.") ")\n        WHERE id IN ", out);
-    print_sqlite_old_row(out);
-    fputs(";\nEND;\n\nCREATE TRIGGER io_delete INSTEAD OF DELETE ON io BEGIN\n    DELETE FROM io_row WHERE id IN ",
-          out);
-    print_sqlite_old_row(out);
-    fputs(";\nEND;\n\n", out);
-}
-
-static void print_indexes(FILE *out, enum iol_dialect dialect)
+static void print_indexes(FILE *out, enum iol_dialect dialect, bool only_io)
 {
     for (size_t i = 0; i < IOL_ARRAY_SIZE(indexes); i++) {
         const struct index *index = &indexes[i];
         const char *table = iol_schema_tables[index->table].name;
 
-        if (index->table == IOL_TABLE_IO && dialect == IOL_DIALECT_SQLITE)
+        if (only_io && index->table != IOL_TABLE_IO)
+            continue;
+        if (index->table == IOL_TABLE_IO) /* what io is a view of */
             table = "io_row";
         if (dialect == IOL_DIALECT_POSTGRESQL)
             fprintf(out, "CREATE INDEX %s_%s ON %s USING %s (%s)%s;\n", table, index->column, table, index->method,
@@ -362,18 +238,16 @@ int iol_schema_print(FILE *out, enum iol_dialect dialect)
         putc('\n', out);
     }
     for (size_t i = 0; i < IOL_TABLE_COUNT; i++) {
-        if (i != IOL_TABLE_IO || dialect != IOL_DIALECT_SQLITE) {
+        if (i == IOL_TABLE_IO)
+            iol_schema_print_io(out, dialect);
+        else
             print_table(out, &iol_schema_tables[i], dialect);
-            continue;
-        }
-        print_sqlite_io(out, &iol_schema_tables[i]);
-        print_sqlite_io_triggers(out);
     }
     fprintf(out,
             "-- For prune: files of deleted facts, until it has looked whether others refer to them\n"
             "CREATE TABLE " IOL_CANDIDATE_TABLE " (id %s PRIMARY KEY);\n\n",
             dialect == IOL_DIALECT_SQLITE ? "INTEGER" : "bigint");
-    print_indexes(out, dialect);
+    print_indexes(out, dialect, false);
     if (dialect == IOL_DIALECT_SQLITE)
         fputs("CREATE INDEX io_interval_ts ON io_interval (ts);\n\n", out);
     if (dialect == IOL_DIALECT_POSTGRESQL)
@@ -382,4 +256,50 @@ int iol_schema_print(FILE *out, enum iol_dialect dialect)
     fprintf(out, "CREATE TABLE %s (version integer NOT NULL);\nINSERT INTO %s (version) VALUES (%d);\n",
             IOL_VERSION_TABLE, IOL_VERSION_TABLE, IOL_SCHEMA_VERSION);
     return ferror(out) ? -EIO : 0;
+}
+
+/*
+ * From version 2, in which io was a table of PostgreSQL with all its columns. Its rows are written once more, so there must be room for that;
+ * indexes come when the rows are there. In SQLite nothing has changed.
+ */
+static void print_upgrade(FILE *out, enum iol_dialect dialect)
+{
+    if (dialect == IOL_DIALECT_POSTGRESQL) {
+        fputs("DROP VIEW io_named, audit_log;\n"
+              "DROP FUNCTION " IOL_PARTITION_FUNCTION "(date, integer);\n"
+              "DROP INDEX io_file_id, io_process_id, io_ts;\n"
+              "ALTER TABLE io RENAME TO io_2;\n"
+              "DO $$ DECLARE child regclass; BEGIN\n"
+              "    FOR child IN SELECT inhrelid FROM pg_inherits WHERE inhparent = 'io_2'::regclass LOOP\n"
+              "        EXECUTE format('ALTER TABLE %s RENAME TO %I', child,\n"
+              "                       (SELECT replace(relname, 'io_', 'io_2_') FROM pg_class WHERE oid = child));\n"
+              "    END LOOP;\nEND $$;\n",
+              out);
+        iol_schema_print_io(out, dialect);
+        fputs(partition_function, out);
+        fputs("SELECT " IOL_PARTITION_FUNCTION "(to_date(right(relname, 8), 'YYYYMMDD'), 1) FROM pg_inherits\n"
+              "JOIN pg_class ON pg_class.oid = inhrelid WHERE inhparent = 'io_2'::regclass ORDER BY relname;\n",
+              out);
+        iol_schema_print_io_copy(out);
+        fputs("DROP TABLE io_2;\n", out);
+        print_indexes(out, dialect, true);
+        print_views(out, dialect);
+    }
+    fprintf(out, "UPDATE %s SET version = %d;\n", IOL_VERSION_TABLE, IOL_SCHEMA_VERSION);
+}
+
+char *iol_schema_upgrade(enum iol_dialect dialect)
+{
+    char *text = NULL;
+    size_t size;
+    FILE *out = open_memstream(&text, &size);
+
+    if (!out)
+        return NULL;
+    print_upgrade(out, dialect);
+    bool failed = ferror(out);
+    if (fclose(out) == 0 && !failed)
+        return text;
+    free(text);
+    return NULL;
 }

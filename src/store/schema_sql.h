@@ -21,6 +21,10 @@
 /* The other way: a count of microseconds as a time of the contract, with the rounding of iol_time_text(). */
 void iol_schema_print_sqlite_time(FILE *out, const char *us);
 
+/* In a PostgreSQL ledger io is a view of this table, and this number stands in it for NULL. */
+#define IOL_PG_IO_TABLE "io_row"
+#define IOL_PG_IO_NULL "(-9223372036854775808)"
+
 /* Table that holds the version of the schema, and what no other program would call a table of its own. */
 #define IOL_VERSION_TABLE "ioledger_schema"
 
@@ -57,6 +61,19 @@ char *iol_schema_column_list(const struct iol_table *table);
 
 /* SELECT of every column of the table, no rows: fails unless the table has them. To be freed; NULL: no memory. */
 char *iol_schema_probe(const struct iol_table *table);
+
+/* io: what it is a view of, the view, and what it takes to write to it by hand; without indexes. */
+void iol_schema_print_io(FILE *out, enum iol_dialect dialect);
+
+/* The columns of IOL_PG_IO_TABLE, the wide ones at the end, or without these. */
+void iol_schema_print_io_columns(FILE *out, bool big);
+bool iol_schema_io_is_narrow(const struct iol_column *column); /* of io: it has a narrow column and a wide one there */
+void iol_schema_print_io_copy(FILE *out);
+
+/*
+ * What makes a ledger of version IOL_SCHEMA_OLDEST one of this version, for whoever has opened a transaction. To be freed; NULL: no memory.
+ */
+char *iol_schema_upgrade(enum iol_dialect dialect);
 
 /* " ON CONFLICT ...", or nothing for facts. */
 void iol_schema_print_conflict(FILE *out, const struct iol_table *table);

@@ -29,13 +29,34 @@ int iol_sink_open(const char *url, const struct iol_sink_options *options, struc
     return iol_url_unknown(url, err);
 }
 
-int iol_sink_write(struct iol_sink *sink, const struct iol_batch *batch, struct iol_error *err)
+static int check_sealed(const struct iol_batch *batch, struct iol_error *err)
 {
     const struct iol_rows *sealed = &batch->rows[IOL_TABLE_BATCH];
 
-    if (sealed->count != 1 || !((const struct iol_batch_row *)sealed->data)->boot_id)
-        return iol_error_set(err, -EINVAL, "a batch without its own row cannot be stored");
-    return sink->ops->write(sink, batch, err);
+    if (sealed->count == 1 && ((const struct iol_batch_row *)sealed->data)->boot_id)
+        return 0;
+    return iol_error_set(err, -EINVAL, "a batch without its own row cannot be stored");
+}
+
+int iol_sink_write(struct iol_sink *sink, const struct iol_batch *batch, struct iol_error *err)
+{
+    int r = check_sealed(batch, err);
+
+    return r < 0 ? r : sink->ops->write(sink, batch, err);
+}
+
+ssize_t iol_sink_write_some(struct iol_sink *sink, const struct iol_batch *const *batches, size_t n,
+                            struct iol_error *err)
+{
+    int r = 0;
+
+    if (n == 1 || !sink->ops->write_some) {
+        r = iol_sink_write(sink, batches[0], err);
+        return r < 0 ? r : 1;
+    }
+    for (size_t i = 0; i < n && r == 0; i++)
+        r = check_sealed(batches[i], err);
+    return r < 0 ? r : sink->ops->write_some(sink, batches, n, err);
 }
 
 pid_t iol_sink_server_pid(const struct iol_sink *sink)

@@ -7,6 +7,7 @@
  * sink_jsonl.c), each ending in one const struct iol_sink_ops. A sink is used by one thread at a time.
  */
 #include <stdbool.h>
+#include <stddef.h>
 #include <sys/types.h>
 
 struct iol_batch;
@@ -41,6 +42,13 @@ struct iol_sink_ops {
      */
     int (*write)(struct iol_sink *sink, const struct iol_batch *batch, struct iol_error *err);
 
+    /*
+     * Writes the first of n batches, and as many of those behind it as it likes, in one transaction: how many, 1 at least, or
+     * -errno as for write, and none is stored. When it is none that is worth trying again, one of them will never be accepted. May be NULL.
+     */
+    ssize_t (*write_some)(struct iol_sink *sink, const struct iol_batch *const *batches, size_t n,
+                          struct iol_error *err);
+
     /* Process id of a database server on this machine that works for this sink (the postmaster), or 0. May be NULL. */
     pid_t (*server_pid)(const struct iol_sink *sink);
 
@@ -66,6 +74,8 @@ int iol_sink_open(const char *url, const struct iol_sink_options *options, struc
 int iol_sink_open_late(const char *url, const struct iol_sink_options *options, struct iol_sink **ret_sink);
 
 int iol_sink_write(struct iol_sink *sink, const struct iol_batch *batch, struct iol_error *err);
+ssize_t iol_sink_write_some(struct iol_sink *sink, const struct iol_batch *const *batches, size_t n,
+                            struct iol_error *err); /* one, when the driver knows of no more */
 pid_t iol_sink_server_pid(const struct iol_sink *sink);
 void iol_sink_interrupt(struct iol_sink *sink);
 void iol_sink_close(struct iol_sink *sink); /* accepts NULL */

@@ -26,8 +26,9 @@ static struct iol_sink *real_of(struct late_sink *sink)
     return real;
 }
 
-/* Whatever keeps it from being opened may be mended, and then nothing is lost: the batch waits. */
-static int late_write(struct iol_sink *base, const struct iol_batch *batch, struct iol_error *err)
+/* Whatever keeps it from being opened may be mended, and then nothing is lost: the batches wait. */
+static ssize_t late_write_some(struct iol_sink *base, const struct iol_batch *const *batches, size_t n,
+                               struct iol_error *err)
 {
     struct late_sink *sink = (struct late_sink *)base;
     struct iol_sink *real = real_of(sink);
@@ -39,7 +40,14 @@ static int late_write(struct iol_sink *base, const struct iol_batch *batch, stru
         sink->real = real;
         pthread_mutex_unlock(&sink->lock);
     }
-    return iol_sink_write(real, batch, err);
+    return iol_sink_write_some(real, batches, n, err);
+}
+
+static int late_write(struct iol_sink *base, const struct iol_batch *batch, struct iol_error *err)
+{
+    ssize_t n = late_write_some(base, &batch, 1, err);
+
+    return n < 0 ? (int)n : 0;
 }
 
 static pid_t late_server_pid(const struct iol_sink *base)
@@ -70,6 +78,7 @@ static void late_close(struct iol_sink *base)
 static const struct iol_sink_ops late_ops = {
     .scheme = "late",
     .write = late_write,
+    .write_some = late_write_some,
     .server_pid = late_server_pid,
     .interrupt = late_interrupt,
     .close = late_close,

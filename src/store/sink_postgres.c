@@ -86,21 +86,23 @@ static int create_stages(PGconn *conn, struct iol_error *err)
     return 0;
 }
 
-static int create_schema(PGconn *conn, struct iol_error *err)
+static int change_schema(PGconn *conn, struct iol_error *err)
 {
     _cleanup_free_ char *ddl = iol_schema_ddl(IOL_DIALECT_POSTGRESQL);
+    _cleanup_free_ char *upgrade = iol_schema_upgrade(IOL_DIALECT_POSTGRESQL);
     enum iol_pg_state state;
 
-    if (!ddl)
+    if (!ddl || !upgrade)
         return iol_error_set(err, -ENOMEM, "out of memory");
     int r = iol_pg_execute(conn, "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE", "create the tables in", err);
     if (r == 0)
         r = iol_pg_execute(conn, "SELECT pg_advisory_xact_lock(" IOL_PG_SCHEMA_LOCK ")", "create the tables in", err);
-    /* Whoever had the lock before may have created it all. */
+    /* Whoever had the lock before may have done it all. */
     if (r == 0)
         r = iol_pg_check(conn, &state, err);
-    if (r == 0 && state == IOL_PG_EMPTY)
-        r = iol_pg_execute(conn, ddl, "create the tables in", err);
+    if (r == 0 && state != IOL_PG_LEDGER)
+        r = iol_pg_execute(conn, state == IOL_PG_OLD ? upgrade : ddl,
+                           state == IOL_PG_OLD ? "upgrade the tables of" : "create the tables in", err);
     if (r == 0)
         r = iol_pg_execute(conn, "COMMIT", "create the tables in", err);
     return r;
@@ -111,8 +113,8 @@ static int prepare_session(PGconn *conn, struct iol_error *err)
     enum iol_pg_state state;
     int r = iol_pg_check(conn, &state, err);
 
-    if (r == 0 && state == IOL_PG_EMPTY)
-        r = create_schema(conn, err);
+    if (r == 0 && state != IOL_PG_LEDGER)
+        r = change_schema(conn, err);
     return r == 0 ? create_stages(conn, err) : r;
 }
 
@@ -255,11 +257,18 @@ static int add_days(struct postgres_sink *sink, const struct iol_batch *batch, e
     return r;
 }
 
+/* The batches of one transaction. */
+struct group {
+    const struct iol_batch *const *batches;
+    size_t n;
+};
+
 /* One transaction as a text, and the tables whose rows its COPYs ask for, in their order. */
 struct transaction {
     char *sql;
     const struct iol_table *tables[IOL_TABLE_COUNT];
     size_t n_tables;
+    bool big; /* rows of io have their wide columns, as one of them needs it */
 };
 
 static void done_transaction(struct transaction *transaction)
@@ -286,12 +295,18 @@ static void print_merge(FILE *out, const struct iol_table *table, const char *co
         fputs("DELETE FROM " IOL_CANDIDATE_TABLE " WHERE id IN (SELECT id FROM pg_temp." STAGE "file);", out);
 }
 
-static int print_table(FILE *out, const struct iol_table *table)
+static int print_table(FILE *out, const struct iol_table *table, bool big)
 {
     _cleanup_free_ char *columns = iol_schema_column_list(table);
 
     if (!columns)
         return -ENOMEM;
+    if (table->id == IOL_TABLE_IO) {
+        fputs("COPY " IOL_PG_IO_TABLE " (", out);
+        iol_schema_print_io_columns(out, big);
+        fputs(") FROM STDIN (FORMAT binary);", out);
+        return 0;
+    }
     fprintf(out, "COPY %s%s (%s) FROM STDIN (FORMAT binary);", is_staged(table) ? "pg_temp." STAGE : "", table->name,
             columns);
     if (is_staged(table))
@@ -299,7 +314,7 @@ static int print_table(FILE *out, const struct iol_table *table)
     return 0;
 }
 
-/* The batch's own row comes first: it waits for a transaction with the same batch that still ends. */
+/* A batch's own row comes first: it waits for a transaction with the same batch that still ends. */
 static int print_batch_row(struct postgres_sink *sink, FILE *out, const struct iol_batch_row *row)
 {
     char *boot_id = row->boot_id ? PQescapeLiteral(sink->conn, row->boot_id, strlen(row->boot_id)) : NULL;
@@ -313,37 +328,49 @@ static int print_batch_row(struct postgres_sink *sink, FILE *out, const struct i
     return 0;
 }
 
-static int print_transaction(struct postgres_sink *sink, FILE *out, const struct iol_batch *batch,
+static bool has_new(const struct postgres_sink *sink, const struct iol_table *table, const struct group *group)
+{
+    for (size_t i = 0; i < group->n; i++)
+        if (iol_known_count_new(sink->known, table, group->batches[i]) > 0)
+            return true;
+    return false;
+}
+
+static int print_transaction(struct postgres_sink *sink, FILE *out, const struct group *group,
                              struct transaction *transaction)
 {
     bool shared = false;
-    int r;
+    int r = 0;
 
     fputs("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE;", out);
-    r = print_batch_row(sink, out, batch->rows[IOL_TABLE_BATCH].data);
+    for (size_t i = 0; i < group->n && r == 0; i++)
+        r = print_batch_row(sink, out, group->batches[i]->rows[IOL_TABLE_BATCH].data);
     for (int i = 0; i < IOL_TABLE_COUNT && r == 0; i++) {
         const struct iol_table *table = &iol_schema_tables[i];
-        if (i == IOL_TABLE_BATCH || iol_known_count_new(sink->known, table, batch) == 0)
+        if (i == IOL_TABLE_BATCH || !has_new(sink, table, group))
             continue;
         /* Nobody prunes dimensions between the moment at which a row is found there and the facts that need it. */
         if (!shared)
             fputs("SELECT pg_advisory_xact_lock_shared(" IOL_PG_PRUNE_LOCK ");", out);
         shared = true;
         transaction->tables[transaction->n_tables++] = table;
-        r = print_table(out, table);
+        r = print_table(out, table, transaction->big);
     }
     fputs("COMMIT", out);
     return r;
 }
 
-static int make_transaction(struct postgres_sink *sink, const struct iol_batch *batch, struct transaction *transaction)
+static int make_transaction(struct postgres_sink *sink, const struct group *group, struct transaction *transaction)
 {
     size_t size;
+
+    for (size_t i = 0; i < group->n && !transaction->big; i++)
+        transaction->big = iol_pg_copy_is_big(&group->batches[i]->rows[IOL_TABLE_IO]);
     FILE *out = open_memstream(&transaction->sql, &size);
 
     if (!out)
         return -ENOMEM;
-    int r = print_transaction(sink, out, batch, transaction);
+    int r = print_transaction(sink, out, group, transaction);
     return fclose(out) == 0 ? r : -ENOMEM;
 }
 
@@ -361,17 +388,24 @@ static int failure_of(struct postgres_sink *sink, const PGresult *result, struct
 {
     if (is_error(result, "23505", "batch")) /* unique_violation */
         return REPLAYED;
-    if (is_error(result, "23514", "io") || is_error(result, "23514", "event")) /* check_violation */
+    if (is_error(result, "23514", IOL_PG_IO_TABLE) || is_error(result, "23514", "event")) /* check_violation */
         return NO_PARTITION;
     return iol_pg_error(sink->conn, result, "write to", err);
 }
 
 /* Answers a COPY with its rows. -EPIPE: the connection takes no more of them. */
-static int send_rows(struct postgres_sink *sink, const struct iol_table *table, const struct iol_batch *batch,
+static int send_rows(struct postgres_sink *sink, const struct iol_table *table, const struct group *group, bool big,
                      struct iol_error *err)
 {
-    int r = iol_pg_copy_rows(sink->copy, sink->conn, table, &batch->rows[table->id], sink->known, err);
+    int r = iol_pg_copy_begin(sink->copy, sink->conn);
 
+    for (size_t i = 0; i < group->n && r == 0; i++) {
+        const struct iol_rows *rows = &group->batches[i]->rows[table->id];
+        r = table->id == IOL_TABLE_IO ? iol_pg_copy_io(sink->copy, rows, big, err)
+                                      : iol_pg_copy_rows(sink->copy, table, rows, sink->known, err);
+    }
+    if (r == 0)
+        r = iol_pg_copy_end(sink->copy);
     if (PQputCopyEnd(sink->conn, r == -EINVAL ? "the row cannot be stored" : NULL) != 1)
         return -EPIPE;
     return r == -EINVAL ? r : 0;
@@ -381,8 +415,8 @@ static int send_rows(struct postgres_sink *sink, const struct iol_table *table, 
  * The whole transaction is one message, so that what is waited for is the start of each COPY and the end of it all. libpq's
  * pipeline mode knows no COPY.
  */
-static int run_transaction(struct postgres_sink *sink, const struct transaction *transaction,
-                           const struct iol_batch *batch, struct iol_error *err)
+static int run_transaction(struct postgres_sink *sink, const struct transaction *transaction, const struct group *group,
+                           struct iol_error *err)
 {
     PGresult *result;
     size_t next = 0;
@@ -397,7 +431,9 @@ static int run_transaction(struct postgres_sink *sink, const struct transaction 
             break;
         case PGRES_COPY_IN:
             /* A connection that was lost in the middle of a copy gives the same result again and again. */
-            r = next < transaction->n_tables ? send_rows(sink, transaction->tables[next++], batch, err) : -EPIPE;
+            r = next < transaction->n_tables
+                    ? send_rows(sink, transaction->tables[next++], group, transaction->big, err)
+                    : -EPIPE;
             break;
         default:
             r = r == 0 ? failure_of(sink, result, err) : r;
@@ -425,24 +461,30 @@ static bool is_old(const struct postgres_sink *sink, const struct iol_batch *bat
            age >= KNOWN_NS || age <= -KNOWN_NS;
 }
 
-static int write_batch(struct postgres_sink *sink, const struct iol_batch *batch, struct iol_error *err)
+/* Writes those of the group that what is known is good for: at least the first; *group becomes these. */
+static int write_group(struct postgres_sink *sink, struct group *group, struct iol_error *err)
 {
     _cleanup_(done_transaction) struct transaction transaction = {0};
+    size_t n = 0;
+    int r = 0;
 
-    if (is_old(sink, batch))
+    if (is_old(sink, group->batches[0]))
         forget(sink);
     if (sink->known_since == IOL_NULL)
-        sink->known_since = ts_of(batch);
-    int r = add_days(sink, batch, IOL_TABLE_IO, err);
-    if (r == 0)
-        r = add_days(sink, batch, IOL_TABLE_EVENT, err);
+        sink->known_since = ts_of(group->batches[0]);
+    for (; n < group->n && r == 0 && (n == 0 || !is_old(sink, group->batches[n])); n++) {
+        r = add_days(sink, group->batches[n], IOL_TABLE_IO, err);
+        if (r == 0)
+            r = add_days(sink, group->batches[n], IOL_TABLE_EVENT, err);
+    }
     if (r < 0)
         return r;
-    if (make_transaction(sink, batch, &transaction) < 0)
+    group->n = n;
+    if (make_transaction(sink, group, &transaction) < 0)
         return iol_error_set(err, -EAGAIN, "out of memory");
-    r = run_transaction(sink, &transaction, batch, err);
-    if (r == WRITTEN)
-        iol_known_add(sink->known, batch);
+    r = run_transaction(sink, &transaction, group, err);
+    for (size_t i = 0; i < n && r == WRITTEN; i++)
+        iol_known_add(sink->known, group->batches[i]);
     return r;
 }
 
@@ -456,26 +498,40 @@ static int roll_back(struct postgres_sink *sink)
     return -EAGAIN;
 }
 
-static int postgres_write(struct iol_sink *base, const struct iol_batch *batch, struct iol_error *err)
+static ssize_t postgres_write_some(struct iol_sink *base, const struct iol_batch *const *batches, size_t n,
+                                   struct iol_error *err)
 {
     struct postgres_sink *sink = (struct postgres_sink *)base;
+    struct group group = {batches, n};
 
     /* The same database took our batches before: whatever keeps us from it now may pass. */
     if (!sink->conn && connect_session(sink, err) < 0)
         return -EAGAIN;
-    int r = write_batch(sink, batch, err);
+    int r = write_group(sink, &group, err);
     /* Somebody pruned that day in between. */
     if (r == NO_PARTITION && roll_back(sink) == 0) {
         forget(sink);
-        r = write_batch(sink, batch, err);
+        r = write_group(sink, &group, err);
+    }
+    /* One of them is there already: which is found out one by one. */
+    if (r == REPLAYED && group.n > 1 && roll_back(sink) == 0) {
+        group.n = 1;
+        r = write_group(sink, &group, err);
     }
     if (r == WRITTEN)
-        return 0;
+        return (ssize_t)group.n;
     if (r == NO_PARTITION)
         r = iol_error_set(err, -EAGAIN, "a day of the database %s was dropped while it was written to",
                           sink->conn ? PQdb(sink->conn) : "");
     bool lost = !sink->conn || roll_back(sink) < 0;
-    return r == REPLAYED ? 0 : lost ? -EAGAIN : r;
+    return r == REPLAYED && group.n == 1 ? 1 : lost || r == REPLAYED ? -EAGAIN : r;
+}
+
+static int postgres_write(struct iol_sink *base, const struct iol_batch *batch, struct iol_error *err)
+{
+    ssize_t n = postgres_write_some(base, &batch, 1, err);
+
+    return n < 0 ? (int)n : 0;
 }
 
 static pid_t postgres_server_pid(const struct iol_sink *base)
@@ -500,6 +556,7 @@ const struct iol_sink_ops iol_sink_postgres_ops = {
     .scheme = "postgresql",
     .open = postgres_open,
     .write = postgres_write,
+    .write_some = postgres_write_some,
     .server_pid = postgres_server_pid,
     .interrupt = postgres_interrupt,
     .close = postgres_close,

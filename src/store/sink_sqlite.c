@@ -12,6 +12,7 @@
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "core/batch.h"
+#include "store/io_order.h"
 #include "store/schema_sql.h"
 #include "store/sink.h"
 #include "store/sink_driver.h"
@@ -109,17 +110,18 @@ static void roll_back(struct sqlite_sink *sink)
         sqlite3_exec(sink->db, "ROLLBACK", NULL, NULL, NULL);
 }
 
-static int create_schema(struct sqlite_sink *sink, struct iol_error *err)
+static int change_schema(struct sqlite_sink *sink, bool upgrade, struct iol_error *err)
 {
-    _cleanup_free_ char *ddl = iol_schema_ddl(IOL_DIALECT_SQLITE);
+    _cleanup_free_ char *ddl = upgrade ? iol_schema_upgrade(IOL_DIALECT_SQLITE) : iol_schema_ddl(IOL_DIALECT_SQLITE);
+    const char *doing = upgrade ? "upgrade" : "create";
 
     if (!ddl)
         return iol_error_set(err, -ENOMEM, "out of memory");
-    int r = execute(sink, "BEGIN IMMEDIATE", "create", err);
+    int r = execute(sink, "BEGIN IMMEDIATE", doing, err);
     if (r == 0)
-        r = execute(sink, ddl, "create", err);
+        r = execute(sink, ddl, doing, err);
     if (r == 0)
-        r = execute(sink, "COMMIT", "create", err);
+        r = execute(sink, "COMMIT", doing, err);
     if (r < 0)
         roll_back(sink);
     return r;
@@ -183,8 +185,8 @@ static int open_database(struct sqlite_sink *sink, struct iol_error *err)
                     "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA cache_size = -16000;"
                     "PRAGMA wal_autocheckpoint = 16000; PRAGMA journal_size_limit = 67108864",
                     "write to", err);
-    if (r == 0 && state == IOL_SQLITE_EMPTY)
-        r = create_schema(sink, err);
+    if (r == 0 && state != IOL_SQLITE_LEDGER)
+        r = change_schema(sink, state == IOL_SQLITE_OLD, err);
     if (r == 0)
         r = prepare_inserts(sink, err);
     sqlite3_busy_timeout(sink->db, WRITE_TIMEOUT_MS);
@@ -356,16 +358,22 @@ static int insert_io_row(struct sqlite_sink *sink, const struct iol_io *row)
     return step(statement);
 }
 
+static const void *row_at(const struct iol_rows *rows, size_t size, size_t i)
+{
+    return (const char *)rows->data + i * size;
+}
+
 static int insert_rows(struct sqlite_sink *sink, const struct iol_batch *batch, enum iol_table_id id,
                        struct iol_error *err)
 {
     const struct iol_table *table = &iol_schema_tables[id];
     const struct iol_rows *rows = &batch->rows[id];
+    _cleanup_free_ uint32_t *order = id == IOL_TABLE_IO ? iol_io_order(rows) : NULL;
     size_t size = iol_batch_row_size(id);
 
     for (size_t i = 0; i < rows->count; i++) {
-        const char *row = (const char *)rows->data + i * size;
-        int rc = id == IOL_TABLE_IO ? insert_io_row(sink, (const void *)row) : insert_row(sink, table, row);
+        const void *row = row_at(rows, size, order ? order[i] : i);
+        int rc = id == IOL_TABLE_IO ? insert_io_row(sink, row) : insert_row(sink, table, row);
         if (rc == SQLITE_MISMATCH)
             return iol_error_set(err, -EINVAL, "a row of %s has a value that its column does not know", table->name);
         if (rc != SQLITE_OK)
@@ -374,22 +382,20 @@ static int insert_rows(struct sqlite_sink *sink, const struct iol_batch *batch, 
     return 0;
 }
 
-/* 1: the batch is there already. */
 static int insert_batch(struct sqlite_sink *sink, const struct iol_batch *batch, struct iol_error *err)
 {
     int r = insert_rows(sink, batch, IOL_TABLE_BATCH, err);
 
-    if (r < 0)
+    if (r < 0 || sqlite3_changes(sink->db) == 0) /* it is there already */
         return r;
-    if (sqlite3_changes(sink->db) == 0)
-        return 1;
     for (int i = 0; i < IOL_TABLE_COUNT && r == 0; i++)
         if (i != IOL_TABLE_BATCH)
             r = insert_rows(sink, batch, i, err);
     return r;
 }
 
-static int sqlite_write(struct iol_sink *base, const struct iol_batch *batch, struct iol_error *err)
+static ssize_t sqlite_write_some(struct iol_sink *base, const struct iol_batch *const *batches, size_t n,
+                                 struct iol_error *err)
 {
     struct sqlite_sink *sink = (struct sqlite_sink *)base;
     struct stat st;
@@ -398,13 +404,20 @@ static int sqlite_write(struct iol_sink *base, const struct iol_batch *batch, st
         return iol_error_set(err, -ESTALE, "%s was deleted while it was being recorded to", sink->path);
     sink->next_row = 0;
     int r = execute(sink, "BEGIN IMMEDIATE", "write to", err);
-    if (r == 0)
-        r = insert_batch(sink, batch, err);
+    for (size_t i = 0; i < n && r == 0; i++)
+        r = insert_batch(sink, batches[i], err);
     if (r == 0)
         r = execute(sink, "COMMIT", "write to", err);
-    if (r != 0)
+    if (r < 0)
         roll_back(sink);
-    return r == 1 ? 0 : r;
+    return r < 0 ? r : (ssize_t)n;
+}
+
+static int sqlite_write(struct iol_sink *base, const struct iol_batch *batch, struct iol_error *err)
+{
+    ssize_t n = sqlite_write_some(base, &batch, 1, err);
+
+    return n < 0 ? (int)n : 0;
 }
 
 static void sqlite_interrupt(struct iol_sink *base)
@@ -416,6 +429,7 @@ const struct iol_sink_ops iol_sink_sqlite_ops = {
     .scheme = "sqlite",
     .open = sqlite_open,
     .write = sqlite_write,
+    .write_some = sqlite_write_some,
     .interrupt = sqlite_interrupt,
     .close = sqlite_close,
 };

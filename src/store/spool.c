@@ -276,7 +276,6 @@ static int acknowledge(struct iol_spool *spool, const struct iol_entry_header *h
     spool->read_at += iol_entry_size(header);
     spool->stats.entries--;
     spool->stats.rows -= header->rows;
-    spool->taken.number = 0;
     spool->oldest_known = false;
     int r = iol_spool_write_state(spool, false);
     remove_acked(spool);
@@ -310,6 +309,7 @@ static int read_entry(struct iol_spool *spool, struct iol_entry *ret_entry)
 
 static int take_next(struct iol_spool *spool, struct iol_batch **ret_batch, struct iol_error *err)
 {
+    spool->n_taken = 0;
     while (spool->stats.entries > 0) {
         struct iol_entry entry = {0};
         struct iol_error damage = {.text = "the bytes on the disk are not those that were written"};
@@ -323,7 +323,9 @@ static int take_next(struct iol_spool *spool, struct iol_batch **ret_batch, stru
         if (r == 0)
             r = iol_entry_unpack(spool, &entry, false, ret_batch, &damage);
         if (r == 0) {
-            spool->taken = entry.header;
+            spool->first_taken = 0;
+            spool->n_taken = 1;
+            spool->taken[0] = entry.header;
             iol_entry_done(&entry);
             return 1;
         }
@@ -347,10 +349,55 @@ int iol_spool_next(struct iol_spool *spool, struct iol_batch **ret_batch, struct
     return r;
 }
 
+/* The entry at `*at` of the segment that is read, if it is whole: 1 and *ret_batch; 0: it is for the next take to see what is there. */
+static int take_more(struct iol_spool *spool, uint64_t *at, struct iol_batch **ret_batch)
+{
+    struct iol_entry entry = {0};
+    bool skipped = false;
+    int r = iol_entry_read(spool->read_fd, spool->segments[0].end, at, true, &entry, &skipped);
+
+    if (r == 0 && !skipped)
+        r = iol_entry_unpack(spool, &entry, false, ret_batch, NULL);
+    else
+        r = r == 0 ? -EBADMSG : r;
+    if (r == 0) {
+        spool->taken[spool->n_taken++] = entry.header;
+        *at += iol_entry_size(&entry.header);
+    }
+    iol_entry_done(&entry);
+    return r == 0;
+}
+
+int iol_spool_take(struct iol_spool *spool, size_t max, uint64_t max_rows, struct iol_batch **ret_batches,
+                   struct iol_error *err)
+{
+    int n = iol_spool_next(spool, &ret_batches[0], err), more = n;
+    uint64_t at = n > 0 ? spool->read_at + iol_entry_size(&spool->taken[0]) : 0,
+             rows = n > 0 ? spool->taken[0].rows : 0;
+
+    /* The lock is given back between two, for who appends. Only this thread changes what is read, and the segment stays. */
+    while (more > 0 && (size_t)n < max && rows < max_rows) {
+        pthread_mutex_lock(&spool->lock);
+        more = take_more(spool, &at, &ret_batches[n]);
+        n += more;
+        rows += more ? spool->taken[n - 1].rows : 0;
+        pthread_mutex_unlock(&spool->lock);
+    }
+    return n;
+}
+
+static int acknowledge_taken(struct iol_spool *spool)
+{
+    if (spool->n_taken == 0)
+        return 0;
+    spool->n_taken--;
+    return acknowledge(spool, &spool->taken[spool->first_taken++]);
+}
+
 int iol_spool_ack(struct iol_spool *spool, struct iol_error *err)
 {
     pthread_mutex_lock(&spool->lock);
-    int r = spool->taken.number ? acknowledge(spool, &spool->taken) : 0;
+    int r = acknowledge_taken(spool);
     pthread_mutex_unlock(&spool->lock);
     return r < 0 ? iol_spool_error(spool, r, "write to", err) : 0;
 }
@@ -360,15 +407,16 @@ static int quarantine_taken(struct iol_spool *spool, const char *reason)
     struct iol_entry entry = {0};
     uint64_t at = spool->read_at;
 
-    if (!spool->taken.number)
+    if (spool->n_taken == 0)
         return 0;
-    if (spool->quarantine_bytes + iol_entry_size(&spool->taken) > spool->max_bytes / QUARANTINE_SHARE)
+    if (spool->quarantine_bytes + iol_entry_size(&spool->taken[spool->first_taken]) >
+        spool->max_bytes / QUARANTINE_SHARE)
         return -ENOSPC;
     int r = iol_entry_read(spool->read_fd, spool->segments[0].end, &at, true, &entry, NULL);
     if (r == 0 || r == -EBADMSG)
         r = write_quarantine(spool, &entry, reason);
     if (r == 0)
-        r = acknowledge(spool, &entry.header);
+        r = acknowledge_taken(spool);
     iol_entry_done(&entry);
     return r;
 }

@@ -30,6 +30,7 @@ struct iol_error;
 struct iol_spool;
 
 #define IOL_SPOOL_BOOT_ID_MAX 64
+#define IOL_SPOOL_TAKE_MAX 256
 #define IOL_SPOOL_MIN_BYTES ((uint64_t)16 << 20) /* below it an interval with many accounts may find no room */
 
 /* When what was appended is made safe from a power cut. The recorder's own death costs nothing in either case. */
@@ -95,10 +96,17 @@ void iol_spool_flush(struct iol_spool *spool);
  */
 int iol_spool_next(struct iol_spool *spool, struct iol_batch **ret_batch, struct iol_error *err);
 
-/* The batch that iol_spool_next() gave is in the database. An error is one of the disk; then it may be sent once more. */
+/*
+ * That one, and those behind it, up to `max` (IOL_SPOOL_TAKE_MAX at most) and about as many rows as `max_rows`: how many, or -errno.
+ * All are to be acknowledged before more are taken.
+ */
+int iol_spool_take(struct iol_spool *spool, size_t max, uint64_t max_rows, struct iol_batch **ret_batches,
+                   struct iol_error *err);
+
+/* The first of those that were given is in the database. An error is one of the disk; then it may be sent once more. */
 int iol_spool_ack(struct iol_spool *spool, struct iol_error *err);
 
-/* That batch will never be: sets it aside, with the reason. -ENOSPC: there is no room in quarantine; nothing has changed. */
+/* The first of those will never be: sets it aside, with the reason. -ENOSPC: there is no room in quarantine; nothing has changed. */
 int iol_spool_quarantine(struct iol_spool *spool, const char *reason, struct iol_error *err);
 
 void iol_spool_get_stats(struct iol_spool *spool, struct iol_spool_stats *ret_stats);

@@ -159,12 +159,12 @@ int iol_sqlite_check(sqlite3 *db, const char *path, enum iol_sqlite_state *ret_s
     }
     if (version < 1)
         return foreign(path, err);
-    if (version < IOL_SCHEMA_VERSION) {
+    if (version < IOL_SCHEMA_OLDEST) {
         iol_error_set(err, -EPROTONOSUPPORT, "%s has version %lld of the schema, this ioledger writes version %d", path,
                       (long long)version, IOL_SCHEMA_VERSION);
         iol_error_hint(err, "record into a new file, and ask the old one with the ioledger that wrote it");
         return -EPROTONOSUPPORT;
     }
-    *ret_state = IOL_SQLITE_LEDGER;
+    *ret_state = version < IOL_SCHEMA_VERSION ? IOL_SQLITE_OLD : IOL_SQLITE_LEDGER;
     return check_shape(db, path, err);
 }

@@ -12,6 +12,7 @@ struct iol_error;
 enum iol_sqlite_state {
     IOL_SQLITE_EMPTY, /* no tables at all */
     IOL_SQLITE_LEDGER,
+    IOL_SQLITE_OLD, /* a ledger of the version before, IOL_SCHEMA_OLDEST at least */
 };
 
 /*

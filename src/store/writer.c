@@ -18,6 +18,13 @@
 #define SPOOL_RETRY_MS 500
 #define SPOOL_SYNC_MS 1000
 
+/*
+ * What goes into one transaction when so much waits. The pages of an index over hashes are written once for each transaction, whatever
+ * its size: the more rows it has, the less a row costs.
+ */
+#define GROUP_MAX IOL_SPOOL_TAKE_MAX
+#define GROUP_ROWS 100000
+
 /* How often iol_writer_finish() looks at `interrupted`, and how long a single write may then still take. */
 #define FINISH_POLL_MS 100
 #define INTERRUPT_GRACE_MS 3000
@@ -47,7 +54,9 @@ struct iol_writer {
 
 /* What the sender has in its hands. */
 struct taken {
-    struct iol_batch *batch;
+    struct iol_batch *batches[GROUP_MAX];
+    size_t first, n;
+    size_t most; /* of them in one transaction: one after a failure, and twice as many with each success */
     bool from_spool;
     int64_t delay_ms; /* before the next try */
     unsigned seed;
@@ -145,15 +154,22 @@ static void look_at_spool(struct iol_writer *writer)
     take_spool_stats(writer, &stats);
 }
 
-/* The sender is through with what it has. */
+/* The sender is through with the first of what it has. */
 static void let_go(struct iol_writer *writer, struct taken *taken)
 {
+    struct iol_batch *batch = taken->batches[taken->first++];
+
     if (taken->from_spool)
-        iol_batch_free(taken->batch);
+        iol_batch_free(batch);
     else
-        forget_batch(writer, taken->batch);
-    writer->sending_ts = 0;
-    taken->batch = NULL;
+        forget_batch(writer, batch);
+    taken->n--;
+    writer->sending_ts = !taken->from_spool && taken->n > 0 ? row_of(taken->batches[taken->first])->ts : 0;
+}
+
+/* The database is there: it has taken something, or refused it. */
+static void note_answer(struct iol_writer *writer, struct taken *taken)
+{
     taken->delay_ms = BACKOFF_FIRST_MS;
     writer->stats.down = false;
     if (writer->finishing)
@@ -162,17 +178,23 @@ static void let_go(struct iol_writer *writer, struct taken *taken)
         look_at_spool(writer);
 }
 
-static void note_success(struct iol_writer *writer, struct taken *taken)
+static void note_success(struct iol_writer *writer, struct taken *taken, size_t n)
 {
-    writer->stats.batches++;
-    writer->stats.rows += iol_batch_count(taken->batch);
-    writer->stats.committed_ts = row_of(taken->batch)->ts;
     if (taken->from_spool) {
         pthread_mutex_unlock(&writer->lock);
-        iol_spool_ack(writer->spool, NULL); /* should it fail, the batch is sent again, and changes nothing */
+        for (size_t i = 0; i < n; i++)
+            iol_spool_ack(writer->spool, NULL); /* should it fail, the batch is sent again, and changes nothing */
         pthread_mutex_lock(&writer->lock);
     }
-    let_go(writer, taken);
+    for (size_t i = 0; i < n; i++) {
+        const struct iol_batch *batch = taken->batches[taken->first];
+        writer->stats.batches++;
+        writer->stats.rows += iol_batch_count(batch);
+        writer->stats.committed_ts = row_of(batch)->ts;
+        let_go(writer, taken);
+    }
+    taken->most = taken->most < GROUP_MAX ? taken->most * 2 : GROUP_MAX;
+    note_answer(writer, taken);
 }
 
 /* 0; or -errno: it could not be set aside, and waits. */
@@ -192,9 +214,10 @@ static int note_reject(struct iol_writer *writer, struct taken *taken, int code,
         writer->reject_code = code;
     }
     writer->stats.rejected++;
-    writer->stats.rejected_rows += iol_batch_count(taken->batch);
+    writer->stats.rejected_rows += iol_batch_count(taken->batches[taken->first]);
     note_error(writer, err);
     let_go(writer, taken);
+    note_answer(writer, taken);
     return 0;
 }
 
@@ -210,6 +233,7 @@ static bool back_off(struct iol_writer *writer, struct taken *taken, int code, c
     int64_t until = now_ms() + jitter(&taken->seed, taken->delay_ms);
     bool finishing = writer->finishing;
 
+    taken->most = 1; /* on a bad line little may come through where much does not */
     taken->delay_ms = taken->delay_ms * 2 < BACKOFF_MAX_MS ? taken->delay_ms * 2 : BACKOFF_MAX_MS;
     writer->stats.down = true;
     writer->stats.retries++;
@@ -234,14 +258,20 @@ static bool may_pass(const struct taken *taken, int code)
     return code == -EAGAIN || code == -ENOSPC || (taken->from_spool && code == -EACCES);
 }
 
-/* Whether the sender goes on: with the same batch, when it is still there. */
-static bool settle(struct iol_writer *writer, struct taken *taken, int code, struct iol_error *err)
+/* Whether the sender goes on: with the same batches, when they are still there. `result`: how many are stored, or -errno. */
+static bool settle(struct iol_writer *writer, struct taken *taken, ssize_t result, struct iol_error *err)
 {
-    if (code >= 0) {
-        note_success(writer, taken);
+    int code = result < 0 ? (int)result : 0;
+
+    if (code == 0) {
+        note_success(writer, taken, (size_t)result);
         return true;
     }
     if (!may_pass(taken, code)) {
+        if (taken->most > 1 && taken->n > 1) { /* one of them is to blame */
+            taken->most = 1;
+            return true;
+        }
         code = note_reject(writer, taken, code, err);
         if (code == 0)
             return true;
@@ -254,17 +284,33 @@ static bool take_from_spool(struct iol_writer *writer, struct taken *taken)
     struct iol_error err = {0};
 
     pthread_mutex_unlock(&writer->lock);
-    int r = iol_spool_next(writer->spool, &taken->batch, &err);
+    int r = iol_spool_take(writer->spool, GROUP_MAX, GROUP_ROWS, taken->batches, &err);
     pthread_mutex_lock(&writer->lock);
     taken->from_spool = true;
+    taken->first = 0;
+    taken->n = r > 0 ? (size_t)r : 0;
     if (r <= 0)
         look_at_spool(writer);
-    return r == 1 || (r < 0 && !back_off(writer, taken, r, &err));
+    return r > 0 || (r < 0 && !back_off(writer, taken, r, &err));
 }
 
 static bool may_bypass_spool(const struct iol_writer *writer)
 {
     return !writer->spool || (writer->stats.spool_failed && !writer->options.spool_only);
+}
+
+static void take_from_queue(struct iol_writer *writer, struct taken *taken)
+{
+    /* What was tried from memory is not spooled any more: no more than one then. */
+    size_t max = writer->spool ? 1 : GROUP_MAX;
+
+    taken->from_spool = false;
+    taken->first = taken->n = 0;
+    for (size_t rows = 0; writer->first && taken->n < max && rows < GROUP_ROWS; taken->n++) {
+        taken->batches[taken->n] = pop(writer);
+        rows += iol_batch_count(taken->batches[taken->n]);
+    }
+    writer->sending_ts = row_of(taken->batches[0])->ts;
 }
 
 /* What is to be written next; false: nothing will come any more, or it is time to give up. */
@@ -275,11 +321,9 @@ static bool take(struct iol_writer *writer, struct taken *taken)
             return false;
         if (writer->stats.spool.entries > 0) {
             if (take_from_spool(writer, taken))
-                return taken->batch != NULL;
+                return taken->n > 0;
         } else if (writer->first && !writer->spooling_ts && may_bypass_spool(writer)) {
-            taken->batch = pop(writer);
-            taken->from_spool = false;
-            writer->sending_ts = row_of(taken->batch)->ts;
+            take_from_queue(writer, taken);
             return true;
         } else if (writer->finishing && (!writer->first || writer->options.spool_only) &&
                    (!writer->spool || writer->spooler_done)) {
@@ -290,27 +334,38 @@ static bool take(struct iol_writer *writer, struct taken *taken)
     }
 }
 
+/* Back to where it came from. What is from the spool is there. */
+static void give_back(struct iol_writer *writer, struct taken *taken)
+{
+    while (taken->n > 0) {
+        struct iol_batch *batch = taken->batches[taken->first + --taken->n];
+        if (taken->from_spool)
+            iol_batch_free(batch);
+        else
+            push_front(writer, batch);
+    }
+    writer->sending_ts = 0;
+}
+
 static void *run_sender(void *arg)
 {
     struct iol_writer *writer = arg;
-    struct taken taken = {.delay_ms = BACKOFF_FIRST_MS, .seed = (unsigned)now_ms() ^ (unsigned)getpid()};
+    struct taken taken = {
+        .most = GROUP_MAX, .delay_ms = BACKOFF_FIRST_MS, .seed = (unsigned)now_ms() ^ (unsigned)getpid()};
 
     pthread_mutex_lock(&writer->lock);
-    for (bool on = true; on && (taken.batch || take(writer, &taken));) {
+    for (bool on = true; on && (taken.n > 0 || take(writer, &taken));) {
         struct iol_error err = {0};
 
         pthread_mutex_unlock(&writer->lock);
-        int r = iol_sink_write(writer->sink, taken.batch, &err);
+        ssize_t r = iol_sink_write_some(writer->sink, (const struct iol_batch *const *)taken.batches + taken.first,
+                                        taken.n < taken.most ? taken.n : taken.most, &err);
         pthread_mutex_lock(&writer->lock);
         if (r >= 0)
             writer->stats.server_pid = iol_sink_server_pid(writer->sink);
-        on = settle(writer, &taken, r, &err);
+        on = settle(writer, &taken, r, &err) && !(taken.from_spool && writer->give_up);
     }
-    if (taken.batch && taken.from_spool)
-        iol_batch_free(taken.batch);
-    else if (taken.batch)
-        push_front(writer, taken.batch);
-    writer->sending_ts = 0;
+    give_back(writer, &taken);
     writer->sender_done = true;
     pthread_cond_broadcast(&writer->changed);
     pthread_mutex_unlock(&writer->lock);

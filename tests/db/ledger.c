@@ -288,6 +288,28 @@ void write_batch(struct iol_sink *sink, struct iol_batch *batch)
     iol_batch_free(batch);
 }
 
+void write_group_with_replays(struct iol_sink *sink, const char *url)
+{
+    enum { N = 9 };
+    struct iol_batch *batches[N];
+    struct iol_error err = {0};
+
+    for (int i = 0; i < N; i++)
+        batches[i] = io_batch(i + 1, 10);
+    for (int i = 3; i < 6; i += 2) /* as a recorder did whose last answers were lost */
+        assert_int_equal(iol_sink_write(sink, batches[i], &err), 0);
+    for (size_t done = 0; done < N;) {
+        ssize_t n = iol_sink_write_some(sink, (const struct iol_batch *const *)batches + done, N - done, &err);
+        if (n < 1 || (size_t)n > N - done)
+            fail_msg("%zd: %s", n, err.text);
+        done += (size_t)n;
+    }
+    assert_int_equal(ask_int(url, "SELECT count(*) FROM batch"), N);
+    assert_int_equal(ask_int(url, "SELECT count(*) FROM io"), N * 10);
+    for (int i = 0; i < N; i++)
+        iol_batch_free(batches[i]);
+}
+
 char *ask(struct iol_db *db, const char *sql)
 {
     struct iol_query *query = NULL;

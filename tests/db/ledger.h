@@ -47,6 +47,9 @@ void open_db_fails(const char *url, int code, const char *text);
 /* Writes and frees the batch. */
 void write_batch(struct iol_sink *sink, struct iol_batch *batch);
 
+/* Writes batches 1 to n, some of which are there already, in groups; each is then there once, with its rows. Frees nothing of the sink's. */
+void write_group_with_replays(struct iol_sink *sink, const char *url);
+
 /* The whole answer as text: a line for each row, cells parted by 0x1F, NULL as 0x00-free word "<null>". To be freed. */
 char *ask(struct iol_db *db, const char *sql);
 

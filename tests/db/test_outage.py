@@ -121,7 +121,7 @@ def comes_and_goes(tap, scratch, cluster):
 def backends_killed(tap, scratch, cluster):
     """The process that serves the writer is ended in order, and killed, at any moment."""
     url, luck = cluster.new_database(), random.Random(SEED)
-    feed = Feed(url, os.path.join(scratch, "spool"), 400, rows=500, rate=100)
+    feed = Feed(url, os.path.join(scratch, "spool"), 1500, rows=500, rate=100)
     for round_ in range(12):
         stored = feed.last["stored"]
         feed.until(lambda last, stored=stored: last["stored"] > stored, "one more batch")

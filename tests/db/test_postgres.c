@@ -180,6 +180,26 @@ static void add_dimensions(struct iol_batch *batch, const char *name, const char
     *row = (struct iol_login){1, 2, login};
 }
 
+/* Several batches in one transaction. */
+static void test_group(void **state)
+{
+    const char *url = url_in(state);
+    struct iol_sink *sink = open_sink(url);
+    struct iol_batch *batches[] = {io_batch(11, 10), io_batch(12, 10), io_batch(13, 10)};
+    struct iol_error err = {0};
+
+    write_group_with_replays(sink, url);
+    ((struct iol_io *)batches[1]->rows[IOL_TABLE_IO].data)->route = 99;
+    assert_int_equal(iol_sink_write_some(sink, (const struct iol_batch *const *)batches, 3, &err), -EINVAL);
+    assert_int_equal(ask_int(url, "SELECT count(*) FROM io"), 90);
+    ((struct iol_io *)batches[1]->rows[IOL_TABLE_IO].data)->route = IOL_ROUTE_RW;
+    assert_int_equal(iol_sink_write_some(sink, (const struct iol_batch *const *)batches, 3, &err), 3);
+    assert_int_equal(ask_int(url, "SELECT count(*) FROM io"), 120);
+    for (size_t i = 0; i < IOL_ARRAY_SIZE(batches); i++)
+        iol_batch_free(batches[i]);
+    iol_sink_close(sink);
+}
+
 static void test_once_and_latest(void **state)
 {
     const char *url = url_in(state);
@@ -486,6 +506,52 @@ static void test_foreign(void **state)
     open_sink_fails(own, -ENOENT, "search_path");
 }
 
+/* io is a view, and takes what a table would. */
+static void test_io_by_hand(void **state)
+{
+    const char *url = url_in(state);
+    struct iol_batch *batch = hostile_batch(1);
+
+    record(url, hostile_batch(1));
+    free(psql(url, "CREATE TABLE kept AS SELECT * FROM io; DELETE FROM io"));
+    assert_int_equal(ask_int(url, "SELECT count(*) FROM io"), 0);
+    free(psql(url, "INSERT INTO io SELECT * FROM kept"));
+    ledger_equals(url, batch);
+    free(shell("psql -X -q '%s' -c 'COPY kept TO STDOUT' >%s/kept", url, cluster));
+    free(shell("psql -X -q -v ON_ERROR_STOP=1 '%s' -c 'DELETE FROM io; DROP TABLE kept' -c '\\copy io FROM %s/kept'",
+               url, cluster));
+    ledger_equals(url, batch);
+    free(psql(url, "UPDATE io SET read_errors = 12345, route = 'splice', last_ts = ts"));
+    assert_int_equal(
+        ask_int(url, "SELECT count(*) FROM io WHERE read_errors = 12345 AND route = 'splice' AND last_ts = ts"),
+        ask_int(url, "SELECT count(*) FROM io"));
+    iol_batch_free(batch);
+}
+
+/* A ledger of version 2 is read as it is, and becomes one of this version with the same rows when it is recorded to. */
+static void test_upgrade(void **state)
+{
+    static const char rows[] = "SELECT * FROM io WHERE host_id = 1 ORDER BY process_id",
+                      log[] = "SELECT * FROM audit_log";
+    const char *url = url_in(state);
+
+    free(shell("psql -X -q -v ON_ERROR_STOP=1 '%s' -f \"$(dirname \"$IOL_PGCLUSTER\")/schema_2.postgresql.sql\" -f "
+               "\"$(dirname \"$IOL_PGCLUSTER\")/rows_2.sql\"",
+               url));
+    _cleanup_free_ char *before = ask_url(url, rows), *log_before = ask_url(url, log);
+    assert_true(strlen(before) > 100);
+    record(url, io_batch(1, 10));
+    _cleanup_free_ char *after = ask_url(url, rows), *log_after = ask_url(url, log);
+    assert_string_equal(after, before);
+    assert_true(strlen(log_after) > strlen(log_before));
+    assert_int_equal(ask_int(url, "SELECT max(version) FROM ioledger_schema"), 3);
+    assert_int_equal(ask_int(url, "SELECT count(*) FROM io WHERE host_id <> 1"), 10);
+    assert_int_equal(ask_int(url, "SELECT count(*) FROM pg_class WHERE relname ~ '^io_2_'"), 0);
+    _cleanup_free_ char *partitions =
+        psql(url, "SELECT string_agg(relname, ' ' ORDER BY relname) FROM pg_class WHERE relname ~ '^io_[0-9]{8}$'");
+    assert_non_null(strstr(partitions, "io_20260101 io_20260102"));
+}
+
 static void test_foreign_type_and_version(void **state)
 {
     const char *url = url_in(state);
@@ -498,9 +564,9 @@ static void test_foreign_type_and_version(void **state)
     record(url, io_batch(1, 1));
     free(psql(url, "ALTER TABLE loss DROP COLUMN lost"));
     open_sink_fails(url, -EBADMSG, "not those of a ledger");
-    free(psql(url, "UPDATE ioledger_schema SET version = 3"));
-    open_sink_fails(url, -EPROTONOSUPPORT, "up to version 2");
-    open_db_fails(url, -EPROTONOSUPPORT, "up to version 2");
+    free(psql(url, "UPDATE ioledger_schema SET version = 4"));
+    open_sink_fails(url, -EPROTONOSUPPORT, "up to version 3");
+    open_db_fails(url, -EPROTONOSUPPORT, "up to version 3");
     free(psql(url, "UPDATE ioledger_schema SET version = 1"));
     open_sink_fails(url, -EPROTONOSUPPORT, "has version 1");
     open_db_fails(url, -EPROTONOSUPPORT, "has version 1");
@@ -746,6 +812,7 @@ int main(void)
         TEST(test_every_value),
         TEST(test_same_as_sqlite),
         TEST(test_replay),
+        TEST(test_group),
         TEST(test_once_and_latest),
         TEST(test_unknown_becomes_known),
         TEST(test_rejected),
@@ -757,6 +824,8 @@ int main(void)
         TEST(test_terminated_backend),
         TEST(test_hanging_server),
         TEST(test_foreign),
+        TEST(test_io_by_hand),
+        TEST(test_upgrade),
         TEST(test_foreign_type_and_version),
         TEST(test_no_ledger),
         TEST(test_refusals),

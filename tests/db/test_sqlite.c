@@ -95,6 +95,26 @@ static void add_dimensions(struct iol_batch *batch, const char *name, const char
     *row = (struct iol_login){1, 2, login};
 }
 
+/* Several batches in one transaction. */
+static void test_group(void **state)
+{
+    const char *url = in_dir(*state, "ledger.db");
+    struct iol_sink *sink = open_sink(url);
+    struct iol_batch *batches[] = {io_batch(11, 10), io_batch(12, 10), io_batch(13, 10)};
+    struct iol_error err = {0};
+
+    write_group_with_replays(sink, url);
+    ((struct iol_io *)batches[1]->rows[IOL_TABLE_IO].data)->route = 99;
+    assert_int_equal(iol_sink_write_some(sink, (const struct iol_batch *const *)batches, 3, &err), -EINVAL);
+    assert_int_equal(ask_int(url, "SELECT count(*) FROM io"), 90);
+    ((struct iol_io *)batches[1]->rows[IOL_TABLE_IO].data)->route = IOL_ROUTE_RW;
+    assert_int_equal(iol_sink_write_some(sink, (const struct iol_batch *const *)batches, 3, &err), 3);
+    assert_int_equal(ask_int(url, "SELECT count(*) FROM io"), 120);
+    for (size_t i = 0; i < IOL_ARRAY_SIZE(batches); i++)
+        iol_batch_free(batches[i]);
+    iol_sink_close(sink);
+}
+
 static void test_once_and_latest(void **state)
 {
     const char *url = in_dir(*state, "ledger.db");
@@ -204,14 +224,34 @@ static void test_foreign(void **state)
     open_db_fails(url, -EBADMSG, "not those of a ledger");
 }
 
+/* A ledger of version 2 is read as it is, and becomes one of this version with the same rows when it is recorded to. */
+static void test_upgrade(void **state)
+{
+    static const char rows[] = "SELECT * FROM io WHERE host_id = 1 ORDER BY process_id",
+                      log[] = "SELECT * FROM audit_log";
+    const char *url = in_dir(*state, "ledger.db");
+
+    free(shell("cat \"$(dirname \"$IOL_PGCLUSTER\")/schema_2.sqlite.sql\" \"$(dirname \"$IOL_PGCLUSTER\")/rows_2.sql\" "
+               "| grep -v add_days | sqlite3 '%s'",
+               path_of(url)));
+    _cleanup_free_ char *before = ask_url(url, rows), *log_before = ask_url(url, log);
+    assert_true(strlen(before) > 100);
+    record(url, io_batch(1, 10));
+    _cleanup_free_ char *after = ask_url(url, rows), *log_after = ask_url(url, log);
+    assert_string_equal(after, before);
+    assert_true(strlen(log_after) > strlen(log_before));
+    assert_int_equal(ask_int(url, "SELECT max(version) FROM ioledger_schema"), 3);
+    assert_int_equal(ask_int(url, "SELECT count(*) FROM io WHERE host_id <> 1"), 10);
+}
+
 static void test_newer_version(void **state)
 {
     const char *url = in_dir(*state, "ledger.db");
 
     record(url, io_batch(1, 1));
     free(shell("sqlite3 '%s' 'UPDATE ioledger_schema SET version = version + 1'", path_of(url)));
-    open_sink_fails(url, -EPROTONOSUPPORT, "up to version 2");
-    open_db_fails(url, -EPROTONOSUPPORT, "up to version 2");
+    open_sink_fails(url, -EPROTONOSUPPORT, "up to version 3");
+    open_db_fails(url, -EPROTONOSUPPORT, "up to version 3");
     free(shell("sqlite3 '%s' 'UPDATE ioledger_schema SET version = 1'", path_of(url)));
     open_sink_fails(url, -EPROTONOSUPPORT, "has version 1");
     open_db_fails(url, -EPROTONOSUPPORT, "has version 1");
@@ -533,12 +573,14 @@ int main(void)
         TEST(test_every_value),
         TEST(test_strange_file_names),
         TEST(test_replay),
+        TEST(test_group),
         TEST(test_once_and_latest),
         TEST(test_unknown_becomes_known),
         TEST(test_rejected),
         TEST(test_second_recorder),
         TEST(test_read_while_recording),
         TEST(test_foreign),
+        TEST(test_upgrade),
         TEST(test_newer_version),
         TEST(test_dumped_and_loaded),
         TEST(test_damaged),

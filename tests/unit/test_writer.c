@@ -31,6 +31,7 @@ struct script {
     atomic_bool broken; /* by an interrupt */
     atomic_int tries;
     int n_written;
+    size_t largest;        /* of the groups */
     int64_t written[1000]; /* by the writer's thread; read after it has ended */
 };
 
@@ -53,6 +54,22 @@ static int script_write(struct iol_sink *sink, const struct iol_batch *batch, st
     return 0;
 }
 
+/* As much as comes, or nothing when one of them is refused. */
+static ssize_t script_write_some(struct iol_sink *sink, const struct iol_batch *const *batches, size_t n,
+                                 struct iol_error *err)
+{
+    struct script *script = (struct script *)sink;
+    int before = script->n_written, r = 0;
+
+    for (size_t i = 0; i < n && r == 0; i++)
+        r = script_write(sink, batches[i], err);
+    if (r < 0)
+        script->n_written = before;
+    else if (n > script->largest)
+        script->largest = n;
+    return r < 0 ? r : (ssize_t)n;
+}
+
 static void script_interrupt(struct iol_sink *sink)
 {
     atomic_store(&((struct script *)sink)->broken, true);
@@ -60,6 +77,9 @@ static void script_interrupt(struct iol_sink *sink)
 
 static const struct iol_sink_ops script_ops = {
     .scheme = "script", .write = script_write, .interrupt = script_interrupt};
+
+static const struct iol_sink_ops group_ops = {
+    .scheme = "groups", .write = script_write, .write_some = script_write_some, .interrupt = script_interrupt};
 
 static struct iol_batch *numbered(int64_t seq)
 {
@@ -77,7 +97,8 @@ static struct iol_writer *start(struct script *script, int give_up_after_ms)
     const struct iol_writer_options options = {.max_bytes = 20000, .give_up_after_ms = give_up_after_ms};
     struct iol_writer *writer = NULL;
 
-    script->sink.ops = &script_ops;
+    if (!script->sink.ops)
+        script->sink.ops = &script_ops;
     assert_int_equal(iol_writer_new(&script->sink, &options, &writer), 0);
     return writer;
 }
@@ -167,6 +188,58 @@ static void test_rejects_go_by(void **state)
     assert_int_equal(stats.rejected_rows, 50);
     assert_int_equal(stats.batches, 5);
     iol_writer_free(writer);
+}
+
+static struct iol_writer_stats wait_spooled(struct iol_writer *writer, uint64_t entries)
+{
+    struct iol_writer_stats stats;
+
+    do
+        iol_writer_get_stats(writer, &stats);
+    while ((stats.queued > 0 || stats.spool.entries != entries) && sched_yield() == 0);
+    return stats;
+}
+
+/* What waits goes into one transaction; when the sink refuses it, each batch by itself. */
+static void write_in_groups(struct iol_writer *writer, struct script *script, bool refused)
+{
+    struct iol_writer_stats stats;
+    uint64_t unwritten = 1;
+
+    for (int i = 1; i <= 301; i++)
+        iol_writer_put(writer, numbered(i));
+    iol_writer_get_stats(writer, &stats);
+    if (stats.spooled)
+        wait_spooled(writer, 301);
+    wait_tries(script, 1);
+    atomic_store(&script->hold, false);
+    assert_int_equal(iol_writer_finish(writer, NULL, &unwritten, NULL), refused ? -EINVAL : 0);
+    iol_writer_get_stats(writer, &stats);
+    assert_int_equal(stats.batches, refused ? 150 : 301);
+    assert_int_equal(stats.rows, stats.batches * 10);
+    assert_int_equal(stats.rejected, refused ? 151 : 0);
+    assert_int_equal(stats.queued_bytes, 0);
+    iol_writer_free(writer);
+    assert_int_equal(script->n_written, stats.batches);
+    for (int i = 0; i < script->n_written; i++)
+        assert_int_equal(script->written[i], refused ? 2 * i + 2 : i + 1);
+    assert_true(refused ? script->largest == 0 : script->largest > 40);
+}
+
+static void test_groups(void **state)
+{
+    static struct script script = {.sink.ops = &group_ops, .hold = true};
+
+    (void)state;
+    write_in_groups(start(&script, -1), &script, false);
+}
+
+static void test_groups_refused(void **state)
+{
+    static struct script script = {.sink.ops = &group_ops, .hold = true, .answer = -EINVAL};
+
+    (void)state;
+    write_in_groups(start(&script, -1), &script, true);
 }
 
 static void test_gives_up_in_time(void **state)
@@ -294,19 +367,33 @@ static struct iol_writer *start_spooled(struct script *script, struct iol_spool 
         .max_bytes = 20000, .give_up_after_ms = give_up_after_ms, .spool = spool};
     struct iol_writer *writer = NULL;
 
-    script->sink.ops = &script_ops;
+    if (!script->sink.ops)
+        script->sink.ops = &script_ops;
     assert_int_equal(iol_writer_new(&script->sink, &options, &writer), 0);
     return writer;
 }
 
-static struct iol_writer_stats wait_spooled(struct iol_writer *writer, uint64_t entries)
+static void test_spool_groups(void **state)
 {
-    struct iol_writer_stats stats;
+    static struct script script = {.sink.ops = &group_ops, .hold = true};
+    struct iol_spool *spool = open_spool();
 
-    do
-        iol_writer_get_stats(writer, &stats);
-    while ((stats.queued > 0 || stats.spool.entries != entries) && sched_yield() == 0);
-    return stats;
+    (void)state;
+    write_in_groups(start_spooled(&script, spool, -1), &script, false);
+    iol_spool_close(spool);
+}
+
+static void test_spool_groups_refused(void **state)
+{
+    static struct script script = {.sink.ops = &group_ops, .hold = true, .answer = -EINVAL};
+    struct iol_spool *spool = open_spool();
+    struct iol_spool_stats stats;
+
+    (void)state;
+    write_in_groups(start_spooled(&script, spool, -1), &script, true);
+    iol_spool_get_stats(spool, &stats);
+    assert_int_equal(stats.quarantined, 151);
+    iol_spool_close(spool);
 }
 
 static void test_spool_keeps_memory_free(void **state)
@@ -477,12 +564,16 @@ int main(void)
         cmocka_unit_test(test_order),
         cmocka_unit_test(test_retries_until_it_works),
         cmocka_unit_test(test_rejects_go_by),
+        cmocka_unit_test(test_groups),
+        cmocka_unit_test(test_groups_refused),
         cmocka_unit_test(test_gives_up_in_time),
         cmocka_unit_test(test_interrupted),
         cmocka_unit_test(test_interrupt_breaks_off_a_hanging_write),
         cmocka_unit_test(test_put_does_not_wait),
         cmocka_unit_test(test_free_without_finish),
         SPOOLED(test_spool_keeps_memory_free),
+        SPOOLED(test_spool_groups),
+        SPOOLED(test_spool_groups_refused),
         SPOOLED(test_spool_goes_on),
         SPOOLED(test_spool_interrupted),
         SPOOLED(test_spool_sets_rejects_aside),
