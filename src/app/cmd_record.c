@@ -16,6 +16,7 @@
 #include "app/command.h"
 #include "app/control_server.h"
 #include "app/host.h"
+#include "app/metrics.h"
 #include "app/notify.h"
 #include "app/options.h"
 #include "app/pipeline.h"
@@ -47,6 +48,7 @@ struct recording {
     struct iol_record_options *options; /* its rules change when the configuration file is read again */
     struct iol_pipeline *pipeline;
     struct iol_control *control; /* NULL: none */
+    struct iol_metrics *metrics; /* NULL: none */
     struct iol_progress progress;
     struct iol_rates rates;
     struct iol_notify notify;
@@ -211,6 +213,19 @@ static void tell_service_manager(struct recording *recording, const struct iol_p
     iol_notify_status(&recording->notify, line, now);
 }
 
+static void set_metrics(struct recording *recording, const struct iol_pipeline_stats *stats)
+{
+    const struct iol_metrics_figures figures = {
+        .stats = *stats,
+        .map_memory = recording->map_memory,
+        .started_ns = recording->progress.started_ns,
+        .interval_ns = recording->options->interval_ns,
+    };
+
+    if (recording->metrics)
+        iol_metrics_set(recording->metrics, &figures);
+}
+
 static void show(struct recording *recording)
 {
     struct iol_pipeline_stats stats;
@@ -219,6 +234,7 @@ static void show(struct recording *recording)
     iol_rates_update(&recording->rates, &stats, iol_host_boot_ns());
     iol_progress_show(&recording->progress, &stats, &recording->rates);
     tell_service_manager(recording, &stats);
+    set_metrics(recording, &stats);
 }
 
 /* Until something ends it. */
@@ -335,6 +351,11 @@ static int open_recording(struct recording *recording, struct iol_error *err)
             return r;
         if (!options->system)
             pipeline.capture.command = recording->child.pid;
+    }
+    if (options->metrics) { /* it has a thread */
+        r = iol_metrics_open(options->metrics, &recording->metrics, err);
+        if (r < 0)
+            return r;
     }
     r = open_control(recording, err);
     return r < 0 ? r : open_pipeline(recording, &pipeline, err);
@@ -540,6 +561,7 @@ int iol_cmd_record(int argc, char **argv)
     r = run(&recording, &err);
     if (r < 0 && r != -EPIPE)
         iol_command_fail(&err);
+    iol_metrics_close(recording.metrics);
     iol_pipeline_free(recording.pipeline);
     iol_control_close(recording.control);
     iol_child_done(&recording.child);

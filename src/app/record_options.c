@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "app/command.h"
+#include "app/metrics.h"
 #include "app/record_config.h"
 #include "app/record_print.h"
 #include "app/record_words.h"
@@ -42,6 +43,7 @@ enum {
     KEY_SAMPLE,
     KEY_EVENT_BUDGET,
     KEY_CONTROL,
+    KEY_METRICS,
     KEY_SPOOL,
     KEY_SPOOL_MAX,
     KEY_SPOOL_SYNC,
@@ -92,6 +94,11 @@ static const struct argp_option own_options[] = {
     {"control", KEY_CONTROL, "PATH", 0,
      "Socket at which 'status' and 'stop' find this recorder (default: one of its own in /run/ioledger, or in "
      "$XDG_RUNTIME_DIR/ioledger when not root); or none",
+     3},
+    {"metrics", KEY_METRICS, "ADDRESS:PORT", 0,
+     "Figures for Prometheus, at http://ADDRESS:PORT/metrics; whoever reaches the address may read them. A PORT alone "
+     "is of "
+     "127.0.0.1 (usual: " IOL_METRICS_DEFAULT ")",
      3},
     {"spool", KEY_SPOOL, "DIR", 0,
      "Where rows wait for the database (default: for PostgreSQL a folder of its own in /var/lib/ioledger/spool, or in "
@@ -252,6 +259,14 @@ static int take_spool_sync(struct iol_record_options *options, const char *text,
     return r;
 }
 
+static int take_metrics(struct iol_record_options *options, const char *text, struct iol_error *err)
+{
+    _cleanup_free_ char *host = NULL, *port = NULL;
+
+    options->metrics = text;
+    return iol_metrics_address(text, &host, &port, err);
+}
+
 int iol_record_option_take(int key, const char *text, struct iol_record_options *options, struct iol_error *err)
 {
     switch (key) {
@@ -293,6 +308,8 @@ int iol_record_option_take(int key, const char *text, struct iol_record_options 
     case KEY_CONTROL:
         options->control = text;
         return not_empty(text, err);
+    case KEY_METRICS:
+        return take_metrics(options, text, err);
     case KEY_SPOOL:
         options->spool = text;
         return not_empty(text, err);

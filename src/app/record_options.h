@@ -62,6 +62,7 @@ struct iol_record_options {
     struct iol_record_rules rules;
     size_t n_own_rules;  /* those of the command line */
     const char *control; /* path of the socket, "none", or NULL: the usual one */
+    const char *metrics; /* where to listen, or NULL */
     const char *pin;     /* folder; NULL: nothing is pinned */
     bool print_config;
     const char *config_path;

@@ -198,6 +198,11 @@ static void print_control(struct printer *printer)
     print_text(printer, printer->options->control);
 }
 
+static void print_metrics(struct printer *printer)
+{
+    print_text(printer, printer->options->metrics);
+}
+
 static void print_spool(struct printer *printer)
 {
     print_text(printer, printer->options->spool);
@@ -234,6 +239,7 @@ static const struct {
     {"max-accounts", print_max_accounts},
     {"probes", print_probes},
     {"control", print_control},
+    {"metrics", print_metrics},
     {"spool", print_spool},
     {"spool-max", print_spool_max},
     {"spool-sync", print_spool_sync},

@@ -61,7 +61,7 @@ static void put_time(json_t *status, const char *key, int64_t ns)
     put_text(status, key, ns ? iol_text_time(text, sizeof(text), ns) : NULL);
 }
 
-static uint64_t resident_bytes(void)
+uint64_t iol_status_resident_bytes(void)
 {
     FILE *file = fopen("/proc/self/statm", "re");
     unsigned long size, pages = 0;
@@ -98,7 +98,7 @@ static void put_recording(json_t *status, const struct iol_status_source *source
     put_text(status, "probes", stats->probes);
     put_text(status, "uncovered", stats->uncovered);
     put_int(status, "interval_ms", (uint64_t)source->interval_ns / NS_PER_MS);
-    put_int(status, "resident_bytes", resident_bytes());
+    put_int(status, "resident_bytes", iol_status_resident_bytes());
     put_int(status, "maps_bytes", source->map_memory);
     put_int(status, "cpu_ms", cpu_ms());
 }

@@ -27,3 +27,6 @@ json_t *iol_status_make(const struct iol_status_source *source);
 
 /* The key of the number of losses of that kind (enum iol_lost). */
 const char *iol_status_loss_key(int lost);
+
+/* Resident memory of this process; 0: not known. */
+uint64_t iol_status_resident_bytes(void);

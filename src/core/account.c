@@ -18,10 +18,6 @@
     (60UL * 1000 * 1000 * 1000) /* between two looks at all accounts for those that are idle for very long */
 
 /* The six counters of struct iol_counters, without its times. */
-struct counts {
-    uint64_t read_ops, read_bytes, write_ops, write_bytes, read_errors, write_errors;
-};
-
 /* Events of reads and writes that a process lost in one epoch. */
 struct event_loss {
     const struct iol_model_process *process;
@@ -52,13 +48,13 @@ struct iol_accounts {
     struct iol_account_kernel kernel;
     int64_t host_id;
     struct slot *slots;
-    struct counts *posted[2];  /* of each slot and epoch: apart, as every interval looks over all of one of them */
-    size_t n_removed;          /* slots that are to be handed back */
-    uint64_t looked_ns;        /* when idle accounts were last looked for */
-    struct slot_list changed;  /* since the last journal; some of them twice */
-    struct slot_list removed;  /* their keys are to be taken away */
-    struct slot_list released; /* to be handed back */
-    struct counts totals[2][IOL_ABI_ROUTE_SLOTS];
+    struct iol_counts *posted[2]; /* of each slot and epoch: apart, as every interval looks over all of one of them */
+    size_t n_removed;             /* slots that are to be handed back */
+    uint64_t looked_ns;           /* when idle accounts were last looked for */
+    struct slot_list changed;     /* since the last journal; some of them twice */
+    struct slot_list removed;     /* their keys are to be taken away */
+    struct slot_list released;    /* to be handed back */
+    struct iol_counts totals[2][IOL_ABI_ROUTE_SLOTS];
     struct iol_sums ignored; /* by threads, posted so far */
     struct event_loss event_losses[EVENT_LOSSES_MAX];
     size_t n_event_losses;
@@ -144,9 +140,9 @@ static int note_change(struct iol_accounts *accounts, size_t index)
     return accounts->kernel.keeps_books ? note_slot(&accounts->changed, index) : 0;
 }
 
-static struct counts read_counts(const struct iol_counters *counters)
+static struct iol_counts read_counts(const struct iol_counters *counters)
 {
-    return (struct counts){
+    return (struct iol_counts){
         .read_ops = counters->read_ops,
         .read_bytes = counters->read_bytes,
         .write_ops = counters->write_ops,
@@ -156,9 +152,9 @@ static struct counts read_counts(const struct iol_counters *counters)
     };
 }
 
-static struct counts difference(const struct counts *now, const struct counts *before)
+static struct iol_counts difference(const struct iol_counts *now, const struct iol_counts *before)
 {
-    return (struct counts){
+    return (struct iol_counts){
         .read_ops = now->read_ops - before->read_ops,
         .read_bytes = now->read_bytes - before->read_bytes,
         .write_ops = now->write_ops - before->write_ops,
@@ -168,7 +164,7 @@ static struct counts difference(const struct counts *now, const struct counts *b
     };
 }
 
-static bool is_zero(const struct counts *counts)
+static bool is_zero(const struct iol_counts *counts)
 {
     return !(counts->read_ops | counts->read_bytes | counts->write_ops | counts->write_bytes | counts->read_errors |
              counts->write_errors);
@@ -194,7 +190,7 @@ static int64_t interval_ms(const struct iol_epoch *epoch)
 }
 
 static int add_io(struct iol_accounts *accounts, const struct iol_epoch *epoch, const struct iol_model *model,
-                  size_t index, const struct counts *delta, struct iol_batch *batch)
+                  size_t index, const struct iol_counts *delta, struct iol_batch *batch)
 {
     const struct iol_account *account = &accounts->kernel.slots[index];
     const struct iol_counters *counters = &account->epoch[epoch->closed];
@@ -275,8 +271,8 @@ static int post_slot(struct iol_accounts *accounts, const struct iol_epoch *epoc
                      size_t index, struct iol_batch *batch)
 {
     struct slot *slot = &accounts->slots[index];
-    struct counts now = read_counts(&accounts->kernel.slots[index].epoch[epoch->closed]);
-    struct counts delta = difference(&now, &accounts->posted[epoch->closed][index]);
+    struct iol_counts now = read_counts(&accounts->kernel.slots[index].epoch[epoch->closed]);
+    struct iol_counts delta = difference(&now, &accounts->posted[epoch->closed][index]);
 
     if (is_zero(&delta))
         return 0;
@@ -393,7 +389,7 @@ static int post_slots(struct iol_accounts *accounts, const struct iol_epoch *epo
     return 0;
 }
 
-static void add_counts(struct counts *sum, const struct counts *one)
+static void add_counts(struct iol_counts *sum, const struct iol_counts *one)
 {
     sum->read_ops += one->read_ops;
     sum->read_bytes += one->read_bytes;
@@ -403,18 +399,18 @@ static void add_counts(struct counts *sum, const struct counts *one)
     sum->write_errors += one->write_errors;
 }
 
-static void add_thread(struct counts *sum, const struct iol_thread *thread, unsigned int closed)
+static void add_thread(struct iol_counts *sum, const struct iol_thread *thread, unsigned int closed)
 {
     const struct iol_sums *reads = &thread->side[0].total[closed], *writes = &thread->side[1].total[closed];
 
-    add_counts(sum,
-               &(struct counts){reads->ops, reads->bytes, writes->ops, writes->bytes, reads->errors, writes->errors});
+    add_counts(
+        sum, &(struct iol_counts){reads->ops, reads->bytes, writes->ops, writes->bytes, reads->errors, writes->errors});
 }
 
 /* What the kernel has counted on a route, by CPUs and, on the hot path, by threads. */
-static struct counts sum_kernel(const struct iol_accounts *accounts, unsigned int closed, size_t route)
+static struct iol_counts sum_kernel(const struct iol_accounts *accounts, unsigned int closed, size_t route)
 {
-    struct counts sum = {0}, one;
+    struct iol_counts sum = {0}, one;
 
     for (size_t cpu = 0; cpu < accounts->kernel.n_cpus; cpu++) {
         one = read_counts(&accounts->kernel.cpus[cpu].total[closed][route]);
@@ -445,8 +441,8 @@ static int post_totals(struct iol_accounts *accounts, const struct iol_epoch *ep
                        struct iol_batch *batch)
 {
     for (size_t route = 0; route < IOL_ABI_ROUTE_SLOTS; route++) {
-        struct counts now = sum_kernel(accounts, epoch->closed, route);
-        struct counts delta = difference(&now, &accounts->totals[epoch->closed][route]);
+        struct iol_counts now = sum_kernel(accounts, epoch->closed, route);
+        struct iol_counts delta = difference(&now, &accounts->totals[epoch->closed][route]);
         struct iol_total *row;
 
         if (is_zero(&delta))
@@ -462,6 +458,7 @@ static int post_totals(struct iol_accounts *accounts, const struct iol_epoch *ep
             accounts->stats.ignored_bytes += delta.read_bytes + delta.write_bytes;
             continue;
         }
+        add_counts(&accounts->stats.totals[route], &delta);
         row = iol_batch_add(batch, IOL_TABLE_TOTAL);
         if (!row)
             return -ENOMEM;
@@ -551,9 +548,9 @@ int iol_accounts_post(struct iol_accounts *accounts, const struct iol_epoch *epo
     return 0;
 }
 
-static_assert(sizeof(struct counts) == sizeof(struct iol_posted_sums), "the same six counters");
+static_assert(sizeof(struct iol_counts) == sizeof(struct iol_posted_sums), "the same six counters");
 
-static struct iol_posted_sums to_sums(const struct counts *counts)
+static struct iol_posted_sums to_sums(const struct iol_counts *counts)
 {
     struct iol_posted_sums sums;
 
@@ -561,9 +558,9 @@ static struct iol_posted_sums to_sums(const struct counts *counts)
     return sums;
 }
 
-static struct counts from_sums(const struct iol_posted_sums *sums)
+static struct iol_counts from_sums(const struct iol_posted_sums *sums)
 {
-    struct counts counts;
+    struct iol_counts counts;
 
     memcpy(&counts, sums, sizeof(counts));
     return counts;

@@ -15,6 +15,7 @@
 #include <stdint.h>
 
 #include "abi/books.h"
+#include "core/row.h"
 
 struct iol_accounts;
 struct iol_batch;
@@ -46,6 +47,10 @@ struct iol_epoch {
     uint64_t left_out; /* calls that were not counted, since the last one: IOL_LOST_LEFT_OUT */
 };
 
+struct iol_counts {
+    uint64_t read_ops, read_bytes, write_ops, write_bytes, read_errors, write_errors;
+};
+
 struct iol_account_stats {
     size_t slots;
     size_t in_use;
@@ -56,6 +61,7 @@ struct iol_account_stats {
     uint64_t excluded_bytes;
     uint64_t ignored_ops; /* by rules */
     uint64_t ignored_bytes;
+    struct iol_counts totals[IOL_ROUTE_COUNT]; /* the kernel's own totals */
     uint64_t io_rows;
     uint64_t lost[IOL_LOST_COUNT];
 };

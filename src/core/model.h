@@ -137,6 +137,7 @@ struct iol_model_stats {
     size_t ended_in_epoch;  /* images that have ended since the last epoch was posted */
     size_t processes_held;
     size_t files_held;
+    uint64_t events[IOL_EVENT_KIND_COUNT]; /* rows, not weights */
 };
 
 void iol_model_get_stats(const struct iol_model *model, struct iol_model_stats *ret_stats);

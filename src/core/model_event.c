@@ -17,6 +17,7 @@ struct iol_event *iol_model_add_event(struct iol_model *model, enum iol_event_ki
 
     if (!row)
         return NULL;
+    model->stats.events[kind]++;
     *row = (struct iol_event){
         .ts = iol_model_time(model, boot_ns),
         .host_id = model->host_id,

@@ -107,6 +107,12 @@ def bad_files(tap, files):
             ("spool-max = 1M\n", "FILE:1: spool-max: '1M' is too little: at least 16M"),
             ("spool-sync = often\n", "FILE:1: spool-sync: 'often' is not one of always, everysec, never"),
             ("event-budget = many\n", "FILE:1: event-budget: 'many' is no budget"),
+            ("metrics = 127.0.0.1\n", "FILE:1: metrics: '127.0.0.1' is not an address to listen on"),
+            ("metrics = ::1:9464\n", "FILE:1: metrics: '::1:9464' is not an address to listen on"),
+            ("metrics = :9464\n", "FILE:1: metrics: ':9464' is not an address to listen on"),
+            ("metrics = a:0\n", "FILE:1: metrics: 'a:0' is not an address to listen on"),
+            ("metrics = a:65536\n", "FILE:1: metrics: 'a:65536' is not an address to listen on"),
+            ("metrics = http://a:1\n", "FILE:1: metrics: 'http://a:1' is not an address to listen on"),
             ("uid = no such user\n", "FILE:1: uid: there is no user 'no such user'"),
             ("cgroup = system.slice\n", "FILE:1: cgroup: 'system.slice' is not an absolute path"),
             ("ignore = /a\n" * 65, "FILE:65: ignore: there are more than 64 rules"),
@@ -148,7 +154,7 @@ SETTINGS = (
     ("cgroup", "/", None), ("kinds", "pipe,anon,file", "file,pipe,anon"), ("events", "unlink,rename,chmod", "rename,unlink,chmod"),
     ("every", "/etc/** if comm=a b", None), ("ignore", "/etc/**", None), ("sample", "7:*.log", None), ("ignore", "kind:socket", None),
     ("event-budget", "none,5/s", None), ("interval", "0.25s", "250ms"), ("duration", "90m", None), ("max-accounts", "100k", "102400"),
-    ("probes", "tracepoint", None), ("control", "none", None), ("spool", "/some/where", None), ("spool-max", "20480k", "20M"),
+    ("probes", "tracepoint", None), ("control", "none", None), ("metrics", "[::1]:9464", None), ("spool", "/some/where", None), ("spool-max", "20480k", "20M"),
     ("spool-sync", "everysec", None), ("pin", "/sys/fs/bpf/x", None))
 # It must run when the option is given, which no test can rely on.
 NOT_SET = {"container"}
