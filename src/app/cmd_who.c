@@ -4,14 +4,13 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "app/aliases.h"
 #include "app/command.h"
 #include "app/coverage.h"
 #include "app/groups.h"
 #include "app/lineage.h"
 #include "app/options.h"
 #include "app/output.h"
-#include "app/paths.h"
+#include "app/path_question.h"
 #include "app/question.h"
 #include "base/arena.h"
 #include "base/cleanup.h"
@@ -105,38 +104,8 @@ static const struct iol_usage usage = {
     .word = nth_word,
 };
 
-struct question {
-    struct iol_arena *arena;
-    struct iol_db *db;
-    struct iol_paths paths;
-    struct iol_aliases aliases;
-    const char *condition; /* on file f: its names */
-    const char *window;    /* on an account: whether the name was the file's at the time */
-    const char *params[2 * (2 * IOL_PATHS_MAX + IOL_ALIASES_PARAMS_MAX)];
-    size_t n_params;
-};
-
-static void done_question(struct question *question)
-{
-    iol_db_close(question->db);
-    iol_arena_free(question->arena);
-}
-
-static struct iol_ask narrow(const struct question *question, const struct who *who, const struct iol_options *options)
-{
-    return (struct iol_ask){.since = options->since,
-                            .until = options->until,
-                            .reads = options->reads,
-                            .writes = options->writes,
-                            .files = question->condition,
-                            .names = question->window,
-                            .params = question->params,
-                            .n_params = question->n_params,
-                            .limit = who->limit};
-}
-
-static int load_lineage(const struct question *question, const struct iol_ask *ask, struct iol_lineage **ret_lineage,
-                        struct iol_error *err)
+static int load_lineage(const struct iol_path_question *question, const struct iol_ask *ask,
+                        struct iol_lineage **ret_lineage, struct iol_error *err)
 {
     _cleanup_free_ char *seeds = iol_ask_process_ids(question->db, ask);
 
@@ -184,7 +153,7 @@ static int print_rows(struct iol_query *query, struct iol_lineage *lineage, enum
     return r < 0 ? r : iol_output_finish(output);
 }
 
-static int print_processes(const struct question *question, const struct iol_ask *ask, enum iol_format format,
+static int print_processes(const struct iol_path_question *question, const struct iol_ask *ask, enum iol_format format,
                            size_t *ret_rows, struct iol_error *err)
 {
     _cleanup_(iol_question_done_query) struct iol_query *query = NULL;
@@ -204,7 +173,7 @@ static int print_processes(const struct question *question, const struct iol_ask
 }
 
 /* The other names under which the ledger has the same file: hard links, renames, bind mounts. */
-static int tell_other_names(const struct question *question, struct iol_error *err)
+static int tell_other_names(const struct iol_path_question *question, struct iol_error *err)
 {
     _cleanup_free_ char *sql = NULL;
     _cleanup_(iol_question_done_query) struct iol_query *query = NULL;
@@ -232,7 +201,7 @@ static int tell_other_names(const struct question *question, struct iol_error *e
     return r;
 }
 
-static void tell_nothing(const char *typed, const struct question *question, const struct iol_options *options)
+static void tell_nothing(const char *typed, const struct iol_path_question *question, const struct iol_options *options)
 {
     struct stat st;
 
@@ -249,45 +218,9 @@ static void tell_nothing(const char *typed, const struct question *question, con
                      question->paths.names[0].from);
 }
 
-/* The paths asked for, and the names that the file had besides. */
-static const char *make_condition(struct question *question, bool with_times)
-{
-    const char *own = iol_paths_condition(question->arena, &question->paths, with_times ? "path" : "f.path",
-                                          question->params, &question->n_params);
-    const char *others = iol_aliases_condition(question->arena, question->db, &question->aliases, with_times,
-                                               question->params, &question->n_params);
-    size_t size = own && others ? strlen(own) + strlen(others) + 3 : 0;
-    char *text = size ? iol_arena_alloc(question->arena, size) : NULL;
-
-    if (text)
-        snprintf(text, size, "(%s%s)", own, others);
-    return text;
-}
-
-static int ask(struct question *question, const struct iol_options *options, struct iol_error *err)
-{
-    int r;
-
-    question->arena = iol_arena_new();
-    if (!question->arena)
-        return iol_question_no_memory(err);
-    r = iol_paths_resolve(question->arena, options->args[0], &question->paths, err);
-    if (r < 0)
-        return r;
-    r = iol_db_open(options->db, options->verbose, &question->db, err);
-    if (r < 0)
-        return r;
-    r = iol_aliases_find(question->arena, question->db, &question->paths, &question->aliases, err);
-    if (r < 0)
-        return r;
-    question->condition = make_condition(question, false);
-    question->window = question->condition ? make_condition(question, true) : NULL;
-    return question->window ? 0 : iol_question_no_memory(err);
-}
-
 /* What is to be said besides a table. */
-static int tell(const struct question *question, const struct who *who, const struct iol_options *options, size_t rows,
-                struct iol_error *err)
+static int tell(const struct iol_path_question *question, const struct who *who, const struct iol_options *options,
+                size_t rows, struct iol_error *err)
 {
     if (options->format != IOL_FORMAT_TABLE)
         return 0;
@@ -305,7 +238,7 @@ int iol_cmd_who(int argc, char **argv)
     struct iol_options options;
     struct iol_error err = {0};
     struct iol_ask narrowed;
-    _cleanup_(done_question) struct question question = {0};
+    _cleanup_(iol_path_question_done) struct iol_path_question question = {0};
     size_t rows = 0, all;
     int status, r;
 
@@ -315,9 +248,10 @@ int iol_cmd_who(int argc, char **argv)
         iol_error_set(&err, -EINVAL, "PATH is empty");
         return iol_options_fail("who", &err);
     }
-    r = ask(&question, &options, &err);
+    r = iol_path_question_open(&options, options.args[0], &question, &err);
     if (r == 0) {
-        narrowed = narrow(&question, &who, &options);
+        narrowed = iol_path_question_ask(&question, &options);
+        narrowed.limit = who.limit;
         r = who.grouped ? iol_groups_print(question.db, &narrowed, who.by, options.format, &rows, &all, &err)
                         : print_processes(&question, &narrowed, options.format, &rows, &err);
     }

@@ -21,6 +21,8 @@ static const struct iol_command commands[] = {
 #endif
     {"who", "which processes touched a file, or anything below a directory", "Ask", iol_cmd_who},
     {"files", "which files a process read or wrote, biggest first", "Ask", iol_cmd_files},
+    {"timeline", "one file's story: created, written, renamed, read, deleted, and by whom", "Ask", iol_cmd_timeline},
+    {"hot", "the directories and files that cost most", "Ask", iol_cmd_hot},
     {"tree", "which process started which, with arguments and exit status", "Ask", iol_cmd_tree},
     {"report", "write all of it as one page for a browser", "Ask", iol_cmd_report},
     {"balance", "prove that the accounts equal the kernel's totals", "Check", iol_cmd_balance},

@@ -17,7 +17,7 @@ from tmuxlib import Terminal, has_tmux
 
 import subprocess
 
-CONTENTS = ("answers", "many", "lossy", "empty")
+CONTENTS = ("answers", "full", "many", "renamed", "lossy", "empty")
 HOSTILE = "/b/esc\x1b[31m\n\u202e/x\r"
 
 
@@ -98,6 +98,76 @@ def test_groups(tap, db):
     tap.equal(len(ask_json("files", "--by", "directory", "--db", db["many"])), 1, "files --by directory: 5000 files of one")
 
 
+def test_timeline(tap, db):
+    url = db["answers"]
+
+    def story(*args, of="answers"):
+        return [(r["what"], r["path"] if not r["other_path"] else (r["path"], r["other_path"]), r["comm"], r["bytes"])
+                for r in ask_json("timeline", *args, "--db", db[of])]
+    whole = [("created", "/b/out/tmp1", "as", None), ("written", "/b/out/tmp1", "as", 4000),
+             ("renamed", ("/b/out/tmp1", "/b/out/a.o"), "as", None), ("mode changed", "/b/out/a.o", "as", None),
+             ("read", "/b/out/a.o", "cat", 4000), ("read", "/b/out/a.o", "cat", 1), ("deleted", "/b/out/a.o", "rm", None)]
+    tap.equal(story("/b/out/a.o"), whole, "timeline: the whole story, by the last name")
+    tap.equal(story("/b/out/tmp1"), whole, "timeline: by the first name")
+    tap.equal(story("/b/out/a.o", "--pause", "2m")[4:6], [("read", "/b/out/a.o", "cat", 4001), whole[6]], "timeline --pause 2m")
+    tap.equal(len(story("/b/out/a.o", "--pause", "100ms")), 9, "timeline --pause 100ms")
+    tap.equal(story("/b/out/a.o", "--since", at(100)), whole[4:], "timeline --since")
+    tap.equal(story("/b/out/a.o", "--until", at(12)), whole[:2], "timeline --until")
+    tap.equal(story("/b/out/a.o", "-n", "2"), whole[5:], "timeline -n: the latest")
+    tap.equal([(r["first"], r["last"], r["ops"], r["errors"]) for r in ask_json("timeline", "/b/out/a.o", "--db", url)][4],
+              (at(200) + ".500505", at(201) + ".750505", 10, 2), "timeline: from first to last, operations, errors")
+    tap.equal(story("/usr/lib/libc.so"), [("mapped", "/usr/lib/libc.so", "cc1", None)] * 2, "timeline: mappings, bytes unknown")
+    tap.equal([entry[1] for entry in story("/b/esc\x1b[31m\n\u202e/")], [HOSTILE] * 2, "timeline DIR/ of a hostile name")
+    tap.equal(len(story("/b/")), 13, "timeline DIR/")
+    tap.equal(story("/s/c", of="renamed"),
+              [("created", "/r/a", "mv", None), ("read", "/r/a", "cat", 2), ("renamed", ("/r/a", "/r/b"), "mv", None),
+               ("read", "/r/b", "cat", 8), ("renamed", ("/r/b", "/r/c"), "mv", None), ("read", "/r/c", "cat", 32),
+               ("renamed", ("/r", "/s"), "mv", None), ("read", "/s/c", "cat", 128), ("deleted", "/s/c", "mv", None),
+               ("read", "/s/c", "cat", 256)], "timeline: three names, and another file that has the last one")
+    tap.equal(story("/usr/libexec/cc1", of="full"), [("executed", "/usr/libexec/cc1", "cc1", None)], "timeline: executed")
+    table = ask("timeline", "/b/out/a.o", "--db", url)
+    tap.ok("renamed to /b/out/a.o" in table.out and "read, 2 failed" in table.out and "also known as '/b/out/tmp1'" in table.err,
+           "timeline: the table", table)
+    none = ask("timeline", "/none", "--db", url)
+    tap.ok(none.status == 1 and not none.raw and "nothing is known of '/none'" in none.err, "timeline: nothing", none)
+    tap.equal(len(ask_json("timeline", "/many/", "--db", db["many"])), 5000, "timeline: 5000 lines")
+    left = ask("timeline", "/many/", "--db", db["many"])
+    tap.ok(len(left.out.splitlines()) == 201 and "4800 earlier; --limit 0" in left.err, "timeline: a table has the latest 200", left.err)
+    for args, told in ((("timeline",), "a PATH is missing"), (("timeline", ""), "PATH is empty"),
+                       (("timeline", "/x", "--pause", "x"), "--pause: 'x' is not a duration")):
+        tap.ok(one_line_and_hint(ask(*args), told), "bad usage: %s" % " ".join(args))
+
+
+def test_hot(tap, db):
+    url = db["answers"]
+
+    def hot(*args, of="answers"):
+        return [(r["path"], r["files"], r["read_bytes"], r["write_bytes"]) for r in ask_json("hot", *args, "--db", db[of])]
+    hostile = "/b/esc\x1b[31m\n\u202e/"
+    whole = [("/b/out/", 2, 4001, 4000), ("/b/src/", 3, 280, 0), (hostile, 1, 5, 6), ("/usr/lib/", 1, 0, 0)]
+    tap.equal(hot(), whole, "hot: directories")
+    tap.equal(hot("--depth", "1"), [("/b/", 6, 4286, 4006), ("/usr/", 1, 0, 0)], "hot --depth 1")
+    tap.equal(hot("/b", "--depth", "1"), whole[:3], "hot PATH --depth 1: below PATH")
+    tap.equal(hot("/b/", "--depth", "7"), whole[:3], "hot --depth 7: no deeper than there are directories")
+    tap.equal(hot("/b/src"), whole[1:2], "hot PATH")
+    tap.equal(hot("--by", "file", "-n", "2"), [("/b/out/a.o", 1, 4001, 0), ("/b/out/tmp1", 1, 0, 4000)], "hot --by file -n 2")
+    tap.equal(hot("--sort", "written"), [whole[0], whole[2], whole[1], whole[3]], "hot --sort written")
+    tap.equal(hot("--sort", "ops"), [whole[0], whole[1], whole[2], whole[3]], "hot --sort ops")
+    tap.equal(hot("--since", at(100), "--until", at(110)), [("/b/src/", 2, 170, 0), ("/usr/lib/", 1, 0, 0)], "hot in a span")
+    tap.equal(hot("--write"), [("/b/out/", 1, 0, 4000), (hostile, 1, 5, 6)], "hot --write")
+    tap.equal([entry[:2] for entry in hot(of="full") if not entry[0].startswith("/h/")],
+              [("/", 1), ("/src/", 2), ("/src/sub/", 1), ("/w\\\\x/", 1), (" /h/leading blank", 1), ("(pipes)", 1)],
+              "hot: accounts that stand for no file are by themselves")
+    tap.equal(hot("/w\\x", of="full"), [("/w\\\\x/", 1, 100, 0)], "hot: a backslash above a name that is not UTF-8")
+    table = ask("hot", "--by", "file", "-n", "1", "--db", url)
+    tap.ok("48.3 %" in table.out and "6 more; --limit 0" in table.err, "hot: the table", table)
+    none = ask("hot", "/none", "--db", url)
+    tap.ok(none.status == 1 and not none.raw and "nothing below '/none/'" in none.err, "hot: nothing", none)
+    for args, told in ((("hot", ""), "PATH is empty"), (("hot", "--by", "fiel"), "did you mean 'file'?"),
+                       (("hot", "--sort", "x"), "--sort: 'x' is not a measure"), (("hot", "--depth", "x"), "--depth: 'x' is not a number")):
+        tap.ok(one_line_and_hint(ask(*args), told), "bad usage: %s" % " ".join(args))
+
+
 def test_coverage(tap, db):
     url = db["answers"]
 
@@ -146,6 +216,10 @@ def test_screens(tap, db, scratch):
             tap.ok("DIRECTORY" in groups and "/b/esc\\e[31m\\n\\u{202e}/" in groups, "%d columns: files --by directory" % width, groups)
             groups = screen("files", "--by", "process")
             tap.ok("COMMAND" in groups and "cc1 -quiet a.c" in groups, "%d columns: files --by process" % width, groups)
+            story = screen("timeline", "/b/")
+            tap.ok("TIME" in story and "renamed to /b/out/a.o" in story and "deleted" in story, "%d columns: timeline" % width, story)
+            hot = screen("hot")
+            tap.ok("SHARE" in hot and "/b/src/" in hot and "/b/esc\\e[31m\\n\\u{202e}/" in hot, "%d columns: hot" % width, hot)
             tap.ok(terminal.is_sane(), "%d columns: the terminal is as it was" % width)
 
 
@@ -159,7 +233,7 @@ def main():
                 tap.skip("%s" % kind, "no PostgreSQL server is installed")
                 continue
             fill(db)
-            for test in (test_span, test_accesses, test_groups, test_coverage):
+            for test in (test_span, test_accesses, test_groups, test_timeline, test_hot, test_coverage):
                 run(tap, "%s on %s" % (test.__name__, kind), test, db)
         if has_tmux():
             run(tap, "test_screens", test_screens, sqlite, scratch)

@@ -200,7 +200,9 @@ def test_balance(tap, db):
     tap.ok(nothing.status == 1 and "nothing to balance" in nothing.err, "balance: nothing is not balanced", nothing)
 
 
-QUESTIONS = (("who", "/src/a.c"), ("who", "/"), ("files",), ("files", "911"), ("tree",), ("tree", "911"), ("balance",))
+QUESTIONS = (("who", "/src/a.c"), ("who", "/"), ("files",), ("files", "911"), ("tree",), ("tree", "911"), ("balance",),
+             ("timeline", "/h/"), ("timeline", "/src/a.c"), ("hot",), ("hot", "--by", "file"), ("files", "--by", "directory"),
+             ("files", "--by", "process"), ("who", "/h/", "--by", "exe"))
 
 
 def as_csv_text(value):
