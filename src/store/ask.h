@@ -34,6 +34,7 @@ struct iol_ask {
     const char *const *params; /* of the conditions: $1, $2, ... */
     size_t n_params;
     int64_t limit; /* 0: none */
+    bool timeless; /* for ask_*.c: first and last are not wanted */
 };
 
 #define IOL_ASK_ALL                                                                                                    \

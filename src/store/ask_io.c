@@ -150,15 +150,17 @@ int iol_ask_groups(struct iol_db *db, const struct iol_ask *ask, enum iol_ask_by
 
 int iol_ask_costs(struct iol_db *db, const struct iol_ask *ask, struct iol_query **ret_query, struct iol_error *err)
 {
+    struct iol_ask timeless = *ask;
     _cleanup_(iol_ask_done) struct iol_ask_text text = {0};
     int r = iol_ask_begin(&text, db, err);
 
     if (r < 0)
         return r;
+    timeless.timeless = true;
     fputs("SELECT f.path, h.name, f.kind, a.read_ops, a.read_bytes, a.write_ops, a.write_bytes, a.read_errors,"
           " a.write_errors FROM ",
           text.out);
-    r = iol_ask_put_sums_by(&text, db, ask, "file_id", false, err);
+    r = iol_ask_put_sums_by(&text, db, &timeless, "file_id", false, err);
     if (r < 0)
         return r;
     fputs(" LEFT JOIN file f ON f.id = a.file_id LEFT JOIN host h ON h.id = f.host_id", text.out);

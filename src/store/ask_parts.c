@@ -115,17 +115,22 @@ void iol_ask_put_event_span(struct iol_ask_text *text, const struct iol_ask *ask
 
 void iol_ask_put_accounts(struct iol_ask_text *text, const struct iol_ask *ask, int64_t end_until, const char *more)
 {
-    fprintf(text->out, "SELECT io.process_id AS process_id, io.file_id AS file_id, %s AS first, %s AS last",
-            text->d->first, text->d->last);
+    const char *first = text->d->first, *last = text->d->last, *join = text->d->accounts_join;
+
+    if (ask->timeless && ask->since == IOL_NULL && ask->until == IOL_NULL && !ask->names) {
+        first = last = "0";
+        join = "";
+    }
+    fprintf(text->out, "SELECT io.process_id AS process_id, io.file_id AS file_id, %s AS first, %s AS last", first,
+            last);
 #define COUNTER(column) fprintf(text->out, ", io." #column " AS " #column);
     COUNTERS(COUNTER)
 #undef COUNTER
     fprintf(text->out, ", 0 AS execs%s%s", ask->files ? ", f.path AS path, f.host_id AS host_id" : "", more);
     if (ask->files)
-        fprintf(text->out, " FROM file f JOIN %s ON io.file_id = f.id%s WHERE %s", text->d->accounts,
-                text->d->accounts_join, ask->files);
+        fprintf(text->out, " FROM file f JOIN %s ON io.file_id = f.id%s WHERE %s", text->d->accounts, join, ask->files);
     else
-        fprintf(text->out, " FROM %s%s WHERE 1 = 1", text->d->accounts, text->d->accounts_join);
+        fprintf(text->out, " FROM %s%s WHERE 1 = 1", text->d->accounts, join);
     if (ask->processes)
         fprintf(text->out, " AND io.process_id IN (SELECT p.id FROM process p WHERE %s)", ask->processes);
     put_account_span(text, ask, end_until);
@@ -169,7 +174,7 @@ int iol_ask_put_sums_by(struct iol_ask_text *text, struct iol_db *db, const stru
 #undef SUM
     fputs(" FROM ", text->out);
     put_done(text, ask, execs, end_until);
-    fprintf(text->out, " GROUP BY %s", key);
+    fprintf(text->out, " GROUP BY %s%s", text->d->unordered, key);
     if (ask->reads || ask->writes)
         fprintf(text->out, " HAVING %s%s%s", ask->reads ? "sum(read_ops) + sum(read_errors) > 0" : "",
                 ask->reads && ask->writes ? " AND " : "", ask->writes ? "sum(write_ops) + sum(write_errors) > 0" : "");

@@ -21,6 +21,7 @@ static const struct iol_sql dialects[] = {
             .first = "(i.ts_us - coalesce(io.first_us, 0))",
             .last = "(i.ts_us - coalesce(io.last_us, 0))",
             .mapped = "(io.route = 5)",
+            .unordered = "+",
             .event_time = IOL_SQLITE_US("e.ts"),
         },
     [IOL_DIALECT_POSTGRESQL] =
@@ -32,6 +33,7 @@ static const struct iol_sql dialects[] = {
             .first = "coalesce(io.first_ts, io.ts)",
             .last = "coalesce(io.last_ts, io.ts)",
             .mapped = "(io.route = 'mmap')",
+            .unordered = "",
             .event_time = "e.ts",
         },
 };

@@ -21,6 +21,7 @@ struct iol_sql {
     const char *end;           /* end of its interval, to be compared with iol_sql_time(): an index leads there */
     const char *first, *last;  /* its first and last operation: account times */
     const char *mapped;        /* whether it came of mmap(2) */
+    const char *unordered;     /* before a column to group by: not in the order of its index, whose rows lie anywhere */
     const char *event_time;    /* e.ts of an event as an account time */
 };
 
