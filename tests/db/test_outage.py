@@ -172,11 +172,13 @@ def full_disk(tap, scratch, cluster):
         subprocess.run(["chown", "postgres:", folder], check=True)
         live.psql(cluster.url, "create tablespace small location '%s'" % folder)
         live.psql(cluster.url, "create database small tablespace small")
-        with open(os.path.join(folder, "filler"), "wb") as filler:
-            filler.write(bytes(48000000))
         url = cluster.named("small")
         feed = Feed(url, os.path.join(scratch, "spool"), 500, rows=300, rate=100)
-        feed.until(lambda last: last["waiting"] >= 5, "batches that wait for room")
+        feed.until(lambda last: last["stored"] > 0, "a batch that is stored")
+        with contextlib.suppress(OSError), open(os.path.join(folder, "filler"), "wb", buffering=0) as filler:
+            while True:
+                filler.write(bytes(65536))
+        feed.until(lambda last: last["waiting"] >= 100, "batches that wait for room")
         stuck = feed.last["stored"]
         os.unlink(os.path.join(folder, "filler"))
         feed.finish()
