@@ -9,9 +9,6 @@
 #include "base/error.h"
 #include "store/ask.intern.h"
 
-#define BYTES "a.read_bytes + a.write_bytes"
-#define OPS "a.read_ops + a.write_ops"
-
 /* The sums of table a as columns with their names; the times stay account times. */
 static void put_sums(struct iol_ask_text *text)
 {
@@ -19,16 +16,18 @@ static void put_sums(struct iol_ask_text *text)
     fputs(", CAST(sum(a.mapped) AS bigint) AS mapped, min(a.first) AS first, max(a.last) AS last", text->out);
 }
 
-/* Sums that were made by put_sums() in a query around it. */
+/* Sums of table a, which has them, as the answer has them. */
 static void put_shown(struct iol_ask_text *text)
 {
     fputs(", a.read_ops, a.read_bytes, a.write_ops, a.write_bytes, a.read_errors, a.write_errors, a.mapped, ",
           text->out);
-    iol_ask_put_shown_times(text, "a.first", "a.last");
+    iol_sql_put_micros(text->out, text->dialect, "a.first");
+    fputs(", ", text->out);
+    iol_sql_put_micros(text->out, text->dialect, "a.last");
 }
 
-/* "(SELECT process_id, file_id, sums) a": io is summed up by its ids before names come in, as there are far fewer pairs than rows. */
-static int put_pairs(struct iol_ask_text *text, struct iol_db *db, const struct iol_ask *ask, struct iol_error *err)
+/* "(SELECT ...) a": the single accounts. */
+static int put_accounts(struct iol_ask_text *text, struct iol_db *db, const struct iol_ask *ask, struct iol_error *err)
 {
     _cleanup_free_ char *mapped = NULL;
     int64_t end_until = IOL_NULL;
@@ -38,35 +37,48 @@ static int put_pairs(struct iol_ask_text *text, struct iol_db *db, const struct 
         return r;
     if (asprintf(&mapped, ", CASE WHEN %s THEN io.read_ops + io.write_ops ELSE 0 END AS mapped", text->d->mapped) < 0)
         return iol_error_set(err, -ENOMEM, "no memory");
-    fputs("(SELECT a.process_id AS process_id, a.file_id AS file_id", text->out);
-    put_sums(text);
-    fputs(" FROM (", text->out);
+    putc('(', text->out);
     iol_ask_put_accounts(text, ask, end_until, mapped);
-    fputs(") a GROUP BY a.process_id, a.file_id) a", text->out);
+    fputs(") a", text->out);
     return 0;
 }
 
-int iol_ask_report_files(struct iol_db *db, const struct iol_ask *ask, struct iol_query **ret_query,
+int iol_ask_report_parts(struct iol_db *db, const struct iol_ask *ask, struct iol_query **ret_query,
                          struct iol_error *err)
 {
     _cleanup_(iol_ask_done) struct iol_ask_text text = {0};
     int r = iol_ask_begin(&text, db, err);
+    bool summed = r == 0 && text.dialect != IOL_DIALECT_SQLITE;
 
     if (r < 0)
         return r;
-    fputs("SELECT a.path, a.host_id, a.kind, a.flags, a.processes", text.out);
+    fputs("SELECT a.process_id, a.file_id", text.out);
     put_shown(&text);
-    fputs(
-        " FROM (SELECT f.path AS path, f.host_id AS host_id, min(CAST(f.kind AS text)) AS kind, max(f.flags) AS flags,"
-        " count(DISTINCT a.process_id) AS processes",
-        text.out);
-    put_sums(&text);
     fputs(" FROM ", text.out);
-    r = put_pairs(&text, db, ask, err);
+    if (summed) {
+        fputs("(SELECT a.process_id AS process_id, a.file_id AS file_id", text.out);
+        put_sums(&text);
+        fputs(" FROM ", text.out);
+    }
+    r = put_accounts(&text, db, ask, err);
     if (r < 0)
         return r;
-    fputs(" LEFT JOIN file f ON f.id = a.file_id GROUP BY f.host_id, f.path) a ORDER BY a.path, a.host_id", text.out);
+    if (summed)
+        fputs(" GROUP BY a.process_id, a.file_id) a", text.out);
     return iol_ask_run(&text, db, &IOL_ASK_ALL, ret_query, err);
+}
+
+int iol_ask_report_files(struct iol_db *db, struct iol_query **ret_query, struct iol_error *err)
+{
+    return iol_query_new(db,
+                         "SELECT f.id, f.path, f.host_id, CAST(f.kind AS text), f.flags FROM file f"
+                         " ORDER BY f.path, f.host_id, f.id",
+                         0, NULL, ret_query, err);
+}
+
+int iol_ask_report_programs(struct iol_db *db, struct iol_query **ret_query, struct iol_error *err)
+{
+    return iol_query_new(db, "SELECT p.id, p.exe, p.comm FROM process p", 0, NULL, ret_query, err);
 }
 
 static void put_place(struct iol_ask_text *text, const char *direction, const char *name)
@@ -77,87 +89,46 @@ static void put_place(struct iol_ask_text *text, const char *direction, const ch
             direction, name);
 }
 
-int iol_ask_report_pairs(struct iol_db *db, const struct iol_ask *ask, int64_t bytes, int most,
-                         struct iol_query **ret_query, struct iol_error *err)
+int iol_ask_report_pairs(struct iol_db *db, const struct iol_ask *ask, int most, struct iol_query **ret_query,
+                         struct iol_error *err)
 {
     _cleanup_(iol_ask_done) struct iol_ask_text text = {0};
     int r = iol_ask_begin(&text, db, err);
 
     if (r < 0)
         return r;
-    fputs("SELECT a.path, a.host_id, a.process_id", text.out);
+    fputs("SELECT a.path, a.host_id, a.process_id, a.processes", text.out);
     put_shown(&text);
-    fputs(" FROM (SELECT a.*", text.out);
+    fputs(" FROM (SELECT a.*, count(*) OVER (PARTITION BY a.host_id, a.path) AS processes", text.out);
     put_place(&text, "read", "reader");
     put_place(&text, "write", "writer");
-    fputs(", sum(" BYTES ") OVER (PARTITION BY a.host_id, a.path) AS bytes"
-          " FROM (SELECT f.path AS path, f.host_id AS host_id, a.process_id AS process_id",
-          text.out);
+    fputs(" FROM (SELECT a.path AS path, a.host_id AS host_id, a.process_id AS process_id", text.out);
     put_sums(&text);
     fputs(" FROM ", text.out);
-    r = put_pairs(&text, db, ask, err);
+    r = put_accounts(&text, db, ask, err);
     if (r < 0)
         return r;
     fprintf(text.out,
-            " LEFT JOIN file f ON f.id = a.file_id GROUP BY f.host_id, f.path, a.process_id) a) a"
-            " WHERE a.bytes >= %" PRId64 " AND (a.reader <= %d OR a.writer <= %d)"
-            " ORDER BY " BYTES ", " OPS ", a.process_id",
-            bytes, most, most);
-    return iol_ask_run(&text, db, &IOL_ASK_ALL, ret_query, err);
+            " GROUP BY a.host_id, a.path, a.process_id) a) a WHERE a.reader <= %d OR a.writer <= %d"
+            " ORDER BY a.read_bytes + a.write_bytes, a.read_ops + a.write_ops, a.process_id",
+            most, most);
+    return iol_ask_run(&text, db, ask, ret_query, err);
 }
 
-/* "(SELECT process_id, files, sums) a" */
-static int put_processes(struct iol_ask_text *text, struct iol_db *db, const struct iol_ask *ask, struct iol_error *err)
-{
-    int r;
-
-    fputs("(SELECT a.process_id AS process_id, count(*) AS files", text->out);
-    put_sums(text);
-    fputs(" FROM ", text->out);
-    r = put_pairs(text, db, ask, err);
-    fputs(" GROUP BY a.process_id) a", text->out);
-    return r;
-}
-
-int iol_ask_report_processes(struct iol_db *db, const struct iol_ask *ask, struct iol_query **ret_query,
-                             struct iol_error *err)
+int iol_ask_report_file_counts(struct iol_db *db, const struct iol_ask *ask, struct iol_query **ret_query,
+                               struct iol_error *err)
 {
     _cleanup_(iol_ask_done) struct iol_ask_text text = {0};
     int r = iol_ask_begin(&text, db, err);
 
     if (r < 0)
         return r;
-    fputs("SELECT a.process_id, a.files", text.out);
-    put_shown(&text);
-    fputs(" FROM ", text.out);
-    r = put_processes(&text, db, ask, err);
+    fputs("SELECT a.process_id, count(DISTINCT a.file_id) FROM ", text.out);
+    r = put_accounts(&text, db, ask, err);
     if (r < 0)
         return r;
-    fputs(" ORDER BY " BYTES " DESC, " OPS " DESC, a.process_id", text.out);
-    return iol_ask_run(&text, db, &IOL_ASK_ALL, ret_query, err);
-}
-
-int iol_ask_report_programs(struct iol_db *db, const struct iol_ask *ask, struct iol_query **ret_query,
-                            struct iol_error *err)
-{
-    _cleanup_(iol_ask_done) struct iol_ask_text text = {0};
-    int r = iol_ask_begin(&text, db, err);
-
-    if (r < 0)
-        return r;
-    fputs("SELECT a.exe, a.comm, a.processes", text.out);
-    put_shown(&text);
-    fputs(", count(*) OVER () FROM (SELECT p.exe AS exe, p.comm AS comm, count(*) AS processes", text.out);
-    put_sums(&text);
-    fputs(" FROM ", text.out);
-    r = put_processes(&text, db, ask, err);
-    if (r < 0)
-        return r;
-    fputs(" LEFT JOIN process p ON p.id = a.process_id GROUP BY p.exe, p.comm) a"
-          " ORDER BY " BYTES " DESC, " OPS " DESC, a.exe, a.comm",
-          text.out);
-    iol_ask_put_limit(&text, ask);
-    return iol_ask_run(&text, db, &IOL_ASK_ALL, ret_query, err);
+    fputs(" GROUP BY a.process_id", text.out);
+    return iol_ask_run(&text, db, ask, ret_query, err);
 }
 
 /* " AND ..." for a time in the span. */

@@ -72,6 +72,12 @@ void iol_sql_put_shown_time(FILE *out, enum iol_dialect dialect, const char *acc
         fputs(account_time, out);
 }
 
+void iol_sql_put_micros(FILE *out, enum iol_dialect dialect, const char *account_time)
+{
+    fprintf(out, dialect == IOL_DIALECT_SQLITE ? "%s" : "CAST(extract(epoch FROM %s) * 1000000 AS bigint)",
+            account_time);
+}
+
 void iol_sql_put_directory(FILE *out, enum iol_dialect dialect, const char *path)
 {
     (void)dialect;

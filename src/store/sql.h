@@ -36,6 +36,9 @@ char *iol_sql_account_time(enum iol_dialect dialect, char *buf, size_t size, int
 /* An account time as the contract writes times. */
 void iol_sql_put_shown_time(FILE *out, enum iol_dialect dialect, const char *account_time);
 
+/* An account time as a number: microseconds since 1970. */
+void iol_sql_put_micros(FILE *out, enum iol_dialect dialect, const char *account_time);
+
 /*
  * Whatever is in the expression that is a path, cut behind its last '/': "/usr/lib/" of "/usr/lib/x". What does not
  * begin with '/' stays as it is.

@@ -13,6 +13,7 @@
 /* Of each file the processes that read most, that wrote most, and that did most. */
 #define PAIRS_OF_A_KIND 12
 #define DIRECTORY_NODES 4000
+#define IDS_AT_ONCE 500
 #define UNKNOWN_PATH "(unknown)"
 
 /* The biggest so far, the smallest of them first: a heap. Their texts are the heap's own until it is complete. */
@@ -147,34 +148,90 @@ static const char *text_or(const struct iol_query *query, size_t column, const c
     return text ? text : otherwise;
 }
 
-static int take_file(struct iol_report *report, const struct iol_query *query, struct biggest *heap)
+/* The rows of one path on one host, which come one after the other, become one file. */
+static void join_row(struct iol_report_file *file, const struct iol_report_file *row)
 {
-    struct iol_report_file file = {.host_id = iol_query_int(query, IOL_REPORT_FILE_HOST_ID),
-                                   .path = text_or(query, IOL_REPORT_FILE_PATH, UNKNOWN_PATH),
-                                   .kind = text_or(query, IOL_REPORT_FILE_KIND, "other"),
-                                   .flags = text_or(query, IOL_REPORT_FILE_FLAGS, ""),
-                                   .processes = iol_query_int(query, IOL_REPORT_FILE_PROCESSES)};
-
-    iol_report_take_sums(query, IOL_REPORT_FILE_SUMS, &file.sums);
-    iol_report_add_sums(&report->accounts, &file.sums);
-    report->n_all_files++;
-    if (iol_directories_add(report->directories, file.path, file.sums.n[IOL_SUM_READ_BYTES],
-                            file.sums.n[IOL_SUM_WRITE_BYTES]) < 0)
-        return -ENOMEM;
-    return offer(heap, &file);
+    iol_report_add_sums(&file->sums, &row->sums);
+    if (strcmp(row->flags, file->flags) > 0)
+        file->flags = row->flags;
+    if (strcmp(row->kind, file->kind) < 0)
+        file->kind = row->kind;
 }
 
-static int ask_sums(struct iol_report_asking *asking, struct biggest *heap, struct iol_error *err)
+static int take_file(struct iol_report *report, const struct iol_report_file *file, struct biggest *heap)
 {
+    report->n_all_files++;
+    if (iol_directories_add(report->directories, file->path, file->sums.n[IOL_SUM_READ_BYTES],
+                            file->sums.n[IOL_SUM_WRITE_BYTES]) < 0)
+        return -ENOMEM;
+    return offer(heap, file);
+}
+
+/* `file` is the one before, with a copy of its own: 0 and the row is joined to it, or it is taken and the row is the next one. */
+static int take_row(struct iol_report *report, struct iol_report_file **file, struct iol_report_file *row,
+                    struct biggest *heap)
+{
+    int r = 0;
+
+    if (*file && (*file)->host_id == row->host_id && strcmp((*file)->path, row->path) == 0) {
+        struct iol_report_file joined = **file, *copy;
+
+        join_row(&joined, row);
+        copy = copy_file(&joined);
+        free(*file);
+        *file = copy;
+        return copy ? 0 : -ENOMEM;
+    }
+    if (*file)
+        r = take_file(report, *file, heap);
+    free(*file);
+    *file = copy_file(row);
+    return *file ? r : -ENOMEM;
+}
+
+static int take_unknown(struct iol_report_asking *asking, struct biggest *heap)
+{
+    struct iol_report_file unknown = {.path = UNKNOWN_PATH, .kind = "other", .flags = ""};
+    bool some = false;
+
+    for (const struct iol_report_total *total = asking->by_file; total; total = total->hh.next) {
+        if (total->place > 0)
+            continue;
+        iol_report_add_sums(&unknown.sums, &total->sums);
+        some = true;
+    }
+    unknown.place = (size_t)asking->report->n_all_files + 1;
+    return some ? take_file(asking->report, &unknown, heap) : 0;
+}
+
+/* The names come in the order of paths, as the tree of directories wants them. */
+static int ask_names(struct iol_report_asking *asking, struct biggest *heap, struct iol_error *err)
+{
+    struct iol_report *report = asking->report;
     _cleanup_(iol_question_done_query) struct iol_query *query = NULL;
+    _cleanup_free_ struct iol_report_file *file = NULL;
     int r;
 
-    asking->step(asking->data, "adding up files");
-    r = iol_ask_report_files(asking->db, &asking->span, &query, err);
+    asking->step(asking->data, "looking up the names of files");
+    r = iol_ask_report_files(asking->db, &query, err);
     while (r >= 0 && (r = iol_query_next(query, err)) > 0) {
-        if (take_file(asking->report, query, heap) < 0)
+        struct iol_report_total *total;
+        int64_t id = iol_query_int(query, IOL_REPORT_FILE_ID);
+
+        HASH_FIND(hh, asking->by_file, &id, sizeof(id), total);
+        if (!total)
+            continue;
+        struct iol_report_file row = {.host_id = iol_query_int(query, IOL_REPORT_FILE_HOST_ID),
+                                      .path = text_or(query, IOL_REPORT_FILE_PATH, UNKNOWN_PATH),
+                                      .kind = text_or(query, IOL_REPORT_FILE_KIND, "other"),
+                                      .flags = text_or(query, IOL_REPORT_FILE_FLAGS, ""),
+                                      .sums = total->sums};
+        if (take_row(report, &file, &row, heap) < 0)
             return iol_report_no_memory(err);
+        file->place = total->place = (size_t)report->n_all_files + 1;
     }
+    if (r == 0 && ((file && take_file(report, file, heap) < 0) || take_unknown(asking, heap) < 0))
+        return iol_report_no_memory(err);
     return r;
 }
 
@@ -188,19 +245,22 @@ static int add_pair(struct iol_report *report, const struct iol_query *query, st
     iol_report_take_sums(query, IOL_REPORT_PAIR_SUMS, &pair->sums);
     pair->next = file->pairs;
     file->pairs = pair;
+    file->processes = iol_query_int(query, IOL_REPORT_PAIR_PROCESSES);
     return iol_report_process(report, pair->process_id, true) ? 0 : -ENOMEM;
 }
 
-/* `least`: bytes of the smallest file that is shown. Smaller ones come with no pair, others of that size are not looked up. */
-static int ask_pairs(struct iol_report_asking *asking, int64_t least, struct iol_error *err)
+static int ask_some_pairs(struct iol_report_asking *asking, const int64_t *ids, size_t n, struct iol_error *err)
 {
     _cleanup_(iol_question_done_query) struct iol_query *query = NULL;
-    _cleanup_free_ char *key = NULL;
+    _cleanup_free_ char *condition = iol_report_condition("f.id", ids, n), *key = NULL;
+    struct iol_ask ask = asking->span;
     size_t size = 0;
     int r;
 
-    asking->step(asking->data, "looking up who used the biggest files");
-    r = iol_ask_report_pairs(asking->db, &asking->span, least, PAIRS_OF_A_KIND, &query, err);
+    if (!condition)
+        return iol_report_no_memory(err);
+    ask.files = condition;
+    r = iol_ask_report_pairs(asking->db, &ask, PAIRS_OF_A_KIND, &query, err);
     while (r >= 0 && (r = iol_query_next(query, err)) > 0) {
         const char *path = text_or(query, IOL_REPORT_PAIR_PATH, UNKNOWN_PATH);
         struct iol_report_file *file;
@@ -214,26 +274,77 @@ static int ask_pairs(struct iol_report_asking *asking, int64_t least, struct iol
     return r;
 }
 
+struct id_of_path {
+    size_t place;
+    int64_t id;
+};
+
+static int by_place(const void *a, const void *b)
+{
+    const struct id_of_path *x = a, *y = b;
+
+    return (x->place > y->place) - (x->place < y->place);
+}
+
+/* Ids of the files that are kept, those of one path next to each other. NULL: no memory. */
+static struct id_of_path *ids_of_kept(const struct iol_report_asking *asking, size_t *ret_n)
+{
+    size_t places = (size_t)asking->report->n_all_files + 2, n = 0;
+    _cleanup_free_ bool *kept = calloc(places, sizeof(*kept));
+    struct id_of_path *ids = calloc(HASH_COUNT(asking->by_file) + 1, sizeof(*ids));
+
+    if (!kept || !ids) {
+        free(ids);
+        return NULL;
+    }
+    for (const struct iol_report_file *file = asking->report->files; file; file = file->hh.next)
+        kept[file->place] = true;
+    for (const struct iol_report_total *total = asking->by_file; total; total = total->hh.next) {
+        if (total->place > 0 && kept[total->place])
+            ids[n++] = (struct id_of_path){.place = total->place, .id = total->id};
+    }
+    qsort(ids, n, sizeof(*ids), by_place);
+    *ret_n = n;
+    return ids;
+}
+
+/* A path's ids are asked for in one query, as its processes are counted there. */
+static int ask_pairs(struct iol_report_asking *asking, struct iol_error *err)
+{
+    size_t n = 0, from = 0, to;
+    _cleanup_free_ struct id_of_path *ids = ids_of_kept(asking, &n);
+    _cleanup_free_ int64_t *some = calloc(n + 1, sizeof(*some));
+    int r = 0;
+
+    if (!ids || !some)
+        return iol_report_no_memory(err);
+    asking->step(asking->data, "looking up who used the biggest files");
+    for (; r == 0 && from < n; from = to) {
+        for (to = from; to < n && (to - from < IDS_AT_ONCE || ids[to].place == ids[to - 1].place); to++)
+            some[to - from] = ids[to].id;
+        r = ask_some_pairs(asking, some, to - from, err);
+    }
+    return r;
+}
+
 int iol_report_ask_files(struct iol_report_asking *asking, struct iol_error *err)
 {
     struct iol_report *report = asking->report;
     _cleanup_(done_biggest) struct biggest heap = {.limit = (size_t)report->limit};
-    int64_t least = 0;
     int r;
 
     heap.files = calloc(heap.limit + 1, sizeof(struct iol_report_file *));
     if (!heap.files)
         return iol_report_no_memory(err);
-    r = ask_sums(asking, &heap, err);
+    r = ask_names(asking, &heap, err);
     if (r < 0)
         return r;
     if (iol_directories_finish(report->directories, DIRECTORY_NODES) < 0)
         return iol_report_no_memory(err);
     qsort(heap.files, heap.n, sizeof(struct iol_report_file *), by_order);
     for (size_t i = 0; i < heap.n; i++) {
-        least = heap.files[i]->sums.n[IOL_SUM_READ_BYTES] + heap.files[i]->sums.n[IOL_SUM_WRITE_BYTES];
         if (keep_file(report, heap.files[i]) < 0)
             return iol_report_no_memory(err);
     }
-    return heap.n > 0 ? ask_pairs(asking, least, err) : 0;
+    return ask_pairs(asking, err);
 }

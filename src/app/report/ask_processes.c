@@ -17,35 +17,66 @@
 /* More of a command line than anybody reads, and less than a build with long ones would fill the page with. */
 #define ARGV_SHOWN "400"
 
-static int take_process(struct iol_report *report, const struct iol_query *query)
+static int by_sums(const void *a, const void *b)
 {
-    struct iol_report_process *process = iol_report_process(report, iol_query_int(query, IOL_REPORT_PROCESS_ID), true);
+    const struct iol_report_total *x = *(struct iol_report_total *const *)a, *y = *(struct iol_report_total *const *)b;
+    int order = iol_report_order(&x->sums, &y->sums);
 
-    if (!process)
-        return -ENOMEM;
-    process->files = iol_query_int(query, IOL_REPORT_PROCESS_FILES);
-    iol_report_take_sums(query, IOL_REPORT_PROCESS_SUMS, &process->sums);
-    return 0;
+    return order ? order : (x->id > y->id) - (x->id < y->id);
 }
 
-/* Those that moved most, and what the ones that are known by their files did in all. */
-static int ask_biggest(struct iol_report_asking *asking, struct iol_error *err)
+static int ask_file_counts(struct iol_report_asking *asking, const int64_t *ids, size_t n, struct iol_error *err)
 {
-    struct iol_report *report = asking->report;
     _cleanup_(iol_question_done_query) struct iol_query *query = NULL;
-    int64_t taken = 0;
+    _cleanup_free_ char *condition = iol_report_condition("p.id", ids, n);
+    struct iol_ask ask = asking->span;
+    struct iol_report_process *process;
     int r;
 
-    asking->step(asking->data, "adding up processes");
-    r = iol_ask_report_processes(asking->db, &asking->span, &query, err);
+    if (!condition)
+        return iol_report_no_memory(err);
+    ask.processes = condition;
+    r = iol_ask_report_file_counts(asking->db, &ask, &query, err);
     while (r >= 0 && (r = iol_query_next(query, err)) > 0) {
-        bool wanted =
-            taken++ < report->limit || iol_report_process(report, iol_query_int(query, IOL_REPORT_PROCESS_ID), false);
-
-        report->n_all_processes++;
-        if (wanted && take_process(report, query) < 0)
-            return iol_report_no_memory(err);
+        process = iol_report_process(asking->report, iol_query_int(query, 0), false);
+        if (process)
+            process->files = iol_query_int(query, 1);
     }
+    return r;
+}
+
+/* Those that moved most, with the number of their files; and what the ones that are known by their files did in all. */
+static int take_biggest(struct iol_report_asking *asking, struct iol_error *err)
+{
+    struct iol_report *report = asking->report;
+    size_t n = 0, all = HASH_COUNT(asking->by_process);
+    _cleanup_free_ struct iol_report_total **totals = calloc(all + 1, sizeof(struct iol_report_total *));
+    _cleanup_free_ int64_t *ids = calloc((size_t)report->limit + 1, sizeof(*ids));
+    int r = 0;
+
+    if (!totals || !ids)
+        return iol_report_no_memory(err);
+    for (struct iol_report_total *total = asking->by_process; total; total = total->hh.next)
+        totals[n++] = total;
+    qsort(totals, n, sizeof(struct iol_report_total *), by_sums);
+    report->n_all_processes = (int64_t)n;
+    for (size_t i = 0; i < n; i++) {
+        bool biggest = i < (size_t)report->limit;
+        struct iol_report_process *process = iol_report_process(report, totals[i]->id, biggest);
+
+        if (biggest && !process)
+            return iol_report_no_memory(err);
+        if (!process)
+            continue;
+        process->sums = totals[i]->sums;
+        process->files = -1;
+        if (biggest)
+            ids[i] = totals[i]->id;
+    }
+    asking->step(asking->data, "counting the files of the biggest processes");
+    n = n < (size_t)report->limit ? n : (size_t)report->limit;
+    for (size_t from = 0; r == 0 && from < n; from += ASKED_AT_ONCE)
+        r = ask_file_counts(asking, ids + from, n - from < ASKED_AT_ONCE ? n - from : ASKED_AT_ONCE, err);
     return r;
 }
 
@@ -170,37 +201,97 @@ static int describe_all(struct iol_report_asking *asking, struct iol_error *err)
     return r;
 }
 
+/* A program while its processes are added up. */
+struct program {
+    struct iol_report_program program;
+    UT_hash_handle hh;
+};
+
+/* "EXE NUL COMM" in the arena; the sums of one more process. */
+static int add_program(struct iol_report_asking *asking, const struct iol_query *query, struct program **programs,
+                       const struct iol_report_total *total)
+{
+    const char *exe = iol_query_text(query, 1), *comm = iol_query_text(query, 2);
+    size_t exe_size = strlen(exe ? exe : "") + 1, size = exe_size + strlen(comm ? comm : "") + 1;
+    char *key = iol_arena_alloc(asking->arena, size);
+    struct program *found;
+
+    if (!key)
+        return -ENOMEM;
+    strcpy(key, exe ? exe : "");
+    strcpy(key + exe_size, comm ? comm : "");
+    HASH_FIND(hh, *programs, key, size, found);
+    if (!found) {
+        found = iol_arena_alloc(asking->arena, sizeof(*found));
+        if (!found)
+            return -ENOMEM;
+        memset(found, 0, sizeof(*found));
+        found->program.exe = key;
+        found->program.comm = key + exe_size;
+        HASH_ADD_KEYPTR(hh, *programs, key, size, found);
+    }
+    found->program.processes++;
+    iol_report_add_sums(&found->program.sums, &total->sums);
+    return 0;
+}
+
+static int by_program(const struct program *a, const struct program *b)
+{
+    int order = iol_report_order(&a->program.sums, &b->program.sums);
+
+    if (order == 0)
+        order = strcmp(a->program.exe, b->program.exe);
+    return order ? order : strcmp(a->program.comm, b->program.comm);
+}
+
+/* The biggest, with texts of the report's own. */
+static int keep_programs(struct iol_report *report, struct program *programs)
+{
+    HASH_SORT(programs, by_program);
+    report->n_all_programs = HASH_COUNT(programs);
+    report->programs = calloc(PROGRAMS_SHOWN, sizeof(*report->programs));
+    if (!report->programs)
+        return -ENOMEM;
+    for (const struct program *program = programs; program && report->n_programs < PROGRAMS_SHOWN;
+         program = program->hh.next) {
+        struct iol_report_program *kept = &report->programs[report->n_programs++];
+
+        *kept = program->program;
+        kept->exe = iol_arena_dup(report->arena, kept->exe, strlen(kept->exe));
+        kept->comm = iol_arena_dup(report->arena, kept->comm, strlen(kept->comm));
+        if (!kept->exe || !kept->comm)
+            return -ENOMEM;
+    }
+    return 0;
+}
+
 static int ask_programs(struct iol_report_asking *asking, struct iol_error *err)
 {
-    struct iol_report *report = asking->report;
     _cleanup_(iol_question_done_query) struct iol_query *query = NULL;
-    struct iol_ask ask = asking->span;
-    bool failed = false;
+    struct program *programs = NULL;
     int r;
 
     asking->step(asking->data, "adding up programs");
-    ask.limit = PROGRAMS_SHOWN;
-    report->programs = calloc(PROGRAMS_SHOWN, sizeof(*report->programs));
-    if (!report->programs)
-        return iol_report_no_memory(err);
-    r = iol_ask_report_programs(asking->db, &ask, &query, err);
+    r = iol_ask_report_programs(asking->db, &query, err);
     while (r >= 0 && (r = iol_query_next(query, err)) > 0) {
-        struct iol_report_program *program = &report->programs[report->n_programs++];
+        struct iol_report_total *total;
+        int64_t id = iol_query_int(query, 0);
 
-        program->exe = iol_report_text(report, query, IOL_REPORT_PROGRAM_EXE, &failed);
-        program->comm = iol_report_text(report, query, IOL_REPORT_PROGRAM_COMM, &failed);
-        program->processes = iol_query_int(query, IOL_REPORT_PROGRAM_PROCESSES);
-        iol_report_take_sums(query, IOL_REPORT_PROGRAM_SUMS, &program->sums);
-        report->n_all_programs = iol_query_int(query, IOL_REPORT_PROGRAM_ALL);
-        if (failed)
-            return iol_report_no_memory(err);
+        HASH_FIND(hh, asking->by_process, &id, sizeof(id), total);
+        if (total && add_program(asking, query, &programs, total) < 0) {
+            r = iol_report_no_memory(err);
+            break;
+        }
     }
+    if (r == 0 && keep_programs(asking->report, programs) < 0)
+        r = iol_report_no_memory(err);
+    HASH_CLEAR(hh, programs);
     return r;
 }
 
 int iol_report_ask_processes(struct iol_report_asking *asking, struct iol_error *err)
 {
-    int r = ask_biggest(asking, err);
+    int r = take_biggest(asking, err);
 
     if (r == 0)
         r = ask_idle(asking, err);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // SPDX-FileCopyrightText: The ioledger authors
 #include <errno.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -43,8 +44,8 @@ void iol_report_take_sums(const struct iol_query *query, size_t column, struct i
 {
     for (size_t i = 0; i < IOL_SUMS; i++)
         ret_sums->n[i] = iol_query_int(query, column + i);
-    ret_sums->first = iol_report_time(query, column + IOL_SUMS);
-    ret_sums->last = iol_report_time(query, column + IOL_SUMS + 1);
+    ret_sums->first = iol_query_int(query, column + IOL_SUMS);
+    ret_sums->last = iol_query_int(query, column + IOL_SUMS + 1);
 }
 
 void iol_report_add_sums(struct iol_report_sums *to, const struct iol_report_sums *more)
@@ -67,6 +68,24 @@ int iol_report_order(const struct iol_report_sums *a, const struct iol_report_su
         y = b->n[IOL_SUM_READ_OPS] + b->n[IOL_SUM_WRITE_OPS];
     }
     return x > y ? -1 : x < y ? 1 : 0;
+}
+
+char *iol_report_condition(const char *column, const int64_t *ids, size_t n)
+{
+    char *text = NULL;
+    size_t size = 0;
+    FILE *out = open_memstream(&text, &size);
+
+    if (!out)
+        return NULL;
+    fprintf(out, "%s IN (", column);
+    for (size_t i = 0; i < n; i++)
+        fprintf(out, "%s%" PRId64, i > 0 ? ", " : "", ids[i]);
+    putc(')', out);
+    if (fclose(out) == 0)
+        return text;
+    free(text);
+    return NULL;
 }
 
 const char *iol_report_text(struct iol_report *report, const struct iol_query *query, size_t column, bool *ret_failed)
@@ -106,16 +125,22 @@ int iol_report_gather(struct iol_db *db, int64_t since, int64_t until, int64_t l
     int r;
 
     *ret_report = report;
-    if (!report || !(report->arena = iol_arena_new()) || !(report->directories = iol_directories_new()))
+    if (!report || !(report->arena = iol_arena_new()) || !(report->directories = iol_directories_new()) ||
+        !(asking.arena = iol_arena_new()))
         return iol_report_no_memory(err);
     report->since = since == IOL_NULL ? 0 : since / 1000;
     report->until = until == IOL_NULL ? 0 : until / 1000;
     report->limit = limit;
     r = iol_report_ask_times(&asking, err);
     if (r == 0)
+        r = iol_report_ask_sums(&asking, err);
+    if (r == 0)
         r = iol_report_ask_files(&asking, err);
     if (r == 0)
         r = iol_report_ask_processes(&asking, err);
+    HASH_CLEAR(hh, asking.by_file);
+    HASH_CLEAR(hh, asking.by_process);
+    iol_arena_free(asking.arena);
     return r;
 }
 

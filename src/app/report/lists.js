@@ -149,7 +149,7 @@ function processTable() {
         },
         columns: [
             { id: "name", label: "Process", sort: (row) => row.comm ?? "", text: true, cell: (row) => [
-                el("span", { class: "main" }, el("b", {}, name(row.comm ?? "(unknown)")), row.pid ? el("span", { class: "soft num" }, " " + row.pid) : null, row.type === "process" && row.signal !== null ? el("span", { class: "tag bad" }, ending(row)) : null, row.exitCode > 0 ? el("span", { class: "tag bad" }, ending(row)) : null),
+                el("span", { class: "main" }, el("b", {}, name(row.comm || "(unknown)")), row.pid ? el("span", { class: "soft num" }, " " + row.pid) : null, row.type === "process" && row.signal !== null ? el("span", { class: "tag bad" }, ending(row)) : null, row.exitCode > 0 ? el("span", { class: "tag bad" }, ending(row)) : null),
                 el("span", { class: "sub mono", title: visible(row.argv || row.exe || "") }, name(row.type === "program" ? row.exe || "" : row.argv || row.exe || ""))] },
             { id: "read", label: "Read", class: "right", width: "6.5rem", sort: (row) => row.sums.n[READ_BYTES], sum: READ_BYTES, colour: "read" },
             { id: "written", label: "Written", class: "right", width: "6.5rem", sort: (row) => row.sums.n[WRITE_BYTES], sum: WRITE_BYTES, colour: "write" },

@@ -77,7 +77,7 @@ function processDetails(process) {
         el("h3", {}, "Did"), sumsBox(process),
         process.files.length ? [el("h3", {}, "Files"), process.files.slice(0, 60).map((pair) => fileOf(pair))] : null,
         process.files.length > 60 ? el("p", { class: "none" }, "and " + exactly(process.files.length - 60) + " more of those that are named here") : null,
-        others > 0 ? el("p", { class: "none" }, "and " + plural(others, "file") + " that this page does not name with it: " + bytes(process.sums.bytes - named)) : null,
+        others > 0 || process.sums.bytes > named ? el("p", { class: "none" }, "and " + (others > 0 ? plural(others, "file") : "files") + " that this page does not name with it: " + bytes(process.sums.bytes - named)) : null,
         life.images.length > 1 ? [el("h3", {}, "It was, one after the other"), life.images.map((image) => small(image))] : null,
         life.children.length ? [el("h3", {}, "It started"), life.children.slice(0, 60).map((child) => small(child.last))] : null];
 }

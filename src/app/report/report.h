@@ -47,6 +47,7 @@ struct iol_report_file {
     struct iol_report_sums sums;
     int64_t processes;             /* that touched it; not all of them are in `pairs` */
     struct iol_report_pair *pairs; /* those that read most and that wrote most */
+    size_t place;                  /* its number among all, in the order of paths */
     UT_hash_handle hh;             /* by host and path */
 };
 
@@ -56,7 +57,7 @@ struct iol_report_process {
     int64_t started, executed, ended;
     int64_t exit_code, signal; /* IOL_NULL: none */
     struct iol_report_sums sums;
-    int64_t files;
+    int64_t files;  /* how many it used; -1: not counted */
     bool described; /* its row was found */
     UT_hash_handle hh;
 };
