@@ -177,7 +177,7 @@ static int print_told(struct iol_output *output, const struct iol_episode *episo
         return -ENOMEM;
     iol_output_set_text(output, TOLD_TIME, iol_text_time(time, sizeof(time), episode->first_ns));
     iol_output_set_text(output, TOLD_LASTED,
-                        episode->counted ? iol_text_span(lasted, sizeof(lasted), episode->last_ns - episode->first_ns)
+                        episode->counted ? iol_text_lasted(lasted, sizeof(lasted), episode->last_ns - episode->first_ns)
                                          : "");
     iol_output_set_text(output, TOLD_HOST, episode->host);
     iol_output_set_text(output, TOLD_BY, by);

@@ -14,6 +14,8 @@
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "base/log.h"
+#include "base/text.h"
+#include "store/ask.h"
 #include "store/reader.h"
 
 /* Of a deeper tree only the innermost levels are drawn, or the lines would be nothing but indentation. */
@@ -21,57 +23,57 @@
 
 enum { KEY_ALL = 0x200 };
 
-/* In the order of the query's columns up to TREE_DEPTH. */
-enum {
-    TREE_ID,
-    TREE_PARENT_ID,
-    TREE_PID,
-    TREE_PPID,
-    TREE_ORIGIN,
-    TREE_COMM,
-    TREE_EXE,
-    TREE_ARGV,
-    TREE_CWD,
-    TREE_USER,
-    TREE_START_TIME,
-    TREE_EXEC_TIME,
-    TREE_EXIT_TIME,
-    TREE_EXIT_CODE,
-    TREE_SIGNAL,
-    TREE_HOST,
-    TREE_QUERIED, /* and whether it did anything, or began, while it was recorded */
-    TREE_DEPTH = TREE_QUERIED,
-    TREE_COLUMNS
-};
+/* The columns of the query but for the last one, and the depth. */
+enum { TREE_QUERIED = IOL_TREE_ACTIVE, TREE_DEPTH = TREE_QUERIED, TREE_COLUMNS };
 
 static const struct iol_output_column data_columns[TREE_COLUMNS] = {
-    [TREE_ID] = {"id", NULL, IOL_CELL_NUMBER},
-    [TREE_PARENT_ID] = {"parent_id", NULL, IOL_CELL_NUMBER},
-    [TREE_PID] = {"pid", NULL, IOL_CELL_NUMBER},
-    [TREE_PPID] = {"ppid", NULL, IOL_CELL_NUMBER},
-    [TREE_ORIGIN] = {"origin", NULL, IOL_CELL_TEXT},
-    [TREE_COMM] = {"comm", NULL, IOL_CELL_TEXT},
-    [TREE_EXE] = {"exe", NULL, IOL_CELL_TEXT},
-    [TREE_ARGV] = {"argv", NULL, IOL_CELL_TEXT},
-    [TREE_CWD] = {"cwd", NULL, IOL_CELL_TEXT},
-    [TREE_USER] = {"user", NULL, IOL_CELL_TEXT},
-    [TREE_START_TIME] = {"start_time", NULL, IOL_CELL_TIME},
-    [TREE_EXEC_TIME] = {"exec_time", NULL, IOL_CELL_TIME},
-    [TREE_EXIT_TIME] = {"exit_time", NULL, IOL_CELL_TIME},
-    [TREE_EXIT_CODE] = {"exit_code", NULL, IOL_CELL_NUMBER},
-    [TREE_SIGNAL] = {"signal", NULL, IOL_CELL_NUMBER},
-    [TREE_HOST] = {"host", NULL, IOL_CELL_TEXT},
+    [IOL_TREE_ID] = {"id", NULL, IOL_CELL_NUMBER},
+    [IOL_TREE_PARENT_ID] = {"parent_id", NULL, IOL_CELL_NUMBER},
+    [IOL_TREE_PID] = {"pid", NULL, IOL_CELL_NUMBER},
+    [IOL_TREE_PPID] = {"ppid", NULL, IOL_CELL_NUMBER},
+    [IOL_TREE_ORIGIN] = {"origin", NULL, IOL_CELL_TEXT},
+    [IOL_TREE_COMM] = {"comm", NULL, IOL_CELL_TEXT},
+    [IOL_TREE_EXE] = {"exe", NULL, IOL_CELL_TEXT},
+    [IOL_TREE_ARGV] = {"argv", NULL, IOL_CELL_TEXT},
+    [IOL_TREE_CWD] = {"cwd", NULL, IOL_CELL_TEXT},
+    [IOL_TREE_USER] = {"user", NULL, IOL_CELL_TEXT},
+    [IOL_TREE_START_TIME] = {"start_time", NULL, IOL_CELL_TIME},
+    [IOL_TREE_EXEC_TIME] = {"exec_time", NULL, IOL_CELL_TIME},
+    [IOL_TREE_EXIT_TIME] = {"exit_time", NULL, IOL_CELL_TIME},
+    [IOL_TREE_EXIT_CODE] = {"exit_code", NULL, IOL_CELL_NUMBER},
+    [IOL_TREE_SIGNAL] = {"signal", NULL, IOL_CELL_NUMBER},
+    [IOL_TREE_HOST] = {"host", NULL, IOL_CELL_TEXT},
+    [IOL_TREE_COUNTERS] = {"read_ops", NULL, IOL_CELL_NUMBER},
+    [IOL_TREE_COUNTERS + 1] = {"read_bytes", NULL, IOL_CELL_NUMBER},
+    [IOL_TREE_COUNTERS + 2] = {"write_ops", NULL, IOL_CELL_NUMBER},
+    [IOL_TREE_COUNTERS + 3] = {"write_bytes", NULL, IOL_CELL_NUMBER},
+    [IOL_TREE_COUNTERS + 4] = {"read_errors", NULL, IOL_CELL_NUMBER},
+    [IOL_TREE_COUNTERS + 5] = {"write_errors", NULL, IOL_CELL_NUMBER},
     [TREE_DEPTH] = {"depth", NULL, IOL_CELL_NUMBER},
 };
 
-enum { DRAWN_TIME, DRAWN_HOST, DRAWN_PID, DRAWN_USER, DRAWN_EXIT, DRAWN_COMMAND, DRAWN_COLUMNS };
+enum {
+    DRAWN_TIME,
+    DRAWN_HOST,
+    DRAWN_PID,
+    DRAWN_USER,
+    DRAWN_RAN,
+    DRAWN_EXIT,
+    DRAWN_READ,
+    DRAWN_WRITTEN,
+    DRAWN_COMMAND,
+    DRAWN_COLUMNS
+};
 
 static const struct iol_output_column drawn_columns[DRAWN_COLUMNS] = {
-    [DRAWN_TIME] = {"time", "TIME", IOL_CELL_TIME, .drop = 2},
+    [DRAWN_TIME] = {"time", "TIME", IOL_CELL_TIME, .drop = 3},
     [DRAWN_HOST] = {"host", "HOST", IOL_CELL_TEXT, IOL_SHORTEN_END, .hide = IOL_HIDE_SAME},
     [DRAWN_PID] = {"pid", "PID", IOL_CELL_NUMBER},
-    [DRAWN_USER] = {"user", "USER", IOL_CELL_TEXT, IOL_SHORTEN_END, .drop = 1},
+    [DRAWN_USER] = {"user", "USER", IOL_CELL_TEXT, IOL_SHORTEN_END, .drop = 2},
+    [DRAWN_RAN] = {"ran", "RAN", IOL_CELL_TEXT, .drop = 4},
     [DRAWN_EXIT] = {"exit", "EXIT", IOL_CELL_TEXT},
+    [DRAWN_READ] = {"read_bytes", "READ", IOL_CELL_BYTES, .drop = 1},
+    [DRAWN_WRITTEN] = {"write_bytes", "WRITTEN", IOL_CELL_BYTES, .drop = 1},
     [DRAWN_COMMAND] = {"command", "COMMAND", IOL_CELL_TEXT, IOL_SHORTEN_END, .least = 40},
 };
 
@@ -91,12 +93,17 @@ static const struct argp_option own_options[] = {
 
 static const struct iol_usage usage = {
     .arguments = "[PID]",
-    .summary = "Shows which process started which, one line for each process image: a process as it was forked, and "
-               "below it, behind an arrow, every program that it became by exec. With PID only that process, its "
-               "ancestors and its descendants.",
+    .summary =
+        "Shows which process started which, one line for each process image: a process as it was forked, and "
+        "below it, behind an arrow, every program that it became by exec; when it began and how it ended, and what it "
+        "read and wrote. With PID only that process, its "
+        "ancestors and its descendants.",
     .details =
-        "TIME is when the image began (UTC), EXIT its exit code or the signal that killed it; '-' is not known: it "
-        "still ran when the recording ended. Behind the arguments stands the program in brackets when it has "
+        "TIME is when the image began (UTC), RAN how long until it ended or became another one, EXIT its exit code or "
+        "the "
+        "signal that killed it; '-' is not known: it still ran when the recording ended. READ and WRITTEN are the "
+        "bytes "
+        "that this image moved while it was recorded. Behind the arguments stands the program in brackets when it has "
         "another name. json and csv are flat, in the same order, with the depth.\n\n"
         "Examples:\n"
         "  ioledger tree\n"
@@ -109,23 +116,6 @@ static const struct iol_usage usage = {
     .options = own_options,
     .option = take_option,
 };
-
-static const char query_pid[] =
-    "WITH RECURSIVE"
-    " down(id) AS (SELECT s.id FROM process s WHERE s.pid = CAST($1 AS bigint)"
-    " UNION SELECT p.id FROM down JOIN process p ON p.parent_id = down.id),"
-    " up(id) AS (SELECT s.parent_id FROM process s WHERE s.pid = CAST($1 AS bigint) AND s.parent_id IS NOT NULL"
-    " UNION SELECT p.parent_id FROM up JOIN process p ON p.id = up.id WHERE p.parent_id IS NOT NULL) ";
-static const char query_select[] =
-    "SELECT p.id, p.parent_id, p.pid, p.ppid, p.origin, p.comm, p.exe, p.argv, p.cwd,"
-    " coalesce(l.name, CAST(p.uid AS text)), p.start_time, p.exec_time, x.ts, x.exit_code, x.signal, h.name,"
-    " CASE WHEN p.origin <> 'running' OR x.process_id IS NOT NULL"
-    " OR EXISTS (SELECT 1 FROM io WHERE io.process_id = p.id) THEN 1 ELSE 0 END"
-    " FROM process p LEFT JOIN process_exit x ON x.process_id = p.id"
-    " LEFT JOIN host h ON h.id = p.host_id"
-    " LEFT JOIN login l ON l.host_id = p.host_id AND l.uid = p.uid";
-static const char query_where[] = " WHERE p.id IN (SELECT id FROM down UNION SELECT id FROM up)";
-static const char query_order[] = " ORDER BY p.host_id, p.start_time, coalesce(p.exec_time, p.start_time), p.pid, p.id";
 
 /* One row of the query: what iol_image.data points to. */
 struct row {
@@ -173,10 +163,10 @@ static int load_row(struct tree *tree, const struct iol_query *query)
         else if (text && !(row->texts[i] = iol_arena_dup(tree->arena, text, strlen(text))))
             return -ENOMEM;
     }
-    image->id = row->numbers[TREE_ID];
-    image->parent_id = row->numbers[TREE_PARENT_ID];
-    image->pid = row->numbers[TREE_PID];
-    image->start_time = row->texts[TREE_START_TIME] ? row->texts[TREE_START_TIME] : "";
+    image->id = row->numbers[IOL_TREE_ID];
+    image->parent_id = row->numbers[IOL_TREE_PARENT_ID];
+    image->pid = row->numbers[IOL_TREE_PID];
+    image->start_time = row->texts[IOL_TREE_START_TIME] ? row->texts[IOL_TREE_START_TIME] : "";
     image->kept = iol_query_int(query, TREE_QUERIED) != 0;
     image->data = row;
     iol_forest_add(&tree->forest, image);
@@ -187,18 +177,15 @@ static int load(struct tree *tree, const struct iol_options *options, struct iol
 {
     _cleanup_(iol_question_done_db) struct iol_db *db = NULL;
     _cleanup_(iol_question_done_query) struct iol_query *query = NULL;
-    _cleanup_free_ char *sql = NULL;
     bool one = options->n_args > 0;
-    const char *params[] = {one ? options->args[0] : NULL};
     int r;
 
     tree->arena = iol_arena_new();
-    if (!tree->arena ||
-        asprintf(&sql, "%s%s%s%s", one ? query_pid : "", query_select, one ? query_where : "", query_order) < 0)
+    if (!tree->arena)
         return iol_question_no_memory(err);
     r = iol_db_open(options->db, options->verbose, &db, err);
     if (r == 0)
-        r = iol_query_new(db, sql, one ? 1 : 0, params, &query, err);
+        r = iol_ask_tree(db, one ? options->args[0] : NULL, &query, err);
     while (r >= 0 && (r = iol_query_next(query, err)) > 0) {
         if (load_row(tree, query) < 0)
             return iol_error_set(err, -ENOMEM, "no memory for a tree of so many processes");
@@ -270,8 +257,9 @@ static bool is_misnamed(const char *argv, const char *exe)
 
 static void draw_command(FILE *out, const struct row *row)
 {
-    const char *comm = row->texts[TREE_COMM] ? row->texts[TREE_COMM] : "?";
-    const char *argv = row->texts[TREE_ARGV], *exe = row->texts[TREE_EXE], *origin = row->texts[TREE_ORIGIN];
+    const char *comm = row->texts[IOL_TREE_COMM] ? row->texts[IOL_TREE_COMM] : "?";
+    const char *argv = row->texts[IOL_TREE_ARGV], *exe = row->texts[IOL_TREE_EXE],
+               *origin = row->texts[IOL_TREE_ORIGIN];
 
     if (origin && strcmp(origin, "fork") == 0)
         fprintf(out, "%s (fork)", comm);
@@ -289,21 +277,34 @@ static const char *exit_text(const struct iol_image *image, char *buf, size_t si
     const struct row *row = image->data;
     const char *name = NULL;
 
-    if (!row->null[TREE_SIGNAL]) {
+    if (!row->null[IOL_TREE_SIGNAL]) {
 #ifdef IOL_HAVE_SIGABBREV_NP
-        name = sigabbrev_np((int)row->numbers[TREE_SIGNAL]);
+        name = sigabbrev_np((int)row->numbers[IOL_TREE_SIGNAL]);
 #endif
         if (name)
             snprintf(buf, size, "SIG%s", name);
         else
-            snprintf(buf, size, "SIG%" PRId64, row->numbers[TREE_SIGNAL]);
+            snprintf(buf, size, "SIG%" PRId64, row->numbers[IOL_TREE_SIGNAL]);
         return buf;
     }
-    if (!row->null[TREE_EXIT_CODE]) {
-        snprintf(buf, size, "%" PRId64, row->numbers[TREE_EXIT_CODE]);
+    if (!row->null[IOL_TREE_EXIT_CODE]) {
+        snprintf(buf, size, "%" PRId64, row->numbers[IOL_TREE_EXIT_CODE]);
         return buf;
     }
     return image->successor ? "" : NULL;
+}
+
+/* "0.4 s" from its begin to its end, or to that of the image that it became; NULL: not known. */
+static const char *ran_text(const struct iol_image *image, char *buf, size_t size)
+{
+    const struct row *row = image->data, *next = image->successor ? image->successor->data : NULL;
+    const char *from = row->texts[row->null[IOL_TREE_EXEC_TIME] ? IOL_TREE_START_TIME : IOL_TREE_EXEC_TIME];
+    const char *to = next ? next->texts[IOL_TREE_EXEC_TIME] : row->texts[IOL_TREE_EXIT_TIME];
+    int64_t from_ns, to_ns;
+
+    if (!from || !to || !iol_text_parse_time(from, &from_ns) || !iol_text_parse_time(to, &to_ns))
+        return NULL;
+    return iol_text_lasted(buf, size, to_ns - from_ns);
 }
 
 static int visit_drawn(const struct iol_walk *walk, void *data)
@@ -311,7 +312,7 @@ static int visit_drawn(const struct iol_walk *walk, void *data)
     struct tree *tree = data;
     const struct row *row = walk->image->data;
     _cleanup_free_ char *command = NULL;
-    char exit_buf[32];
+    char exit_buf[32], ran_buf[32];
     size_t size = 0;
     FILE *out = open_memstream(&command, &size);
 
@@ -322,13 +323,16 @@ static int visit_drawn(const struct iol_walk *walk, void *data)
     if (fclose(out) != 0)
         return -ENOMEM;
     iol_output_set_text(tree->output, DRAWN_TIME,
-                        row->texts[row->null[TREE_EXEC_TIME] ? TREE_START_TIME : TREE_EXEC_TIME]);
-    iol_output_set_text(tree->output, DRAWN_HOST, row->texts[TREE_HOST]);
-    if (!row->null[TREE_PID])
-        iol_output_set_int(tree->output, DRAWN_PID, row->numbers[TREE_PID]);
-    iol_output_set_text(tree->output, DRAWN_USER, row->texts[TREE_USER]);
+                        row->texts[row->null[IOL_TREE_EXEC_TIME] ? IOL_TREE_START_TIME : IOL_TREE_EXEC_TIME]);
+    iol_output_set_text(tree->output, DRAWN_HOST, row->texts[IOL_TREE_HOST]);
+    if (!row->null[IOL_TREE_PID])
+        iol_output_set_int(tree->output, DRAWN_PID, row->numbers[IOL_TREE_PID]);
+    iol_output_set_text(tree->output, DRAWN_USER, row->texts[IOL_TREE_USER]);
+    iol_output_set_text(tree->output, DRAWN_RAN, ran_text(walk->image, ran_buf, sizeof(ran_buf)));
+    iol_output_set_int(tree->output, DRAWN_READ, row->numbers[IOL_TREE_COUNTERS + 1]);
+    iol_output_set_int(tree->output, DRAWN_WRITTEN, row->numbers[IOL_TREE_COUNTERS + 3]);
     iol_output_set_text(tree->output, DRAWN_EXIT, exit_text(walk->image, exit_buf, sizeof(exit_buf)));
-    if (!row->null[TREE_SIGNAL] || row->numbers[TREE_EXIT_CODE] != 0)
+    if (!row->null[IOL_TREE_SIGNAL] || row->numbers[IOL_TREE_EXIT_CODE] != 0)
         iol_output_set_alarm(tree->output, DRAWN_EXIT);
     iol_output_set_text(tree->output, DRAWN_COMMAND, command);
     return iol_output_row(tree->output);

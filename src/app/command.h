@@ -22,6 +22,7 @@ struct iol_command {
 };
 
 int iol_cmd_balance(int argc, char **argv);
+int iol_cmd_diff(int argc, char **argv);
 int iol_cmd_doctor(int argc, char **argv);
 int iol_cmd_prune(int argc, char **argv);
 int iol_cmd_files(int argc, char **argv);

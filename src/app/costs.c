@@ -103,6 +103,10 @@ static int take_row(struct iol_costs *costs, const struct iol_costs_options *opt
     bool by_file = options->by == IOL_COSTS_BY_FILE, is_new, new_path = false;
     struct entry *entry;
 
+    if (options->host && (!host || strcmp(options->host, host) != 0))
+        return 0;
+    if (options->hosts_together)
+        host = NULL;
     if (!path)
         path = "(unknown file)";
     entry = find_entry(costs, &costs->entries, host, path, by_file ? strlen(path) : directory_length(path, options),

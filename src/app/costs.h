@@ -19,6 +19,8 @@ struct iol_costs_options {
     enum iol_costs_by by;
     size_t depth;                  /* of directories: at most so many levels below those; 0: all */
     const struct iol_paths *below; /* directories, or NULL: the root */
+    const char *host;              /* only of this one; NULL: of all */
+    bool hosts_together;           /* a path on two hosts is one */
 };
 
 /* Sorted by: bytes both ways, operations both ways, read bytes, or written ones; the most first. */

@@ -59,7 +59,7 @@ static int add_stretch(struct coverage *coverage, const struct stretch *stretch)
 static int load_stretches(struct coverage *coverage, struct iol_error *err)
 {
     _cleanup_(iol_question_done_query) struct iol_query *query = NULL;
-    int r = iol_ask_recordings(coverage->db, &query, err);
+    int r = iol_ask_recordings(coverage->db, false, &query, err);
 
     while (r >= 0 && (r = iol_query_next(query, err)) > 0) {
         const char *host = iol_query_text(query, IOL_RECORDINGS_HOST);

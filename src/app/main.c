@@ -22,6 +22,8 @@ static const struct iol_command commands[] = {
     {"who", "which processes touched a file, or anything below a directory", "Ask", iol_cmd_who},
     {"files", "which files a process read or wrote, biggest first", "Ask", iol_cmd_files},
     {"timeline", "one file's story: created, written, renamed, read, deleted, and by whom", "Ask", iol_cmd_timeline},
+    {"diff", "two recordings or spans of time: what is read or written in one and not in the other", "Ask",
+     iol_cmd_diff},
     {"hot", "the directories and files that cost most", "Ask", iol_cmd_hot},
     {"tree", "which process started which, with arguments and exit status", "Ask", iol_cmd_tree},
     {"report", "write all of it as one page for a browser", "Ask", iol_cmd_report},
@@ -34,12 +36,14 @@ static const struct iol_command commands[] = {
 };
 
 static const char overview[] = "ioledger keeps the books of this machine: which process read or wrote which file,\n"
-                               "how much, when, and who started it.\n"
+                               "how much, when, and who started it. Six things to begin with:\n"
                                "\n"
-                               "  sudo ioledger record --duration 10s   record into ./ioledger.db for ten seconds\n"
-                               "  ioledger files                        the files with the most traffic\n"
+                               "  sudo ioledger record --duration 10s   record this machine, into ./ioledger.db\n"
+                               "  ioledger files                        the files with the most bytes\n"
                                "  ioledger who /etc/passwd              every process that touched this file\n"
-                               "  ioledger tree                         who started whom\n"
+                               "  ioledger hot --depth 2                the directories that cost most\n"
+                               "  ioledger tree                         who started whom, and how it ended\n"
+                               "  sudo ioledger top                     live: who reads and writes right now\n"
                                "\n"
                                "'ioledger --help' lists all commands, 'ioledger COMMAND --help' explains one.\n";
 

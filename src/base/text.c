@@ -330,6 +330,14 @@ char *iol_text_span(char *buf, size_t size, int64_t ns)
     return buf;
 }
 
+char *iol_text_lasted(char *buf, size_t size, int64_t ns)
+{
+    if (ns < 0 || ns >= NS_PER_SECOND)
+        return iol_text_span(buf, size, ns);
+    snprintf(buf, size, "%" PRId64 " ms", ns / (NS_PER_SECOND / 1000));
+    return buf;
+}
+
 char *iol_text_time(char *buf, size_t size, int64_t ns)
 {
     int64_t rest = ns % NS_PER_SECOND;

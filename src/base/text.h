@@ -42,6 +42,9 @@ char *iol_text_size(char *buf, size_t size, uint64_t n);
 /* Nanoseconds as "0.4 s", "59 s", "3 min 5 s", "2 h 7 min", "9 d 3 h"; negative ones as "0.0 s". 32 bytes suffice. */
 char *iol_text_span(char *buf, size_t size, int64_t ns);
 
+/* The same, with less than a second as "7 ms". */
+char *iol_text_lasted(char *buf, size_t size, int64_t ns);
+
 /* Nanoseconds since the epoch as "2026-11-23 08:18:06.123456" (UTC, microseconds); 32 bytes suffice; returns buf. */
 char *iol_text_time(char *buf, size_t size, int64_t ns);
 

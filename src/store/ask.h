@@ -166,7 +166,10 @@ int iol_ask_changes(struct iol_db *db, const struct iol_ask *ask, struct iol_que
  */
 char *iol_ask_process_ids(struct iol_db *db, const struct iol_ask *ask);
 
-/* What was recorded, by host and in the order of their start. ENDED is NULL of one that still runs, or was killed. */
+/*
+ * What was recorded, by host and in the order of their start, or, `latest_first`, of all hosts together. ENDED is NULL of one that
+ * still runs, or was killed.
+ */
 enum iol_ask_recordings {
     IOL_RECORDINGS_HOST_ID,
     IOL_RECORDINGS_HOST,
@@ -176,7 +179,7 @@ enum iol_ask_recordings {
     IOL_RECORDINGS_SCOPE,
     IOL_RECORDINGS_COLUMNS
 };
-int iol_ask_recordings(struct iol_db *db, struct iol_query **ret_query, struct iol_error *err);
+int iol_ask_recordings(struct iol_db *db, bool latest_first, struct iol_query **ret_query, struct iol_error *err);
 
 /*
  * Time and length (ms) of the host's last interval that ended in the span, or, `first`, of its first one. No row: there is
@@ -188,3 +191,30 @@ int iol_ask_interval(struct iol_db *db, int64_t host_id, int64_t since, int64_t 
 /* Detail that was lost in the span, one row for each host and reason: host, reason, how many, from, to. */
 enum iol_ask_losses { IOL_LOSSES_HOST, IOL_LOSSES_REASON, IOL_LOSSES_LOST, IOL_LOSSES_FROM, IOL_LOSSES_TO };
 int iol_ask_losses(struct iol_db *db, const struct iol_ask *ask, struct iol_query **ret_query, struct iol_error *err);
+
+/*
+ * Every process image with what it did, in the order of their begin; with a pid only that one's, its ancestors and its descendants.
+ * ACTIVE: 1 when it began, ended, read or wrote while it was recorded.
+ */
+enum iol_ask_tree {
+    IOL_TREE_ID,
+    IOL_TREE_PARENT_ID,
+    IOL_TREE_PID,
+    IOL_TREE_PPID,
+    IOL_TREE_ORIGIN,
+    IOL_TREE_COMM,
+    IOL_TREE_EXE,
+    IOL_TREE_ARGV,
+    IOL_TREE_CWD,
+    IOL_TREE_USER,
+    IOL_TREE_START_TIME,
+    IOL_TREE_EXEC_TIME,
+    IOL_TREE_EXIT_TIME,
+    IOL_TREE_EXIT_CODE,
+    IOL_TREE_SIGNAL,
+    IOL_TREE_HOST,
+    IOL_TREE_COUNTERS,
+    IOL_TREE_ACTIVE = IOL_TREE_COUNTERS + 6,
+    IOL_TREE_COLUMNS
+};
+int iol_ask_tree(struct iol_db *db, const char *pid, struct iol_query **ret_query, struct iol_error *err);

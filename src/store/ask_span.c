@@ -7,13 +7,15 @@
 #include "base/cleanup.h"
 #include "store/ask.intern.h"
 
-int iol_ask_recordings(struct iol_db *db, struct iol_query **ret_query, struct iol_error *err)
+#define RECORDINGS                                                                                                     \
+    "SELECT r.host_id, coalesce(h.name, CAST(r.host_id AS text)), r.id, r.started, r.ended, r.scope"                   \
+    " FROM recording r LEFT JOIN host h ON h.id = r.host_id ORDER BY "
+
+int iol_ask_recordings(struct iol_db *db, bool latest_first, struct iol_query **ret_query, struct iol_error *err)
 {
-    return iol_query_new(
-        db,
-        "SELECT r.host_id, coalesce(h.name, CAST(r.host_id AS text)), r.id, r.started, r.ended, r.scope"
-        " FROM recording r LEFT JOIN host h ON h.id = r.host_id ORDER BY 2, r.host_id, r.started, r.id",
-        0, NULL, ret_query, err);
+    return iol_query_new(db,
+                         latest_first ? RECORDINGS "r.started DESC, r.id" : RECORDINGS "2, r.host_id, r.started, r.id",
+                         0, NULL, ret_query, err);
 }
 
 int iol_ask_interval(struct iol_db *db, int64_t host_id, int64_t since, int64_t until, bool first,

@@ -168,6 +168,49 @@ def test_hot(tap, db):
         tap.ok(one_line_and_hint(ask(*args), told), "bad usage: %s" % " ".join(args))
 
 
+def test_diff(tap, db):
+    url = db["answers"]
+
+    def diff(*args):
+        return [(r["change"], r["path"], r["read_bytes_a"], r["read_bytes_b"], r["write_bytes_a"], r["write_bytes_b"])
+                for r in ask_json("diff", *args, "--db", url)]
+    builds = [("new", "/b/src/new.h", 0, 20, 0, 0), ("gone", "/b/out/tmp1", 0, 0, 4000, 0), ("gone", HOSTILE, 5, 0, 6, 0),
+              ("gone", "/b/src/old.h", 10, 0, 0, 0), ("changed", "/b/src/a.c", 100, 150, 0, 0)]
+    tap.equal(diff("last~2", "last~1"), builds, "diff of two recordings")
+    tap.equal(diff("recording:1", "recording:-2"), builds, "diff of recordings by id")
+    tap.equal(diff("%s..%s" % (at(0), at(51)), "%s .. %s" % (at(100), at(151))), builds, "diff of two spans")
+    tap.equal(diff("..%s" % at(51), "recording:-2"), builds, "diff of a span without a beginning and a recording")
+    tap.equal(diff("last~2", "last~1", "--read", "--only", "new"), builds[:1], "diff --read --only new: what is read now and was not")
+    tap.equal(diff("last~2", "last~1", "--write"), [("gone", "/b/out/tmp1", 0, 0, 4000, 0), ("gone", HOSTILE, 5, 0, 6, 0)],
+              "diff --write")
+    tap.equal(diff("last~2", "last~1", "--only", "same"), [("same", "/usr/lib/libc.so", 0, 0, 0, 0)], "diff --only same")
+    tap.equal(diff("last~2", "last~1", "--all"), builds + [("same", "/usr/lib/libc.so", 0, 0, 0, 0)], "diff --all")
+    tap.equal(diff("last~2", "last~1", "-n", "1"), builds[:1], "diff -n 1")
+    tap.equal(diff("last~2", "last~1", "--depth", "1"), [("changed", "/b/", 115, 170, 4006, 0)], "diff --depth 1")
+    tap.equal(diff("last~2", "last~1", "--by", "directory")[0], ("gone", "/b/out/", 0, 0, 4000, 0), "diff --by directory")
+    tap.equal(diff("last", db["answers"] + "#last"), [], "diff of a recording with itself, once by URL")
+    everything = diff(db["full"], db["answers"])
+    tap.ok(("gone", "/srcery", 9007199254740993, 0, 0, 0) in everything and ("new", "/b/out/a.o", 0, 4001, 0, 0) in everything,
+           "diff of two ledgers", everything)
+    tap.equal([(r["name"], r["id"], r["ended"], r["scope"]) for r in ask_json("diff", "--db", url)],
+              [("last", 3, None, ""), ("last~1", -2, at(151) + ".000000", "-- make"), ("last~2", 1, at(51) + ".000000", "-- make")],
+              "diff alone: the recordings")
+    table = ask("diff", "last~2", "last~1", "--db", url)
+    tap.ok("1 new, 3 gone, 1 changed, 1 the same" in table.err and table.out.startswith("CHANGE"), "diff: the table", table)
+    tap.ok("B: complete from" in ask("diff", "last~2", at(90) + "..", "--db", url).err, "diff: which side was not recorded whole")
+    same = ask("diff", "last", "last", "--db", url)
+    tap.ok(same.status == 1 and not same.raw and "0 new, 0 gone, 0 changed, 1 the same" in same.err, "diff: no difference", same)
+    for args, told in ((("last",), "'last' is to be compared with what?"), (("lst", "last"), "'lst' is neither a recording nor a span"),
+                       (("last", "last~"), "'last~' is neither"), (("last", "tomorow.."), "'tomorow' is not a time"),
+                       (("last", at(2) + ".." + at(1)), "ends before it begins"), (("a", "b", "c"), "unexpected argument 'c'"),
+                       (("last", "last", "--only", "gon"), "did you mean 'gone'?"), (("last", "last", "--by", "user"), "is not a grouping")):
+        tap.ok(one_line_and_hint(ask("diff", *args, "--db", url), told), "bad usage: diff %s" % (args,))
+    for args, told in ((("last", "last~7"), "no recording 'last~7' in that ledger, which has 3"),
+                       (("last", "recording:9"), "no recording 'recording:9'"), (("last", "sqlite:/none.db"), "no ledger at /none.db")):
+        answer = ask("diff", *args, "--db", url)
+        tap.ok(answer.status == 1 and told in answer.err and answer.err.count("\n") == 2, "diff %s" % (args,), answer)
+
+
 def test_coverage(tap, db):
     url = db["answers"]
 
@@ -220,6 +263,12 @@ def test_screens(tap, db, scratch):
             tap.ok("TIME" in story and "renamed to /b/out/a.o" in story and "deleted" in story, "%d columns: timeline" % width, story)
             hot = screen("hot")
             tap.ok("SHARE" in hot and "/b/src/" in hot and "/b/esc\\e[31m\\n\\u{202e}/" in hot, "%d columns: hot" % width, hot)
+            diff = screen("diff", "last~2", "last~1")
+            tap.ok(re.search(r"CHANGE +READ A +READ B +WRITTEN A +WRITTEN B +PATH", diff) and re.search(r"new .* /b/src/new.h", diff) and
+                   re.search(r"gone .* /b/esc.*\\x0d", diff), "%d columns: diff" % width, diff)
+            tree = screen("tree", "910")
+            tap.ok(re.search(r"EXIT +READ +WRITTEN +COMMAND", tree) and re.search(r"911.* 110 +0 .*\u251c\u2500 cc1 -quiet a.c", tree),
+                   "%d columns: tree" % width, tree)
             tap.ok(terminal.is_sane(), "%d columns: the terminal is as it was" % width)
 
 
@@ -233,7 +282,7 @@ def main():
                 tap.skip("%s" % kind, "no PostgreSQL server is installed")
                 continue
             fill(db)
-            for test in (test_span, test_accesses, test_groups, test_timeline, test_hot, test_coverage):
+            for test in (test_span, test_accesses, test_groups, test_timeline, test_hot, test_diff, test_coverage):
                 run(tap, "%s on %s" % (test.__name__, kind), test, db)
         if has_tmux():
             run(tap, "test_screens", test_screens, sqlite, scratch)

@@ -149,15 +149,20 @@ def test_tree(tap, db):
               "tree PID: ancestors and descendants, not their other children")
     drawn = [line[len("2025-11-23 08:20:01  "):] for line in ask("tree", "812", "--db", db["full"]).out.splitlines()]
     tap.equal(drawn[1:], [
-        "  1  root  -        /sbin/init [/usr/lib/systemd/systemd]",
-        "812  ann   -        \u2514\u2500 -bash",
-        "900  ann              \u2514\u2500 bash (fork)",
-        "900  ann   2            \u2192 make -j2",
-        "911  ann                \u251c\u2500 make (fork)",
-        "911  ann                \u2502 \u2192 /bin/sh -c exec cc1 [/usr/bin/dash]",
-        "911  ann   0            \u2502 \u2192 cc1 -quiet a.c",
-        "912  4242  SIGKILL      \u2514\u2500 ld a.o",
-        "950  root  -              \u2514\u2500 \\e[2Jargv \"a,b\" \\xff [/h/pro\\ngram]"], "tree: as drawn")
+        "  1  root  -            -           0        0  /sbin/init [/usr/lib/systemd/systemd]",
+        "812  ann   -            -          10       20  \u2514\u2500 -bash",
+        "900  ann   4 ms                     0        0    \u2514\u2500 bash (fork)",
+        "900  ann   34 min 59 s  2        4.9K        0      \u2192 make -j2",
+        "911  ann   6 ms                     0        0      \u251c\u2500 make (fork)",
+        "911  ann   1 ms                     0        0      \u2502 \u2192 /bin/sh -c exec cc1 [/usr/bin/dash]",
+        "911  ann   34 min 48 s  0        2.4K       20      \u2502 \u2192 cc1 -quiet a.c",
+        "912  4242  34 min 47 s  SIGKILL    50        0      \u2514\u2500 ld a.o",
+        "950  root  -            -         550        0        \u2514\u2500 \\e[2Jargv \"a,b\" \\xff [/h/pro\\ngram]"], "tree: as drawn")
+    for question in (("tree",), ("tree", "812")):
+        moved = {r["id"]: (r["read_ops"], r["read_bytes"], r["write_ops"], r["write_bytes"], r["read_errors"])
+                 for r in ask_json(*question, "--db", db["full"])}
+        tap.equal((moved[7], moved[4], moved[5]), ((6, 2448, 2, 20, 1), (5, 5000, 0, 0, 0), (0, 0, 0, 0, 0)),
+                  "%s: what each image read and wrote" % " ".join(question))
     idle = ask("tree", "--db", db["full"])
     tap.ok("kthreadd" not in idle.out and "1 processes that did nothing" in idle.err, "tree: without the idle", idle)
     idle = ask("tree", "--all", "--db", db["full"])
@@ -201,7 +206,7 @@ def test_balance(tap, db):
 
 
 QUESTIONS = (("who", "/src/a.c"), ("who", "/"), ("files",), ("files", "911"), ("tree",), ("tree", "911"), ("balance",),
-             ("timeline", "/h/"), ("timeline", "/src/a.c"), ("hot",), ("hot", "--by", "file"), ("files", "--by", "directory"),
+             ("timeline", "/h/"), ("timeline", "/src/a.c"), ("hot",), ("hot", "--by", "file"), ("diff",), ("diff", "last", "..2025-11-23 08:53:21"), ("files", "--by", "directory"),
              ("files", "--by", "process"), ("who", "/h/", "--by", "exe"))
 
 
@@ -340,7 +345,14 @@ def test_help(tap, url):
                "%s --help has examples and the exit status" % command, answer)
         tap.equal(ask("help", command).out, answer.out, "help %s" % command)
     overview = ask()
-    tap.ok(overview.status == 0 and "ioledger record" in overview.out and not overview.err, "no command: an overview")
+    examples = re.findall(r"^  (?:sudo )?ioledger (\S.*?)   ", overview.out, re.M)
+    tap.ok(overview.status == 0 and len(examples) == 6 and not overview.err, "no command: six things to begin with", overview)
+    for example in examples:
+        answer = ask(*example.split(), "--help")
+        tap.ok(answer.status == 0 and answer.out.startswith("Usage: "), "'ioledger %s' is understood" % example, answer)
+        if example.split()[0] not in ("record", "top"):
+            answer = ask(*example.split(), IOLEDGER_DB=url)
+            tap.ok(answer.status in (0, 1) and (answer.raw or "nobody touched" in answer.err), "'ioledger %s' answers" % example, answer)
     tap.ok(re.fullmatch(r"ioledger [0-9.]+\S*\n", ask("--version").out), "--version")
 
 

@@ -351,9 +351,47 @@ static void numbers_and_times_respect_tiny_buffers(void **state)
     free(buf);
 }
 
+static void times_are_read_back(void **state)
+{
+    static const struct {
+        const char *text;
+        int64_t ns;
+    } times[] = {
+        {"1970-01-01 00:00:00", 0},
+        {"2025-11-23 08:20:00.250000", INT64_C(1763886000250000000)},
+        {"2025-11-23 08:20:00.000001", INT64_C(1763886000000001000)},
+        {"2025-11-23 08:20:00.25", INT64_C(1763886000250000000)},
+        {"1969-12-31 23:59:59.500000", INT64_C(-500000000)},
+    };
+    int64_t ns;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(times) / sizeof(times[0]); i++) {
+        assert_true(iol_text_parse_time(times[i].text, &ns));
+        assert_int_equal(ns, times[i].ns);
+    }
+    assert_false(iol_text_parse_time("", &ns));
+    assert_false(iol_text_parse_time("2025-11-23", &ns));
+    assert_false(iol_text_parse_time("yesterday", &ns));
+}
+
+static void short_spans_are_milliseconds(void **state)
+{
+    char buf[32];
+
+    (void)state;
+    assert_string_equal(iol_text_lasted(buf, sizeof(buf), 0), "0 ms");
+    assert_string_equal(iol_text_lasted(buf, sizeof(buf), 7999999), "7 ms");
+    assert_string_equal(iol_text_lasted(buf, sizeof(buf), INT64_C(999999999)), "999 ms");
+    assert_string_equal(iol_text_lasted(buf, sizeof(buf), INT64_C(1000000000)), "1.0 s");
+    assert_string_equal(iol_text_lasted(buf, sizeof(buf), -1), "0.0 s");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(times_are_read_back),
+        cmocka_unit_test(short_spans_are_milliseconds),
         cmocka_unit_test(valid_utf8_is_stored_as_it_is),
         cmocka_unit_test(the_borders_of_each_length_are_valid),
         cmocka_unit_test(overlong_forms_are_escaped),
