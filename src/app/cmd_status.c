@@ -144,8 +144,7 @@ static int take_option(int key, const char *text, void *input, struct iol_error 
     case KEY_PID:
         return iol_option_pid(text, &options->pid, err);
     case KEY_CONTROL:
-        options->control = text;
-        return *text ? 0 : iol_error_set(err, -EINVAL, "the value is empty");
+        return iol_option_text(text, &options->control, err);
     case KEY_WATCH:
         options->watch_ns = NS_PER_S;
         r = text ? iol_option_duration(text, &options->watch_ns, err) : 0;

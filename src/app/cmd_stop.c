@@ -62,8 +62,7 @@ static int take_option(int key, const char *text, void *input, struct iol_error 
     case KEY_PID:
         return iol_option_pid(text, &options->pid, err);
     case KEY_CONTROL:
-        options->control = text;
-        return *text ? 0 : iol_error_set(err, -EINVAL, "the value is empty");
+        return iol_option_text(text, &options->control, err);
     case KEY_ALL:
         options->all = true;
         return 0;
@@ -73,14 +72,12 @@ static int take_option(int key, const char *text, void *input, struct iol_error 
             return iol_error_set(err, -EINVAL, "'%s' is no time to wait for", text);
         return r;
     case KEY_UNPIN:
-        options->unpin.folder = text ? text : IOL_PIN_DEFAULT;
-        return *options->unpin.folder ? 0 : iol_error_set(err, -EINVAL, "the value is empty");
+        return iol_option_text(text ? text : IOL_PIN_DEFAULT, &options->unpin.folder, err);
     case KEY_DISCARD:
         options->unpin.discard = true;
         return 0;
     case KEY_DB:
-        options->unpin.db = text;
-        return *text ? 0 : iol_error_set(err, -EINVAL, "the value is empty");
+        return iol_option_text(text, &options->unpin.db, err);
     default:
         return iol_error_set(err, -EINVAL, "unknown option");
     }

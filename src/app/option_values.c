@@ -114,6 +114,14 @@ int iol_option_count(const char *text, int64_t *ret_count, struct iol_error *err
     return 0;
 }
 
+int iol_option_text(const char *text, const char **ret_text, struct iol_error *err)
+{
+    if (!*text)
+        return iol_error_set(err, -EINVAL, "the value is empty");
+    *ret_text = text;
+    return 0;
+}
+
 int iol_option_pid(const char *text, int64_t *ret_pid, struct iol_error *err)
 {
     const char *at = text;

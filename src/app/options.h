@@ -107,6 +107,9 @@ int iol_option_word(const char *text, const char *const *words, size_t n, const 
 /* "65536", "64k", "1M", "2G" (powers of 1024). Never negative. -EINVAL with *err. */
 int iol_option_count(const char *text, int64_t *ret_count, struct iol_error *err);
 
+/* Any text but an empty one. -EINVAL with *err. */
+int iol_option_text(const char *text, const char **ret_text, struct iol_error *err);
+
 /* A process id: 1 or more. -EINVAL with *err. */
 int iol_option_pid(const char *text, int64_t *ret_pid, struct iol_error *err);
 

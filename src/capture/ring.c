@@ -95,8 +95,11 @@ static uint64_t room_of(uint32_t length)
 
 void iol_ring_read(struct iol_ring *ring, iol_capture_record_fn *record, void *arg)
 {
+    /* No more than the ring holds: who fills it as fast as it is read does not keep the reader here. */
+    const uint64_t until = ring->position + ring->size;
+
     /* the producer's position is looked at again until nothing new has come, as the kernel calls only once */
-    while (ring->position < __atomic_load_n(ring->producer, __ATOMIC_ACQUIRE)) {
+    while (ring->position < until && ring->position < __atomic_load_n(ring->producer, __ATOMIC_ACQUIRE)) {
         const char *at = ring->data + (ring->position & (ring->size - 1));
         uint32_t length = __atomic_load_n((const uint32_t *)(const void *)at, __ATOMIC_ACQUIRE);
 
@@ -128,9 +131,19 @@ int iol_ring_fd(const struct iol_ring *ring)
     return ring->epoll;
 }
 
+/* A record that is whole, which the last read has left. */
+static bool has_more(const struct iol_ring *ring)
+{
+    const char *at = ring->data + (ring->position & (ring->size - 1));
+
+    return ring->position < __atomic_load_n(ring->producer, __ATOMIC_ACQUIRE) &&
+           !(__atomic_load_n((const uint32_t *)(const void *)at, __ATOMIC_ACQUIRE) & BPF_RINGBUF_BUSY_BIT);
+}
+
 void iol_ring_wait(struct iol_ring *ring, int timeout_ms)
 {
     struct epoll_event event;
 
-    epoll_wait(ring->epoll, &event, 1, timeout_ms);
+    if (!has_more(ring))
+        epoll_wait(ring->epoll, &event, 1, timeout_ms);
 }

@@ -22,7 +22,7 @@ void iol_ring_free(struct iol_ring *ring); /* accepts NULL */
 /* Whether the room of a record is given back as soon as it was handed over (the default), or by iol_ring_release() only. */
 void iol_ring_hold(struct iol_ring *ring, bool hold);
 
-/* Hands over all records that are complete, in their order. */
+/* Hands over all records that are complete, in their order: those that were there, and of later ones no more than a ring holds. */
 void iol_ring_read(struct iol_ring *ring, iol_capture_record_fn *record, void *arg);
 
 /* Behind the last record that was handed over; while it is being handed over, behind that one. */

@@ -41,6 +41,15 @@ static const struct key {
     [IOL_TABLE_BATCH] = {1, {offsetof(struct iol_batch_row, host_id)}},
 };
 
+/* What rows of io and of total begin with. */
+struct interval {
+    int64_t ts, ms;
+};
+_Static_assert(offsetof(struct iol_io, interval_ms) == offsetof(struct interval, ms) &&
+                   offsetof(struct iol_total, interval_ms) == offsetof(struct interval, ms) &&
+                   offsetof(struct iol_io, ts) == 0 && offsetof(struct iol_total, ts) == 0,
+               "one struct for both");
+
 /* Open addressing, of numbers of rows plus 1. */
 struct index {
     size_t *places;
@@ -279,29 +288,27 @@ static int add_event(struct iol_merge *merge, const struct iol_table *table, con
     return 0;
 }
 
-static void cover(struct iol_merge *merge, int64_t ts, int64_t interval_ms)
+static void cover(struct iol_merge *merge, const struct interval *row)
 {
-    int64_t from = interval_ms == IOL_NULL ? ts : ts - interval_ms * NS_PER_MS;
+    int64_t from = row->ms == IOL_NULL ? row->ts : row->ts - row->ms * NS_PER_MS;
 
-    if (ts != merge->last_ts)
+    if (row->ts != merge->last_ts)
         merge->intervals++;
-    merge->last_ts = ts;
+    merge->last_ts = row->ts;
     if (from < merge->from)
         merge->from = from;
-    if (ts > merge->to)
-        merge->to = ts;
+    if (row->ts > merge->to)
+        merge->to = row->ts;
 }
 
 /* Rows of one interval stand together; where there are totals, there is one for each route that was used. */
 static void cover_all(struct iol_merge *merge, const struct iol_batch *batch)
 {
-    const struct iol_total *totals = batch->rows[IOL_TABLE_TOTAL].data;
-    const struct iol_io *io = batch->rows[IOL_TABLE_IO].data;
+    enum iol_table_id id = batch->rows[IOL_TABLE_TOTAL].count > 0 ? IOL_TABLE_TOTAL : IOL_TABLE_IO;
+    const char *row = batch->rows[id].data;
 
-    for (size_t i = 0; i < batch->rows[IOL_TABLE_TOTAL].count; i++)
-        cover(merge, totals[i].ts, totals[i].interval_ms);
-    for (size_t i = 0; i < batch->rows[IOL_TABLE_IO].count && batch->rows[IOL_TABLE_TOTAL].count == 0; i++)
-        cover(merge, io[i].ts, io[i].interval_ms);
+    for (size_t i = 0; i < batch->rows[id].count; i++, row += iol_batch_row_size(id))
+        cover(merge, (const void *)row);
 }
 
 int iol_merge_add(struct iol_merge *merge, const struct iol_batch *batch)
@@ -334,17 +341,13 @@ static int tell_loss(struct iol_merge *merge, const char *reason, int64_t lost)
 /* All rows of io and total belong to the one interval now. */
 static void set_interval(struct iol_merge *merge)
 {
-    struct iol_total *totals = merge->batch->rows[IOL_TABLE_TOTAL].data;
-    struct iol_io *io = merge->batch->rows[IOL_TABLE_IO].data;
-    int64_t interval_ms = (merge->to - merge->from) / NS_PER_MS;
+    static const enum iol_table_id tables[] = {IOL_TABLE_IO, IOL_TABLE_TOTAL};
 
-    for (size_t i = 0; i < merge->batch->rows[IOL_TABLE_TOTAL].count; i++) {
-        totals[i].ts = merge->to;
-        totals[i].interval_ms = interval_ms;
-    }
-    for (size_t i = 0; i < merge->batch->rows[IOL_TABLE_IO].count; i++) {
-        io[i].ts = merge->to;
-        io[i].interval_ms = interval_ms;
+    for (size_t t = 0; t < IOL_ARRAY_SIZE(tables); t++) {
+        for (size_t i = 0; i < merge->batch->rows[tables[t]].count; i++) {
+            struct interval *row = (void *)row_of(merge, tables[t], i);
+            *row = (struct interval){merge->to, (merge->to - merge->from) / NS_PER_MS};
+        }
     }
 }
 

@@ -7,8 +7,6 @@
  * usage: fuzz_decode [MUTANT]    all of them, or the one whose number a failed run has given
  */
 #include <inttypes.h>
-#include <sanitizer/common_interface_defs.h>
-#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,8 +17,6 @@
 #include "fuzz_decode.h"
 #include "mutate.h"
 #include "records.h"
-
-#define MUTANTS_OF_EACH 40000
 
 static void add_record(struct input *input, struct record record)
 {
@@ -111,27 +107,11 @@ static const struct {
     {"file", make_files},        {"long name", make_long_names},
 };
 
-static uint64_t running; /* the mutant in hand, for who dies of it */
-
-static void tell_mutant(void)
-{
-    fprintf(stderr, "# mutant %" PRIu64 "\n", running);
-}
-
-/* abort() itself is no business of the sanitizers */
-static void on_abort(int number)
-{
-    tell_mutant();
-    signal(number, SIG_DFL);
-    raise(number);
-}
-
 static void run_mutant(uint64_t number)
 {
     static struct input input;
     size_t mutations;
 
-    running = number;
     mutate_seed(number);
     input.size = 0;
     input.data[input.size++] = (uint8_t)below(2);
@@ -164,18 +144,5 @@ static void run_seed(size_t seed)
 
 int main(int argc, char **argv)
 {
-    signal(SIGABRT, on_abort);
-    __sanitizer_set_death_callback(tell_mutant);
-    if (argc > 1) {
-        uint64_t number = strtoull(argv[1], NULL, 10);
-
-        if (number >= IOL_ARRAY_SIZE(seeds) * MUTANTS_OF_EACH)
-            return 2;
-        run_mutant(number);
-        return 0;
-    }
-    printf("1..%zu\n", IOL_ARRAY_SIZE(seeds));
-    for (size_t seed = 0; seed < IOL_ARRAY_SIZE(seeds); seed++)
-        run_seed(seed);
-    return 0;
+    return run_mutants(argc, argv, IOL_ARRAY_SIZE(seeds), run_mutant, run_seed);
 }

@@ -10,8 +10,6 @@
  * Without: mutants of valid batches, the same ones every time. usage: fuzz_batch [MUTANT]
  */
 #include <inttypes.h>
-#include <sanitizer/common_interface_defs.h>
-#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -74,8 +72,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 #ifndef IOL_LIBFUZZER
 
-#define MUTANTS_OF_EACH 40000
-
 static const char *text(struct iol_batch *batch, const char *letters)
 {
     return iol_arena_dup(batch->arena, letters, strlen(letters));
@@ -115,28 +111,12 @@ static const struct {
     void (*make)(struct iol_batch *batch);
 } seeds[] = {{"accounts", make_accounts}, {"texts", make_texts}, {"nothing", make_nothing}};
 
-static uint64_t running; /* the mutant in hand, for who dies of it */
-
-static void tell_mutant(void)
-{
-    fprintf(stderr, "# mutant %" PRIu64 "\n", running);
-}
-
-/* abort() itself is no business of the sanitizers */
-static void on_abort(int number)
-{
-    tell_mutant();
-    signal(number, SIG_DFL);
-    raise(number);
-}
-
 static void run_mutant(uint64_t number)
 {
     static struct input input;
     struct iol_batch *batch = iol_batch_new();
     void *bytes = NULL;
 
-    running = number;
     mutate_seed(number);
     seeds[number / MUTANTS_OF_EACH].make(batch);
     require(iol_batch_encode(batch, &bytes, &input.size) == 0 && input.size <= INPUT_MAX);
@@ -164,20 +144,7 @@ static void run_seed(size_t seed)
 
 int main(int argc, char **argv)
 {
-    signal(SIGABRT, on_abort);
-    __sanitizer_set_death_callback(tell_mutant);
-    if (argc > 1) {
-        uint64_t number = strtoull(argv[1], NULL, 10);
-
-        if (number >= IOL_ARRAY_SIZE(seeds) * MUTANTS_OF_EACH)
-            return 2;
-        run_mutant(number);
-        return 0;
-    }
-    printf("1..%zu\n", IOL_ARRAY_SIZE(seeds));
-    for (size_t seed = 0; seed < IOL_ARRAY_SIZE(seeds); seed++)
-        run_seed(seed);
-    return 0;
+    return run_mutants(argc, argv, IOL_ARRAY_SIZE(seeds), run_mutant, run_seed);
 }
 
 #endif

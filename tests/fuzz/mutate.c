@@ -2,12 +2,19 @@
 // SPDX-FileCopyrightText: The ioledger authors
 #include "mutate.h"
 
+#include <inttypes.h>
+#include <sanitizer/common_interface_defs.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/cleanup.h"
 
 /* The state of xorshift64 (Marsaglia, 2003). */
 static uint64_t state;
+
+static uint64_t running; /* the mutant in hand, for who dies of it */
 
 static uint64_t next_random(void)
 {
@@ -24,6 +31,7 @@ size_t below(size_t n)
 
 void mutate_seed(uint64_t number)
 {
+    running = number;
     state = (number + 1) * 0x9E3779B97F4A7C15ULL;
     for (int i = 0; i < 8; i++)
         next_random();
@@ -72,4 +80,36 @@ void mutate_once(struct input *input)
         }
         break;
     }
+}
+
+static void tell_mutant(void)
+{
+    fprintf(stderr, "# mutant %" PRIu64 "\n", running);
+}
+
+/* abort() itself is no business of the sanitizers */
+static void on_abort(int number)
+{
+    tell_mutant();
+    signal(number, SIG_DFL);
+    raise(number);
+}
+
+int run_mutants(int argc, char **argv, size_t n_seeds, void (*run_mutant)(uint64_t number),
+                void (*run_seed)(size_t seed))
+{
+    signal(SIGABRT, on_abort);
+    __sanitizer_set_death_callback(tell_mutant);
+    if (argc > 1) {
+        uint64_t number = strtoull(argv[1], NULL, 10);
+
+        if (number >= n_seeds * MUTANTS_OF_EACH)
+            return 2;
+        run_mutant(number);
+        return 0;
+    }
+    printf("1..%zu\n", n_seeds);
+    for (size_t seed = 0; seed < n_seeds; seed++)
+        run_seed(seed);
+    return 0;
 }

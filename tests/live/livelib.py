@@ -388,16 +388,18 @@ select p.id as process_id, p.pid, p.start_time, p.exec_time, p.origin, p.comm, p
        sum(i.read_ops) as read_ops, sum(i.read_bytes) as read_bytes, sum(i.read_errors) as read_errors,
        sum(i.write_ops) as write_ops, sum(i.write_bytes) as write_bytes, sum(i.write_errors) as write_errors
 from io i left join process p on p.id = i.process_id left join file f on f.id = i.file_id
+where %s
 group by p.id, p.pid, p.start_time, p.exec_time, p.origin, p.comm, p.exe, f.path, f.kind, f.flags, i.route
 """
 
 
-def accounts(url, maps=False, **wanted):
-    """One dict for each (process image, file, route), with its sums; `wanted` restricts columns to values.
+def accounts(url, maps=False, pids=None, **wanted):
+    """One dict for each (process image, file, route), with its sums; `pids` and `wanted` restrict columns to values.
 
     Mappings are left out unless asked for: the loader of every program makes some.
     """
-    return [row for row in rows(url, ACCOUNTS)
+    of_pids = "true" if pids is None else "p.pid in (%s)" % ", ".join(map(str, pids))
+    return [row for row in rows(url, ACCOUNTS % of_pids)
             if (maps or row["route"] != "mmap") and all(row[k] == v for k, v in wanted.items())]
 
 
@@ -534,10 +536,9 @@ class ManyControl:
         least = self.counts() if least is None else least
         most = least if most is None else most
         pids, booked = set(self.pids()), {}
-        for row in accounts(url, route="rw", origin="fork"):
-            if row["pid"] in pids:
-                key = (row["pid"], row["path"])
-                booked[key] = tuple(a + row[c] for a, c in zip(booked.get(key, (0,) * 6), COUNTERS))
+        for row in accounts(url, pids=pids, route="rw", origin="fork"):
+            key = (row["pid"], row["path"])
+            booked[key] = tuple(a + row[c] for a, c in zip(booked.get(key, (0,) * 6), COUNTERS))
         none = (0,) * 6
         return ["pid %d %s: did %s, in the books %s" % (*key, most.get(key), booked.get(key))
                 for key in sorted(set(least) | set(most) | set(booked))

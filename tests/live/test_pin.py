@@ -110,7 +110,7 @@ def check_gone(tap, ids, name):
     def left():
         return sorted(one for one in ids if Bpf.is_there(*one))
     try:
-        live.wait_for(lambda: not left(), "the kernel to have let go of everything", 20)
+        live.wait_for(lambda: not left(), "the kernel to have let go of everything", 2 * live.PATIENCE)
     except live.Failure:
         pass
     tap.ok(len(ids) > 20 and not left(), "%s: nothing of %d maps, programs and links is left in the kernel" % (name, len(ids)), left())
