@@ -7,6 +7,7 @@
 
 #include "app/command.h"
 #include "app/options.h"
+#include "app/waiting.h"
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "base/log.h"
@@ -103,6 +104,12 @@ static void tell_space(const struct iol_prune_result *result)
     printf("The ledger had %s and has %s: %s given back.\n", before, after, difference);
 }
 
+static void show_progress(void *arg, const struct iol_prune_progress *progress)
+{
+    iol_waiting_step(arg, progress->doing);
+    iol_waiting_reached(arg, progress->rows, progress->part);
+}
+
 int iol_cmd_prune(int argc, char **argv)
 {
     struct prune prune = {0};
@@ -120,12 +127,17 @@ int iol_cmd_prune(int argc, char **argv)
         return iol_options_fail("prune", &err);
     }
     clock_gettime(CLOCK_REALTIME, &now);
+    struct iol_waiting *waiting = iol_waiting_new();
     const struct iol_prune_options prune_options = {
         .before = (int64_t)now.tv_sec * 1000000000 + now.tv_nsec - prune.keep_ns,
         .dry_run = prune.dry_run,
         .verbose = options.verbose,
+        .progress = show_progress,
+        .arg = waiting,
     };
-    if (iol_prune(options.db, &prune_options, &result, &err) < 0)
+    int r = iol_prune(options.db, &prune_options, &result, &err);
+    iol_waiting_free(waiting);
+    if (r < 0)
         return iol_command_fail(&err);
     iol_text_time(before, sizeof(before), prune_options.before);
     if (sum(&result) > 0)

@@ -19,6 +19,7 @@
 #include "store/url.h"
 
 #define NS_PER_MS 1000000
+#define NS_PER_S 1000000000
 #define NS_PER_HOUR (INT64_C(3600) * 1000000000)
 
 /*
@@ -88,6 +89,44 @@ uint64_t iol_prune_clock_ns(void)
     return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
 }
 
+static void tell(struct iol_prune *prune)
+{
+    prune->progress.rows = 0;
+    for (int i = 0; i < IOL_TABLE_COUNT; i++)
+        prune->progress.rows += prune->result->rows[i];
+    if (prune->options->progress)
+        prune->options->progress(prune->options->arg, &prune->progress);
+}
+
+void iol_prune_begin(struct iol_prune *prune, const char *doing)
+{
+    prune->progress.doing = doing;
+    prune->progress.part = -1;
+    tell(prune);
+}
+
+void iol_prune_reached(struct iol_prune *prune, double part)
+{
+    prune->progress.part = part < 0 ? 0 : part > 1 ? 1 : part;
+}
+
+void iol_prune_reached_time(struct iol_prune *prune, const char *time)
+{
+    int64_t before_s = prune->options->before / NS_PER_S;
+    struct tm tm = {.tm_mday = 1};
+
+    if (sscanf(time, "%d-%d-%d %d:%d:%d", &tm.tm_year, &tm.tm_mon, &tm.tm_mday, &tm.tm_hour, &tm.tm_min, &tm.tm_sec) <
+        3)
+        return;
+    tm.tm_year -= 1900;
+    tm.tm_mon -= 1;
+    int64_t at_s = timegm(&tm);
+    if (prune->first_s == 0)
+        prune->first_s = at_s;
+    else if (before_s > prune->first_s)
+        iol_prune_reached(prune, (double)(at_s - prune->first_s) / (double)(before_s - prune->first_s));
+}
+
 void iol_prune_count_step(struct iol_prune *prune, uint64_t began_ns)
 {
     uint64_t took = iol_prune_clock_ns() - began_ns;
@@ -95,6 +134,7 @@ void iol_prune_count_step(struct iol_prune *prune, uint64_t began_ns)
     prune->result->steps++;
     if (prune->result->longest_ns < took)
         prune->result->longest_ns = took;
+    tell(prune);
 }
 
 /*
@@ -344,25 +384,39 @@ static int delete_rest(struct pruning *pruning, struct iol_error *err)
     return r;
 }
 
+static int delete_facts(struct pruning *pruning, struct iol_error *err)
+{
+    return pruning->ops->delete_facts(pruning->prune, pruning->before, err);
+}
+
+static int give_back(struct pruning *pruning, struct iol_error *err)
+{
+    return pruning->ops->give_back ? pruning->ops->give_back(pruning->prune, err) : 0;
+}
+
 static int prune_all(struct pruning *pruning, struct iol_error *err)
 {
-    int r = pruning->ops->delete_facts(pruning->prune, pruning->before, err);
+    static const struct {
+        const char *doing;
+        int (*run)(struct pruning *pruning, struct iol_error *err);
+    } steps[] = {
+        {"deleting rows of io", delete_facts},
+        {"deleting losses and recordings", delete_rest},
+        {"deleting batches", delete_batches},
+        {"looking for recorders", make_hosts},
+        {"waiting for the next intervals of recorders", wait_for_hosts},
+        {"deleting files", delete_files},
+        {"deleting processes", delete_processes},
+        {"giving space back", give_back},
+        {"looking at what stays", name_left_alone},
+    };
+    int r = 0;
 
-    if (r == 0)
-        r = delete_rest(pruning, err);
-    if (r == 0)
-        r = delete_batches(pruning, err);
-    if (r == 0)
-        r = make_hosts(pruning, err);
-    if (r == 0)
-        r = wait_for_hosts(pruning, err);
-    if (r == 0)
-        r = delete_files(pruning, err);
-    if (r == 0)
-        r = delete_processes(pruning, err);
-    if (r == 0 && pruning->ops->give_back)
-        r = pruning->ops->give_back(pruning->prune, err);
-    return r == 0 ? name_left_alone(pruning, err) : r;
+    for (size_t i = 0; i < IOL_ARRAY_SIZE(steps) && r == 0; i++) {
+        iol_prune_begin(pruning->prune, steps[i].doing);
+        r = steps[i].run(pruning, err);
+    }
+    return r;
 }
 
 /* Recorders are taken to go on writing, and batches to be all replayed by now. */
@@ -441,6 +495,9 @@ int iol_prune(const char *url, const struct iol_prune_options *options, struct i
     if (r < 0)
         return r;
     pruning.prune->result = &result;
+    pruning.prune->options = options;
+    if (options->dry_run)
+        iol_prune_begin(pruning.prune, "counting");
     r = pruning.ops->size(pruning.prune, &result.bytes_before, err);
     if (r == 0)
         r = options->dry_run ? count_all(&pruning, err) : prune_all(&pruning, err);

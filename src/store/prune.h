@@ -18,10 +18,20 @@
 
 struct iol_error;
 
+/* How far it is. */
+struct iol_prune_progress {
+    const char *doing; /* "deleting rows of io"; a string that stays */
+    uint64_t rows;     /* deleted so far, of all tables */
+    double part;       /* of what is being done, 0 to 1; negative: not known */
+};
+
 struct iol_prune_options {
     int64_t before; /* ns since the epoch: facts of earlier times go */
     bool dry_run;   /* only count */
     bool verbose;   /* let the database's own messages through to stderr */
+
+    void (*progress)(void *arg, const struct iol_prune_progress *progress); /* after each step; may be NULL */
+    void *arg;
 };
 
 struct iol_prune_result {

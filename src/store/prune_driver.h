@@ -41,9 +41,17 @@ struct iol_prune_ops {
 struct iol_prune {
     const struct iol_prune_ops *ops;
     struct iol_prune_result *result;
+    const struct iol_prune_options *options;
+    struct iol_prune_progress progress;
+    int64_t first_s; /* the time from which on facts are deleted, seconds since 1970; 0: not known yet */
 };
 
 extern const struct iol_prune_ops iol_prune_sqlite_ops, iol_prune_postgres_ops;
+
+/* What comes now; and which part of it is done: as such, or as the time ("2026-11-25" or longer) before which facts are gone. */
+void iol_prune_begin(struct iol_prune *prune, const char *doing);
+void iol_prune_reached(struct iol_prune *prune, double part);
+void iol_prune_reached_time(struct iol_prune *prune, const char *time);
 
 /* Counts a transaction that began at `began_ns` (CLOCK_MONOTONIC). */
 void iol_prune_count_step(struct iol_prune *prune, uint64_t began_ns);

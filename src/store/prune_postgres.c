@@ -135,8 +135,11 @@ static int drop_day(struct postgres_prune *prune, const char *day, struct iol_er
     struct iol_prune_result *result = prune->prune.result;
     char drop[100], totals[200];
     uint64_t changes[2] = {0};
+    char date[16];
     int r = 0;
 
+    snprintf(date, sizeof(date), "%.4s-%.2s-%.2s", day, day + 4, day + 6);
+    iol_prune_reached_time(&prune->prune, date);
     for (size_t i = 0; i < IOL_ARRAY_SIZE(columns) && r == 0; i++)
         r = changef(
             prune, NULL, err,
@@ -227,6 +230,7 @@ static int delete_rest_of_day(struct postgres_prune *prune, const char *before, 
         snprintf(from, sizeof(from), "%.*s %02d:%02d:00", DATE_LENGTH, before, minute / 60, minute % 60);
         if (strcmp(from, before) >= 0)
             break;
+        iol_prune_reached_time(&prune->prune, from);
         snprintf(window, sizeof(window),
                  "ts >= '%1$s' AND ts < least(timestamptz '%1$s' + interval '%2$d min', '%3$s')", from,
                  MINUTES_PER_STEP, before);

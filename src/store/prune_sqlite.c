@@ -178,6 +178,8 @@ static int delete_some_times(struct sqlite_prune *prune, const char *before, boo
             before, &ts, err);
         *ret_more = ts;
         if (r == 0 && ts)
+            iol_prune_reached_time(&prune->prune, ts);
+        if (r == 0 && ts)
             r = delete_time(prune, ts, err);
     } while (r == 0 && *ret_more && iol_prune_clock_ns() - began < STEP_NS);
     return end(prune, began, r, err);
@@ -207,6 +209,7 @@ static int delete_events(struct sqlite_prune *prune, const char *before, struct 
                      i == 1 ? "file_id" : "other_file_id", where);
         snprintf(sql[3], sizeof(sql[3]), "DELETE FROM event WHERE %s", where);
         r = ask_number(prune, sql[0], NULL, &found, err);
+        iol_prune_reached(&prune->prune, (double)(at - first) / (double)(last - first + 1));
         if (r == 0 && found)
             r = sqlite_step(&prune->prune, &step, err);
         prune->prune.result->rows[IOL_TABLE_EVENT] += changes[2];
@@ -222,6 +225,8 @@ static int sqlite_delete_facts(struct iol_prune *base, const char *before, struc
 
     while (r == 0 && more)
         r = delete_some_times(prune, before, &more, err);
+    if (r == 0)
+        iol_prune_begin(base, "deleting events");
     return r == 0 ? delete_events(prune, before, err) : r;
 }
 
@@ -232,11 +237,14 @@ static int sqlite_give_back(struct iol_prune *base, struct iol_error *err)
     int64_t before = INT64_MAX, free_pages;
     int r;
 
+    int64_t all = 0;
     while ((r = ask_number(prune, "PRAGMA freelist_count", NULL, &free_pages, err)) == 0 && free_pages > 0 &&
            free_pages < before) {
         static const char *const sql = "PRAGMA incremental_vacuum(" PAGES_PER_STEP ")";
         uint64_t began;
         before = free_pages;
+        all = all ? all : free_pages;
+        iol_prune_reached(base, 1 - (double)free_pages / (double)all);
         r = begin(prune, &began, err);
         if (r == 0)
             r = sqlite_execute(base, sql, err);

@@ -109,6 +109,9 @@ int iol_spool_ack(struct iol_spool *spool, struct iol_error *err);
 /* The first of those will never be: sets it aside, with the reason. -ENOSPC: there is no room in quarantine; nothing has changed. */
 int iol_spool_quarantine(struct iol_spool *spool, const char *reason, struct iol_error *err);
 
+/* A batch from quarantine, by the path of its file. -ENOENT; -EBADMSG: it is none, or damaged; ... */
+int iol_spool_read_set_aside(const char *path, struct iol_batch **ret_batch, struct iol_error *err);
+
 void iol_spool_get_stats(struct iol_spool *spool, struct iol_spool_stats *ret_stats);
 const char *iol_spool_dir(const struct iol_spool *spool);
 

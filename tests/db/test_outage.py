@@ -253,6 +253,20 @@ def rejected(tap, scratch, cluster):
     tap.ok(len(reasons) == 2 and "unlucky" in reasons[0] and "seq 13\n" in reasons[0] and "seq 17\n" in reasons[1],
            "rejected: quarantine has the two, and says why", *reasons)
     tap.equal(feed.last["quarantined"], 2, "rejected: they are counted")
+    again = live.run("load", "--db", url, folder)
+    tap.ok(again.returncode == 1 and again.stderr.count(b"unlucky") == 2 and b"0 batches with 0 rows are stored, 2 are not." in again.stdout,
+           "rejected: load tells that they are refused still", again.stdout, again.stderr)
+    live.psql(url, "alter table batch drop constraint unlucky")
+    for _ in range(2):
+        loaded = live.run("load", "--db", url, folder)
+        tap.ok(loaded.returncode == 0 and loaded.stdout.startswith(b"2 batches with "), "rejected: load stores them when the reason is gone, once",
+               loaded.stdout, loaded.stderr)
+    check_exact(tap, url, feed, "rejected, and loaded")
+    tap.equal(live.run("load", "--remove", "--db", url, folder).returncode, 0, "rejected: load --remove")
+    tap.equal(os.listdir(folder), [], "rejected: quarantine is empty then")
+    for path, word in ((folder, b"no batch is in"), (FEED, b"no batch that was set aside"), (folder + "/none", b"No such file")):
+        bad = live.run("load", "--db", url, path)
+        tap.ok(bad.returncode == 1 and word in bad.stderr and bad.stderr.count(b"\n") <= 2, "load %s: one clear error" % os.path.basename(path), bad.stderr)
 
 
 def spool_full(tap, scratch, cluster):

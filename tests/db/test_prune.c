@@ -242,14 +242,32 @@ static void write_hours(struct ledger *ledger, struct iol_sink *sink, int first_
         write_hour(ledger, sink, hour, first_hour);
 }
 
+/* What is told on the way only grows, while one thing is being done. */
+static void note_progress(void *arg, const struct iol_prune_progress *progress)
+{
+    struct iol_prune_progress *last = arg;
+
+    assert_non_null(progress->doing);
+    assert_true(progress->rows >= last->rows);
+    assert_true(progress->part <= 1 && (progress->part >= 0 || progress->part == -1));
+    assert_true(progress->doing != last->doing || progress->part >= last->part);
+    *last = *progress;
+}
+
 static struct iol_prune_result prune(struct ledger *ledger, int64_t keep, bool dry_run)
 {
-    const struct iol_prune_options options = {.before = ledger->now - keep, .dry_run = dry_run};
+    struct iol_prune_progress progress = {0};
+    const struct iol_prune_options options = {
+        .before = ledger->now - keep, .dry_run = dry_run, .progress = note_progress, .arg = &progress};
     struct iol_prune_result result = {0};
     struct iol_error err = {0};
+    uint64_t rows = 0;
 
     if (iol_prune(ledger->url, &options, &result, &err) < 0)
         fail_msg("%s (%s)", err.text, err.hint);
+    for (int i = 0; i < IOL_TABLE_COUNT; i++)
+        rows += result.rows[i];
+    assert_int_equal(progress.rows, dry_run ? 0 : rows);
     return result;
 }
 

@@ -152,8 +152,8 @@ class Churn:
                "file where path = '%s')) and p.pid <> %d and %%s" % (self.file, os.getpid()))
         endless = live.value(url, sql % "not exists (select 1 from process_exit x where x.process_id = p.id)")
         tap.ok(endless <= lost, "%s: each has its end" % name, "%d have none" % endless)
-        bare = live.value(url, sql % "(p.exe is null or p.argv is null or p.origin <> 'exec')")
-        tap.ok(bare <= lost, "%s: each is described" % name, "%d are not" % bare)
+        bare = live.rows(url, (sql % "(p.exe is null or p.argv is null or p.origin <> 'exec')").replace("count(*)", "p.*"))
+        tap.ok(len(bare) <= lost, "%s: each is described" % name, "%d are not" % len(bare), *bare[:5])
 
 
 def kill(recorder):
