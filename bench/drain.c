@@ -18,6 +18,7 @@
 #include "app/record_options.h"
 #include "base/cleanup.h"
 #include "base/error.h"
+#include "core/loss.h"
 #include "crowd.h"
 #include "measure.h"
 

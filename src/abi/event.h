@@ -170,6 +170,7 @@ struct iol_settings {
     __u32 ring_wakeup; /* wake the reader when the ring holds this many bytes */
     __u64 home_mnt_ns; /* inode of the mount namespace of which paths are not marked: see capture/settings.c */
     __u32 events;      /* bit per enum iol_event_kind of core/row.h: changes of files that become events */
+    __u32 early; /* hooks are at the ends of functions: a thread may be preempted after its hook, and within its call */
 };
 
 /* The one variable of section .data.control, which user space maps; it writes all but what the programs count, and self_tgid when it ends. */
@@ -193,12 +194,17 @@ struct iol_clock {
     __u64 tgid; /* of the caller, in the initial pid namespace */
 };
 
-/* What on_hand_back() is to do, when user space runs it: with each of these at once, as a call for each would cost many times as much. */
+/*
+ * What on_hand_back() is to do, when user space runs it: with each of these at once, as a call for each would cost many times as much. And
+ * in a bpf(2) call that changes a map the kernel has programs left out on that CPU (bpf_disable_instrumentation()), for as long as the
+ * caller is preempted in it.
+ */
 enum iol_hand_back_step {
     IOL_HAND_BACK_KEYS,  /* take the keys of the accounts `slots` out of the map, where they still lead to these */
     IOL_HAND_BACK_SLOTS, /* put `slots` on the stack of free ones, the first one first */
     IOL_HAND_BACK_SPARE, /* the same for those that are kept for pseudo files */
     IOL_HAND_BACK_FILES, /* forget that the records of `files`, by key, have been sent */
+    IOL_HAND_BACK_TASKS, /* take the processes `tgids` out of the map: they are no more */
 };
 
 #define IOL_HAND_BACK_MAX 256
@@ -210,6 +216,7 @@ struct iol_hand_back {
     __u64 done; /* so many */
     union {
         __u32 slots[IOL_HAND_BACK_MAX];
+        __u32 tgids[IOL_HAND_BACK_MAX];
         __u64 files[IOL_HAND_BACK_MAX];
     };
 };
@@ -341,7 +348,8 @@ enum iol_lost {
     IOL_LOST_AIO_BYTES,      /* AIO operations whose completion the program read from the ring itself: bytes unknown */
     IOL_LOST_AIO_OPERATIONS, /* AIO operations beyond the first IOL_AIO_BATCH of one call: not counted */
     IOL_LOST_RENAMED,  /* operations counted under (other files): renamed again and again while the path was read */
-    IOL_LOST_LEFT_OUT, /* calls whose hook the kernel left out: counted by it and not here, see capture/probes.h */
+    IOL_LOST_LEFT_OUT, /* calls whose hook the kernel left out: counted by it and not here, see capture/preempt.h */
+    IOL_LOST_PROCESSES_LEFT_OUT, /* forks, execs and exits, likewise */
     IOL_LOST_COUNT,
     IOL_LOST_PLACES = 16, /* array size */
 };

@@ -12,6 +12,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "core/loss.h"
 #include "store/reader.h"
 
 #define SHOWN "5" /* so many intervals and recordings are named one by one */
@@ -139,6 +140,7 @@ struct verdict {
     long long operations; /* in the kernel's totals, errors left aside */
     uint64_t bytes;
     long long unbalanced; /* intervals */
+    bool missing;         /* calls that neither the totals nor the accounts have */
 };
 
 static int print_sheet_line(struct iol_output *output, const struct iol_query *query, const char *side, size_t first,
@@ -223,15 +225,22 @@ static int tell_intervals(struct iol_db *db, struct iol_error *err)
     return r;
 }
 
-static int tell_losses(struct iol_db *db, struct iol_error *err)
+static void tell_loss(const struct iol_query *query, struct verdict *verdict)
+{
+    enum iol_loss_kind kind = iol_loss_kind_of(iol_query_text(query, 1));
+
+    verdict->missing |= kind == IOL_LOSS_CALLS || kind == IOL_LOSS_ROUTE;
+    iol_log_info("note: host %s %s: %s, %lld times from %.19s to %.19s", iol_query_text(query, 0), iol_loss_words(kind),
+                 iol_query_text(query, 1), iol_query_int(query, 2), iol_query_text(query, 3), iol_query_text(query, 4));
+}
+
+static int tell_losses(struct iol_db *db, struct verdict *verdict, struct iol_error *err)
 {
     _cleanup_(iol_question_done_query) struct iol_query *query = NULL;
     int r = iol_query_new(db, query_losses, 0, NULL, &query, err);
 
     while (r >= 0 && (r = iol_query_next(query, err)) > 0)
-        iol_log_info("note: host %s lost detail, not bytes: %s, %lld times from %.19s to %.19s",
-                     iol_query_text(query, 0), iol_query_text(query, 1), iol_query_int(query, 2),
-                     iol_query_text(query, 3), iol_query_text(query, 4));
+        tell_loss(query, verdict);
     return r;
 }
 
@@ -262,7 +271,8 @@ static int tell_verdict(const struct verdict *verdict, const struct iol_options 
     iol_text_count(operations, sizeof(operations), (uint64_t)verdict->operations);
     iol_text_bytes(bytes, sizeof(bytes), verdict->bytes);
     if (options->format == IOL_FORMAT_TABLE)
-        printf("The books balance: %s operations, %s bytes, to the byte.\n", operations, bytes);
+        printf("The books balance: %s operations, %s bytes, to the byte%s.\n", operations, bytes,
+               verdict->missing ? "; but there were calls that they do not have" : "");
     return IOL_EXIT_OK;
 }
 
@@ -276,7 +286,7 @@ static int examine(struct iol_db *db, const struct iol_options *options, struct 
     if (r == 0 && verdict->unbalanced > 0)
         r = tell_intervals(db, err);
     if (r == 0)
-        r = tell_losses(db, err);
+        r = tell_losses(db, verdict, err);
     if (r == 0)
         r = tell_open(db, err);
     return r;

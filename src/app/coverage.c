@@ -13,6 +13,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "core/loss.h"
 #include "store/ask.h"
 #include "store/reader.h"
 
@@ -211,14 +212,15 @@ static int tell_losses(const struct coverage *coverage, struct iol_error *err)
 
     while (r >= 0 && (r = iol_query_next(query, err)) > 0) {
         if (++n <= LOSSES_TOLD)
-            iol_log_info("note: %shost %s lost detail, not bytes: %s, %lld times from %.19s to %.19s", coverage->what,
-                         iol_query_text(query, IOL_LOSSES_HOST), iol_query_text(query, IOL_LOSSES_REASON),
-                         iol_query_int(query, IOL_LOSSES_LOST), iol_query_text(query, IOL_LOSSES_FROM),
-                         iol_query_text(query, IOL_LOSSES_TO));
+            iol_log_info("note: %shost %s %s: %s, %lld times from %.19s to %.19s", coverage->what,
+                         iol_query_text(query, IOL_LOSSES_HOST),
+                         iol_loss_words(iol_loss_kind_of(iol_query_text(query, IOL_LOSSES_REASON))),
+                         iol_query_text(query, IOL_LOSSES_REASON), iol_query_int(query, IOL_LOSSES_LOST),
+                         iol_query_text(query, IOL_LOSSES_FROM), iol_query_text(query, IOL_LOSSES_TO));
     }
     if (r == 0 && n > LOSSES_TOLD)
-        iol_log_info("note: %sdetail was lost for %zu more reasons; 'ioledger balance' has them", coverage->what,
-                     n - LOSSES_TOLD);
+        iol_log_info("note: %sthere are %zu more reasons why something is missing; 'ioledger balance' has them",
+                     coverage->what, n - LOSSES_TOLD);
     return r;
 }
 

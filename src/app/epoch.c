@@ -63,11 +63,13 @@ int iol_sweep_run(struct iol_sweep *sweep, struct iol_capture *capture, struct i
 int iol_epoch_end(struct iol_capture *capture, uint64_t number, struct iol_epoch *ret_epoch)
 {
     struct iol_clock_pair from, to;
+    struct iol_left_out left_out;
     unsigned int closed;
     int r = iol_capture_flip(capture, &closed, &from, &to);
 
     if (r < 0)
         return r;
+    iol_capture_left_out(capture, &left_out);
     *ret_epoch = (struct iol_epoch){
         .number = number,
         .closed = closed,
@@ -75,7 +77,8 @@ int iol_epoch_end(struct iol_capture *capture, uint64_t number, struct iol_epoch
         .to_jiffies = to.jiffies,
         .from_ns = from.boot_ns,
         .to_ns = to.boot_ns,
-        .left_out = iol_capture_left_out(capture),
+        .left_out_calls = left_out.calls,
+        .left_out_processes = left_out.processes,
     };
     return 0;
 }

@@ -12,6 +12,7 @@
 #include "base/arena.h"
 #include "core/batch.h"
 #include "core/decode.h"
+#include "core/loss.h"
 #include "store/sink.h"
 #include "store/spool.h"
 
@@ -164,7 +165,7 @@ static int add_uncovered_route(struct iol_pipeline *pipeline, const char *route)
 
     if (!row)
         return -ENOMEM;
-    snprintf(reason, sizeof(reason), "route not covered: %s", route);
+    snprintf(reason, sizeof(reason), IOL_LOSS_ROUTE_REASON "%s", route);
     *row = (struct iol_loss){
         .ts_from = pipeline->recording.started,
         .ts_to = pipeline->recording.started,

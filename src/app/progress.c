@@ -15,6 +15,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "core/loss.h"
 #include "store/url.h"
 
 #define NS_PER_S 1000000000.0
@@ -232,6 +233,18 @@ void iol_progress_show(struct iol_progress *progress, const struct iol_pipeline_
     progress->shown = true;
 }
 
+static void tell_losses(const struct iol_account_stats *accounts)
+{
+    static const char *const what[] = {[IOL_LOSS_DETAIL] = "detail lost",
+                                       [IOL_LOSS_BYTES] = "bytes unknown",
+                                       [IOL_LOSS_CALLS] = "missing in the books"};
+
+    for (int i = 0; i < IOL_LOST_COUNT; i++) {
+        if (accounts->lost[i])
+            iol_log_warning("%s %" PRIu64 " times: %s", what[iol_lost_kind(i)], accounts->lost[i], iol_lost_reason(i));
+    }
+}
+
 void iol_progress_summary(const struct iol_progress *progress, const struct iol_pipeline_stats *stats, const char *db)
 {
     const struct iol_account_stats *accounts = &stats->accounts;
@@ -251,10 +264,7 @@ void iol_progress_summary(const struct iol_progress *progress, const struct iol_
                  iol_url_redact(url, sizeof(url), db), losses || stats->uncovered ? "" : "no losses; ", excluded,
                  accounts->ignored_ops ? " and " : "", accounts->ignored_ops ? ignored : "",
                  accounts->ignored_ops ? " ignored" : "");
-    for (int i = 0; i < IOL_LOST_COUNT; i++) {
-        if (accounts->lost[i])
-            iol_log_warning("detail lost %" PRIu64 " times: %s", accounts->lost[i], iol_lost_reason(i));
-    }
+    tell_losses(accounts);
     if (stats->writer.rejected)
         iol_log_warning("the database refused %" PRIu64 " rows: %s", stats->writer.rejected_rows,
                         stats->writer.last_error);

@@ -13,6 +13,7 @@
 #include "base/cleanup.h"
 #include "base/text.h"
 #include "core/account.h"
+#include "core/loss.h"
 
 #define NS_PER_MS 1000000
 #define LABEL 11

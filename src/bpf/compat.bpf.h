@@ -166,6 +166,20 @@ static __always_inline __u64 quick_address(void *ctx, const void *pointer, const
 }
 #endif
 
+/* A pointer as an address, by way of `base`, whose address is remembered in *known as soon as it has been looked up once. */
+static __always_inline __u64 address_now(const void *pointer, const void *base, __u64 *known)
+{
+#ifdef IOL_BPF_LEGACY
+    (void)base;
+    (void)known;
+    return address_of(pointer);
+#else
+    if (!*known)
+        *known = address_of(pointer) - pointer_distance(pointer, base);
+    return pointer_distance(pointer, base) + *known;
+#endif
+}
+
 /* A member that is a pointer, as an address. */
 #define LOAD_ADDRESS(type, address, member) load_word((address) + bpf_core_field_offset(struct type, member))
 
@@ -197,9 +211,14 @@ static __always_inline bool last_thread(struct task_struct *task)
 #define TS_COMPAT 0x0002 /* arch/x86/include/asm/thread_info.h: a 32-bit syscall is active */
 #define X32_SYSCALL_BIT 0x40000000
 
+static __always_inline __u32 plain_number(__s64 number)
+{
+    return (__u32)number & ~X32_SYSCALL_BIT;
+}
+
 static __always_inline __u32 syscall_number(const struct pt_regs *regs)
 {
-    return (__u32)LOAD(regs, orig_ax) & ~X32_SYSCALL_BIT;
+    return plain_number(LOAD(regs, orig_ax));
 }
 
 static __always_inline bool syscall_is_compat(const struct task_struct *task)
@@ -222,6 +241,12 @@ static __always_inline __u64 function_result(const struct pt_regs *ctx)
     return ctx->ax;
 }
 
+/* The first argument of the function that a kprobe is at the beginning of. */
+static __always_inline __u64 function_argument(const struct pt_regs *ctx)
+{
+    return ctx->di;
+}
+
 #define SYSCALL_ARGUMENT(n, native, thirtytwo)                                                                         \
     static __always_inline __u64 syscall_argument##n(const struct pt_regs *regs, bool compat)                          \
     {                                                                                                                  \
@@ -240,6 +265,11 @@ SYSCALL_ARGUMENT(5, r8, di)
 
 #define TIF_32BIT 22 /* arch/arm64/include/asm/thread_info.h */
 
+static __always_inline __u32 plain_number(__s64 number)
+{
+    return (__u32)number;
+}
+
 static __always_inline __u32 syscall_number(const struct pt_regs *regs)
 {
     return (__u32)LOAD(regs, syscallno);
@@ -257,6 +287,11 @@ static __always_inline bool syscall_goes_on(const struct pt_regs *regs)
 }
 
 static __always_inline __u64 function_result(const struct pt_regs *ctx)
+{
+    return ctx->regs[0];
+}
+
+static __always_inline __u64 function_argument(const struct pt_regs *ctx)
 {
     return ctx->regs[0];
 }

@@ -51,9 +51,14 @@ static __always_inline bool descriptors_of(const struct pt_regs *regs, __u32 cla
 }
 
 /* How often the thread has left the CPU, mixed with who it is: its place may get another thread at any moment. */
+static __always_inline __u64 switches_but(const struct task_struct *task, __u64 stack, __u64 but)
+{
+    return (LOAD(task, nvcsw) + LOAD(task, nivcsw) - but) ^ stack * MIX_A;
+}
+
 static __always_inline __u64 switches_of(const struct task_struct *task, __u64 stack)
 {
-    return (LOAD(task, nvcsw) + LOAD(task, nivcsw)) ^ stack * MIX_A;
+    return switches_but(task, stack, 0);
 }
 
 static __always_inline bool table_is_shared(__u64 files)
@@ -100,8 +105,11 @@ static __always_inline void note_descriptor(struct asleep *note, const struct th
     note->side[direction] = FOUND_VERDICT(found) == IOL_VERDICT_IGNORE ? NOTED_IGNORED : NOTED;
 }
 
-/* The current thread is about to leave the CPU, within the system call that `regs` describes, if any. */
-static __always_inline void fall_asleep(__u64 registers)
+/*
+ * The current thread is about to leave the CPU, within the system call that `regs` describes, if any. When it is preempted for the
+ * first time since its last operation, it may just have come from the hook at the end of that one: there is no note then.
+ */
+static __always_inline void fall_asleep(__u64 registers, bool preempt)
 {
     const struct pt_regs *regs = AS(pt_regs, registers);
     __u64 stack = registers >> STACK_SHIFT;
@@ -116,6 +124,9 @@ static __always_inline void fall_asleep(__u64 registers)
         return; /* a note that is made after the end of the call would be read at the end of the next one */
     find_thread(registers, &thread);
     if (thread.standing != IOL_STANDING_TRACED)
+        return;
+    if (preempt && settings.early &&
+        *(volatile __u64 *)&thread.place->switches == switches_but(AS(task_struct, thread.task), stack, 1))
         return;
     files = LOAD_ADDRESS(task_struct, thread.task, files);
     if (!table_is_shared(files))

@@ -110,12 +110,21 @@ int on_other_call(struct call_end *ctx)
     return other_call(args);
 }
 
-/* One hook for all calls that are rare. Not loaded where there is no such thing. */
+/*
+ * One hook for all calls that are rare, or for all of them where a thread could be preempted within the others: this one runs with
+ * preemption off. Not loaded where there is no such thing.
+ */
 SEC("kretprobe.multi")
 int on_calls(struct pt_regs *ctx)
 {
     struct told_call told = {
-        {address_of((const void *)bpf_task_pt_regs(bpf_get_current_task_btf())), function_result(ctx)}};
+        {address_now((const void *)bpf_task_pt_regs(bpf_get_current_task_btf()), &control, &control.address),
+         function_result(ctx)}};
+    struct bpf_raw_tracepoint_args *args = (struct bpf_raw_tracepoint_args *)&told;
+    bool is_read;
 
-    return other_call((struct bpf_raw_tracepoint_args *)&told);
+    if (syscall_is_native_rw(syscall_number(AS(pt_regs, told.args[0])), &is_read) &&
+        (control.halted || read_or_write(args, AS(pt_regs, told.args[0]), is_read) != NOT_COUNTED))
+        return 0;
+    return other_call(args);
 }

@@ -445,13 +445,12 @@ int BPF_PROG(on_switch, bool preempt, struct task_struct *prev)
 {
     const struct pt_regs *regs;
 
-    (void)preempt;
     if (!prev->mm || !prev->files || prev->files->count.counter < 2)
         return 0;
     regs = (const struct pt_regs *)bpf_task_pt_regs(prev);
     if (!regs)
         return 0;
-    fall_asleep(address_of(regs));
+    fall_asleep(address_of(regs), preempt);
     return 0;
 }
 
@@ -508,8 +507,7 @@ int on_uring_submit_5_19(struct bpf_raw_tracepoint_args *ctx)
     return 0;
 }
 
-SEC("tp_btf/sched_process_fork")
-int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child)
+static __always_inline int forked(struct task_struct *parent, struct task_struct *child)
 {
     __u32 parent_tgid = BPF_CORE_READ(parent, tgid);
     struct announcement what = {.task = child, .origin = 0};
@@ -529,8 +527,13 @@ int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child)
     return 0;
 }
 
-SEC("tp_btf/sched_process_exec")
-int BPF_PROG(on_exec, struct task_struct *task)
+SEC("tp_btf/sched_process_fork")
+int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child)
+{
+    return forked(parent, child);
+}
+
+static __always_inline int executed(struct task_struct *task)
 {
     __u32 tgid = BPF_CORE_READ(task, tgid);
     struct announcement what = {.task = task, .origin = 1, .own_memory = 1};
@@ -547,12 +550,17 @@ int BPF_PROG(on_exec, struct task_struct *task)
     return 0;
 }
 
+SEC("tp_btf/sched_process_exec")
+int BPF_PROG(on_exec, struct task_struct *task)
+{
+    return executed(task);
+}
+
 /*
  * Once for each thread; the process ends with the last one. Two that end at the same moment may both
  * find themselves the last: user space takes the first record of an image.
  */
-SEC("tp_btf/sched_process_exit")
-int BPF_PROG(on_exit, struct task_struct *task)
+static __always_inline int exited(struct task_struct *task)
 {
     __u32 tgid = BPF_CORE_READ(task, tgid);
     struct iol_record_exit record = {};
@@ -580,6 +588,14 @@ int BPF_PROG(on_exit, struct task_struct *task)
     bpf_map_delete_elem(&tasks, &tgid);
     return 0;
 }
+
+SEC("tp_btf/sched_process_exit")
+int BPF_PROG(on_exit, struct task_struct *task)
+{
+    return exited(task);
+}
+
+#include "bpf/preempt.bpf.h"
 
 /* The recorder's own, or, when it is in a sandbox, that of the service manager which started it. */
 static __always_inline void find_home_root(struct task_struct *recorder)

@@ -13,6 +13,23 @@
 #include "capture/capture.intern.h"
 #include "capture/drain.h"
 #include "capture/pin.h"
+#include "capture/preempt.h"
+
+/* In the order in which they are attached; those that were not chosen are passed over. */
+static const char *const process_hooks[] = {"on_exit", "on_exit_call", "on_exec",         "on_exec_call",
+                                            "on_fork", "on_fork_call", "on_cgroup_attach"};
+static const char *const counting_hooks[] = {"on_switch",
+                                             "on_uring_submit",
+                                             "on_uring_submit_event",
+                                             "on_uring_submit_6_3",
+                                             "on_uring_submit_5_19",
+                                             "on_uring_complete",
+                                             "on_uring_complete_event",
+                                             "on_uring_overflow",
+                                             "on_uring_overflow_event",
+                                             "on_uring_complete_6_12",
+                                             "on_sys_exit",
+                                             "on_sys_exit_event"};
 
 static int attach_program(struct iol_capture *capture, const char *name, struct iol_error *err)
 {
@@ -21,7 +38,7 @@ static int attach_program(struct iol_capture *capture, const char *name, struct 
 
     if (program && !bpf_program__autoload(program))
         return 0; /* not on this kernel */
-    link = program ? bpf_program__attach(program) : NULL;
+    link = program ? iol_preempt_attach(program) : NULL;
 
     if (!link)
         return iol_error_set(err, -errno, "cannot attach %s to the kernel: %m", name);
@@ -88,16 +105,21 @@ enum iol_probe_set iol_capture_probes(const struct iol_capture *capture, const c
     return capture->probes ? IOL_PROBES_FEXIT : IOL_PROBES_TRACEPOINT;
 }
 
-uint64_t iol_capture_left_out(struct iol_capture *capture)
+static uint64_t left_out_by(const struct iol_capture *capture, const char *const *names, size_t n)
 {
-    uint64_t before = capture->left_out, now = before;
+    uint64_t sum = 0;
 
+    for (size_t i = 0; capture->object && i < n; i++) /* pinned programs are not in our hands */
+        sum += iol_preempt_left_out(bpf_program__fd(bpf_object__find_program_by_name(capture->object, names[i])));
+    return sum;
+}
+
+void iol_capture_left_out(const struct iol_capture *capture, struct iol_left_out *ret_left_out)
+{
+    ret_left_out->calls = left_out_by(capture, counting_hooks, IOL_ARRAY_SIZE(counting_hooks));
+    ret_left_out->processes = left_out_by(capture, process_hooks, IOL_ARRAY_SIZE(process_hooks));
     if (capture->probes)
-        now = iol_probes_left_out(capture->probes);
-    else if (capture->object) /* pinned programs are not in our hands */
-        now = iol_probes_left_out_by(bpf_program__fd(bpf_object__find_program_by_name(capture->object, "on_sys_exit")));
-    capture->left_out = now;
-    return now - before;
+        ret_left_out->calls += iol_probes_left_out(capture->probes);
 }
 
 /* Decides between the probe sets, and drops what the other one would need. */
@@ -118,6 +140,7 @@ static int choose_set(struct iol_capture *capture, const struct btf *btf, enum i
         capture->why[0] = '\0';
     if (state == IOL_PROBES_BEST || set == IOL_PROBES_FEXIT) {
         drop(capture, "on_sys_exit");
+        capture->settings.early = 1;
         return iol_probes_new(btf, capture->object, capture->settings.events, &capture->probes, err);
     }
     iol_probes_drop(capture->object);
@@ -151,6 +174,11 @@ int iol_capture_choose_programs(struct iol_capture *capture, enum iol_probe_set 
     if (!(capture->settings.filter & IOL_FILTER_CGROUP) || tracepoint_parameters(btf, "cgroup_attach_task") < 0)
         drop(capture, "on_cgroup_attach");
     r = choose_set(capture, btf, btf ? set : IOL_PROBES_TRACEPOINT, err);
+    iol_preempt_choose(capture->object, btf);
+    if (btf && iol_preempt_lacks(btf))
+        snprintf(capture->why, sizeof(capture->why),
+                 "calls are left out when a thread is preempted within a hook, as there is no %s",
+                 iol_preempt_lacks(btf));
     btf__free(btf);
     return r;
 }
@@ -164,10 +192,6 @@ static void ignore_record(void *arg, const void *data, size_t size)
 
 int iol_capture_attach(struct iol_capture *capture, iol_capture_record_fn *record, void *arg, struct iol_error *err)
 {
-    static const char *const process_hooks[] = {"on_exit", "on_exec", "on_fork", "on_cgroup_attach"};
-    static const char *const counting_hooks[] = {
-        "on_switch",         "on_uring_submit",   "on_uring_submit_6_3",    "on_uring_submit_5_19",
-        "on_uring_complete", "on_uring_overflow", "on_uring_complete_6_12", "on_sys_exit"};
     int r = iol_capture_start_clock(capture);
 
     if (r < 0)

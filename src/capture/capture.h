@@ -146,8 +146,12 @@ enum iol_probe_set iol_capture_probes(const struct iol_capture *capture, const c
 /* The i-th route or call that this kernel does not tell of, so that its operations are not in the books; NULL after the last. */
 const char *iol_capture_uncovered(const struct iol_capture *capture, size_t i);
 
-/* Calls that the kernel has left out since this was last asked, and that are not in the books: see probes.h. */
-uint64_t iol_capture_left_out(struct iol_capture *capture);
+/* How often the kernel has left out hooks since they were loaded: see preempt.h. */
+struct iol_left_out {
+    uint64_t calls; /* that are not in the books, at most: a hook for all system calls may have been left out for any */
+    uint64_t processes; /* forks, execs and exits */
+};
+void iol_capture_left_out(const struct iol_capture *capture, struct iol_left_out *ret_left_out);
 
 /* Replaces the rules, all at once, while it records: open accounts are judged anew at their next operation. */
 int iol_capture_set_rules(struct iol_capture *capture, const struct iol_rule_set *rules, struct iol_error *err);

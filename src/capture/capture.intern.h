@@ -51,7 +51,8 @@ struct iol_capture {
     int clock_program_fd;
     int hand_back_program_fd;
     int running_program_fd;
-    int clock_fd;
+    const struct iol_clock *clock;
+    bool preemptible; /* a thread may be preempted within a hook: see preempt.h */
 
     /* Updating a map of maps is how user space waits for running programs: see grace_period(). */
     int inner_fd;
@@ -69,7 +70,6 @@ struct iol_capture {
     const char *uncovered;     /* a route that the tracepoints do not tell of; NULL: none */
     bool legacy;               /* the programs for kernels before 6.2 */
     struct iol_probes *probes; /* NULL: the set tracepoint */
-    uint64_t left_out;         /* told by iol_capture_left_out() */
     char why[IOL_PROBES_TEXT]; /* see iol_capture_probes() */
 };
 
@@ -118,6 +118,9 @@ enum iol_uring iol_capture_uring(const struct btf *btf);
 bool iol_capture_has_notes(void);
 
 #define IOL_UNCOVERED_URING "io_uring" /* as iol_capture_uncovered() tells it */
+
+/* handback.c: takes processes that are no more out of the map of processes. */
+void iol_capture_forget_tasks(struct iol_capture *capture, const uint32_t *tgids, size_t n);
 
 /* attach.c: gives up what holds the hooks; those that are pinned stay. */
 void iol_capture_let_go(struct iol_capture *capture);

@@ -20,6 +20,7 @@
 #include "base/error.h"
 #include "capture/capture.intern.h"
 #include "capture/features.h"
+#include "capture/preempt.h"
 
 #define CAP_BIT(capability) (1ULL << (capability))
 
@@ -149,6 +150,21 @@ static void probe_fexit(struct iol_feature *feature)
     btf__free(btf);
 }
 
+static void probe_preemption(struct iol_feature *feature)
+{
+    struct btf *btf = btf__load_vmlinux_btf();
+    const char *lacks = btf ? iol_preempt_lacks(btf) : NULL;
+    char text[IOL_PROBES_TEXT];
+
+    snprintf(text, sizeof(text), "no %s", lacks ? lacks : "");
+    set(feature, !lacks,
+        lacks                       ? text
+        : !iol_preempt_functions()  ? "no thread is preempted within a hook"
+        : iol_preempt_tracepoints() ? "hooks by events and kprobe.multi, with preemption off"
+                                    : "hooks of tracepoints run with preemption off");
+    btf__free(btf);
+}
+
 static void probe_jit(struct iol_feature *feature)
 {
     char line[32] = "";
@@ -238,6 +254,10 @@ static const struct {
     {"trampolines", IOL_FEATURE_DEGRADED, probe_trampolines, "the probe set fexit cannot be used"},
     {"fexit", IOL_FEATURE_DEGRADED, probe_fexit,
      "--probes auto takes the set tracepoint: every system call, not only those that matter, pays for its hook"},
+    {"preemption", IOL_FEATURE_DEGRADED, probe_preemption,
+     "a thread that is preempted within a hook has that hook left out for others meanwhile: those calls are not in the "
+     "books, "
+     "and the table loss says how many"},
     {"io_uring", IOL_FEATURE_DEGRADED, probe_uring,
      "before Linux 5.19 what is read and written by io_uring is not recorded; each recording says so in the table "
      "loss"},

@@ -20,7 +20,7 @@ struct iol_feature {
     const char *consequence;         /* what follows when it is not there, and what to do */
 };
 
-#define IOL_FEATURES_MAX 16
+#define IOL_FEATURES_MAX 24
 
 /* Fills at most IOL_FEATURES_MAX entries and returns their number. Needs no privileges, and finds less without them. */
 size_t iol_features_probe(struct iol_feature features[IOL_FEATURES_MAX]);

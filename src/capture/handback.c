@@ -80,3 +80,12 @@ void iol_capture_forget_files(struct iol_capture *capture, const uint64_t *keys,
         run(capture, IOL_HAND_BACK_FILES, some);
     }
 }
+
+void iol_capture_forget_tasks(struct iol_capture *capture, const uint32_t *tgids, size_t n)
+{
+    for (size_t i = 0, some; i < n; i += some) {
+        some = at_most(n - i, IOL_HAND_BACK_MAX);
+        memcpy(capture->hand_back->tgids, tgids + i, some * sizeof(*tgids));
+        run(capture, IOL_HAND_BACK_TASKS, some);
+    }
+}

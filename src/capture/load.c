@@ -20,6 +20,7 @@
 #include "capture/capture.intern.h"
 #include "capture/drain.h"
 #include "capture/pin.h"
+#include "capture/preempt.h"
 
 #define RING_BYTES_PER_SLOT 64 /* a second of short processes, while user space posts that many accounts */
 #define RING_BYTES_MIN (1U << 20)
@@ -258,6 +259,7 @@ static int open_capture(struct iol_capture *capture, const struct iol_capture_op
         return iol_error_set(err, n_cpus, "cannot tell the number of CPUs: %s", strerror(-n_cpus));
     capture->n_cpus = (size_t)n_cpus;
     capture->n_slots = options->max_accounts;
+    capture->preemptible = iol_preempt_functions();
     libbpf_set_strict_mode(LIBBPF_STRICT_ALL);
     raise_memlock();
 

@@ -98,8 +98,7 @@ static int map_books(struct iol_capture *capture)
 int iol_capture_map_memory(struct iol_capture *capture)
 {
     capture->tasks_fd = iol_capture_map(capture, "tasks");
-    capture->clock_fd = iol_capture_map(capture, ".data.clock");
-
+    capture->clock = map_memory(capture, ".data.clock", sizeof(*capture->clock), PROT_READ);
     capture->control = map_memory(capture, ".data.control", sizeof(*capture->control), PROT_READ | PROT_WRITE);
     capture->slots = map_memory(capture, "slots", capture->n_slots * sizeof(*capture->slots), PROT_READ | PROT_WRITE);
     capture->threads =
@@ -107,7 +106,8 @@ int iol_capture_map_memory(struct iol_capture *capture)
     capture->cpus = map_memory(capture, "cpus", capture->n_cpus * sizeof(*capture->cpus), PROT_READ);
     capture->hand_back = map_memory(capture, ".data.hand_back", sizeof(*capture->hand_back), PROT_READ | PROT_WRITE);
     capture->fold = &capture->own_fold;
-    if (!capture->hand_back || !capture->control || !capture->slots || !capture->threads || !capture->cpus)
+    if (!capture->clock || !capture->hand_back || !capture->control || !capture->slots || !capture->threads ||
+        !capture->cpus)
         return -errno;
     return iol_capture_map(capture, "books") >= 0 ? map_books(capture) : 0;
 }
@@ -120,6 +120,7 @@ static void unmap(const void *memory, size_t size)
 
 void iol_capture_drop_maps(struct iol_capture *capture)
 {
+    unmap(capture->clock, sizeof(*capture->clock));
     unmap(capture->hand_back, sizeof(*capture->hand_back));
     unmap(capture->control, sizeof(*capture->control));
     unmap(capture->slots, capture->n_slots * sizeof(*capture->slots));

@@ -6,7 +6,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/utsname.h>
 #include <unistd.h>
 
 #include <bpf/bpf.h>
@@ -16,6 +15,7 @@
 #include "abi/event.h"
 #include "base/cleanup.h"
 #include "base/error.h"
+#include "capture/preempt.h"
 #include "capture/probes.h"
 
 #define EVENT(name) (1U << IOL_ABI_EVENT_##name)
@@ -257,26 +257,6 @@ int iol_probes_try_trampoline(void)
     return 0;
 }
 
-bool iol_probes_preemptible(void)
-{
-    struct utsname name;
-    char line[64] = "";
-    FILE *file;
-
-    if (uname(&name) < 0)
-        return true;
-    if (!strstr(name.version, "PREEMPT"))
-        return false;
-    if (!strstr(name.version, "PREEMPT_DYNAMIC"))
-        return true;
-    file = fopen("/sys/kernel/debug/sched/preempt", "re"); /* as in "none (voluntary) full" */
-    if (file && !fgets(line, sizeof(line), file))
-        line[0] = '\0';
-    if (file)
-        fclose(file);
-    return !strstr(line, "(none)") && !strstr(line, "(voluntary)");
-}
-
 /* What BTF says of the function behind each call. */
 struct found {
     uint32_t function; /* its id; 0: BTF does not have it */
@@ -312,12 +292,6 @@ static void look_up(const struct btf *btf, struct found found[N_CALLS])
     look_for_hidden(found);
 }
 
-/* Whether one program can be attached to many functions: 0dcac2725406 "bpf: Add multi kprobe link", 5.18, with CONFIG_FPROBE. */
-static bool has_multi(const struct btf *btf)
-{
-    return btf__find_by_name_kind(btf, "bpf_kprobe_multi_link", BTF_KIND_STRUCT) > 0;
-}
-
 enum iol_probes_state iol_probes_judge(const struct btf *btf, bool legacy, char text[IOL_PROBES_TEXT])
 {
     struct found found[N_CALLS];
@@ -347,13 +321,14 @@ enum iol_probes_state iol_probes_judge(const struct btf *btf, bool legacy, char 
             return IOL_PROBES_WORSE;
         }
     }
-    if (!has_multi(btf)) {
+    if (!iol_preempt_has_multi(btf)) {
         snprintf(text, IOL_PROBES_TEXT,
                  "without CONFIG_FPROBE each of a hundred hooks takes the kernel a tenth of a second to remove");
         return IOL_PROBES_WORSE;
     }
-    if (iol_probes_preemptible()) {
-        snprintf(text, IOL_PROBES_TEXT, "this kernel may be preempted within a program, and then leaves out others");
+    if (iol_preempt_functions()) {
+        snprintf(text, IOL_PROBES_TEXT,
+                 "where a thread can be preempted within a hook, those that cannot cost reads and writes more");
         return IOL_PROBES_WORSE;
     }
     snprintf(text, IOL_PROBES_TEXT, "nothing but the calls that matter pays for it");
@@ -391,7 +366,7 @@ static void choose(struct iol_probes *probes, const struct call *call, const str
 {
     uint32_t target;
 
-    if (probes->has_multi && !(call->events & ALONE) && found->function) {
+    if (probes->has_multi && (probes->preemptible || !(call->events & ALONE)) && found->function) {
         probes->together[probes->n_together++] = call->function;
         return;
     }
@@ -438,8 +413,8 @@ int iol_probes_new(const struct btf *btf, struct bpf_object *object, uint32_t ev
     for (uint32_t i = 0; i < N_TARGETS; i++)
         probes->jumps[i] = -1;
     probes->shared_program = -1;
-    probes->preemptible = iol_probes_preemptible();
-    probes->has_multi = has_multi(btf);
+    probes->preemptible = iol_preempt_functions();
+    probes->has_multi = iol_preempt_has_multi(btf);
     look_up(btf, found);
     probes->types[0] = found[N_CALLS - 1].type; /* read's: on_call is the one that has a fast way for it */
     for (size_t i = 0; i < N_CALLS; i++) {
@@ -561,16 +536,6 @@ int iol_probes_attach(struct iol_probes *probes, const struct bpf_object *object
     return r;
 }
 
-uint64_t iol_probes_left_out_by(int program)
-{
-    struct bpf_prog_info info = {0};
-    uint32_t size = sizeof(info);
-
-    if (program < 0 || bpf_obj_get_info_by_fd(program, &info, &size) < 0)
-        return 0;
-    return info.recursion_misses;
-}
-
 /* The beginning of struct bpf_link_info: e2b2cd592a8a "bpf: Add missed value to kprobe_multi link info", 6.7. */
 struct multi_info {
     uint32_t type, id, prog_id, padding;
@@ -598,9 +563,9 @@ uint64_t iol_probes_left_out(const struct iol_probes *probes)
     uint64_t sum = probes->left_out;
 
     if (probes->multi)
-        sum += missed_by(probes->multi) + iol_probes_left_out_by(probes->shared_program);
+        sum += missed_by(probes->multi) + iol_preempt_left_out(probes->shared_program);
     for (size_t i = 0; probes->preemptible && i < probes->n; i++)
-        sum += iol_probes_left_out_by(probes->hooks[i].program);
+        sum += iol_preempt_left_out(probes->hooks[i].program);
     return sum;
 }
 

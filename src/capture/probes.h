@@ -26,16 +26,10 @@ struct iol_probes;
 /* Whether this kernel lets a program be attached to the end of one of its functions: 0 or -errno. */
 int iol_probes_try_trampoline(void);
 
-/*
- * Whether the kernel can preempt a thread within a BPF program. Then it leaves out the program when another thread comes to the
- * same hook on that CPU meanwhile. True also when it cannot be told.
- */
-bool iol_probes_preemptible(void);
-
 /* Whether the set works here at all, with the programs for older kernels or the others. If not, and when it works with a caveat, `text` says why, in words that follow a colon. */
 enum iol_probes_state {
     IOL_PROBES_IMPOSSIBLE,
-    IOL_PROBES_WORSE, /* it can be asked for, and covers less than the set tracepoint */
+    IOL_PROBES_WORSE, /* it can be asked for, and covers less than the set tracepoint, or costs more */
     IOL_PROBES_BEST,
 };
 enum iol_probes_state iol_probes_judge(const struct btf *btf, bool legacy, char text[IOL_PROBES_TEXT]);
@@ -62,10 +56,7 @@ void iol_probes_detach(struct iol_probes *probes);
 /* The i-th call that is not covered; NULL after the last one. */
 const char *iol_probes_uncovered(const struct iol_probes *probes, size_t i);
 
-/* How often the kernel has left out a hook since it was attached: see iol_probes_preemptible(). */
+/* How often the kernel has left out a hook since it was attached: see preempt.h. */
 uint64_t iol_probes_left_out(const struct iol_probes *probes);
-
-/* The same of one program, whatever it is attached to. */
-uint64_t iol_probes_left_out_by(int program);
 
 void iol_probes_free(struct iol_probes *probes); /* accepts NULL; detaches too */

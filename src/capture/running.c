@@ -187,13 +187,13 @@ out:
  * Takes a process out of the map when there is no such pid: the iterator may have put it there while it ended. The kernel
  * makes an entry after a pid and removes it before, so that an entry without a pid is a stale one.
  */
-static void drop_stale(const struct iol_capture *capture, uint32_t pid)
+static void drop_stale(struct iol_capture *capture, uint32_t pid)
 {
     if (kill((pid_t)pid, 0) < 0 && errno == ESRCH)
-        bpf_map_delete_elem(capture->tasks_fd, &pid);
+        iol_capture_forget_tasks(capture, &pid, 1);
 }
 
-static void drop_stale_tasks(const struct iol_capture *capture)
+static void drop_stale_tasks(struct iol_capture *capture)
 {
     const unsigned int most = 1U << 17; /* a walk that is led back too often, by others who delete, ends some time */
     uint32_t pid, next;

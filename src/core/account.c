@@ -11,6 +11,7 @@
 #include "base/cleanup.h"
 #include "core/batch.h"
 #include "core/journal.h"
+#include "core/loss.h"
 #include "core/model.h"
 
 #define NS_PER_MS 1000000
@@ -62,30 +63,6 @@ struct iol_accounts {
     struct iol_account_stats stats;
     struct iol_account_stats told; /* left out, and told in a row of `recording` */
 };
-
-static const char *const lost_reasons[] = {
-    [IOL_LOST_ACCOUNTS_FULL] = "no free account: operations posted to (other files)",
-    [IOL_LOST_FILE_RECORDS] = "ring buffer full: operations posted to (other files)",
-    [IOL_LOST_SCRATCH] = "path buffers busy: operations posted to (other files)",
-    [IOL_LOST_PROCESS_RECORDS] = "ring buffer full: process records sent late",
-    [IOL_LOST_EVENTS] = "ring buffer full: exits and failed execs missing",
-    [IOL_LOST_TASKS_FULL] = "process table full: processes not filtered",
-    [IOL_LOST_OVER_BUDGET] = "event budget used up: events of reads and writes left out",
-    [IOL_LOST_RING_EVENTS] = "ring buffer full: events of reads and writes left out",
-    [IOL_LOST_URING_BYTES] = "io_uring requests without completion: bytes unknown",
-    [IOL_LOST_URING_COMPLETIONS] = "io_uring completion queue full: requests not recognised, operations not counted",
-    [IOL_LOST_AIO_BYTES] = "AIO completions read by the program itself: bytes unknown",
-    [IOL_LOST_AIO_OPERATIONS] = "AIO requests beyond the first 1024 of a call: operations not counted",
-    [IOL_LOST_RENAMED] = "renamed while the path was read: operations posted to (other files)",
-    [IOL_LOST_LEFT_OUT] = "hooks left out by the kernel: calls not counted",
-};
-
-static_assert(IOL_ARRAY_SIZE(lost_reasons) == IOL_LOST_COUNT, "a text for each reason");
-
-const char *iol_lost_reason(enum iol_lost lost)
-{
-    return lost_reasons[lost];
-}
 
 int iol_accounts_new(const struct iol_account_kernel *kernel, int64_t host_id, struct iol_accounts **ret_accounts)
 {
@@ -506,16 +483,22 @@ static int post_event_losses(struct iol_accounts *accounts, const struct iol_epo
 
         if (one->over_budget)
             r = add_loss(accounts, epoch, model,
-                         iol_model_loss_of(one->process, lost_reasons[IOL_LOST_OVER_BUDGET], batch), one->over_budget,
-                         batch);
+                         iol_model_loss_of(one->process, iol_lost_reason(IOL_LOST_OVER_BUDGET), batch),
+                         one->over_budget, batch);
         if (r == 0 && one->ring_full)
             r = add_loss(accounts, epoch, model,
-                         iol_model_loss_of(one->process, lost_reasons[IOL_LOST_RING_EVENTS], batch), one->ring_full,
+                         iol_model_loss_of(one->process, iol_lost_reason(IOL_LOST_RING_EVENTS), batch), one->ring_full,
                          batch);
     }
     memset(accounts->event_losses, 0, sizeof(accounts->event_losses));
     accounts->n_event_losses = 0;
     return r;
+}
+
+/* What the kernel counts itself: nothing when its programs are out of reach. */
+static uint64_t at_least(uint64_t before, uint64_t now)
+{
+    return now > before ? now : before;
 }
 
 static int post_losses(struct iol_accounts *accounts, const struct iol_epoch *epoch, const struct iol_model *model,
@@ -525,14 +508,16 @@ static int post_losses(struct iol_accounts *accounts, const struct iol_epoch *ep
         uint64_t sum = 0, before = accounts->lost[reason];
 
         if (reason == IOL_LOST_LEFT_OUT)
-            sum = before + epoch->left_out;
+            sum = at_least(before, epoch->left_out_calls);
+        if (reason == IOL_LOST_PROCESSES_LEFT_OUT)
+            sum = at_least(before, epoch->left_out_processes);
         for (size_t cpu = 0; cpu < accounts->kernel.n_cpus; cpu++)
             sum += accounts->kernel.cpus[cpu].lost[reason];
         accounts->lost[reason] = sum;
         accounts->stats.lost[reason] += sum - before;
         if (reason == IOL_LOST_OVER_BUDGET || reason == IOL_LOST_RING_EVENTS)
             continue;
-        if (add_loss(accounts, epoch, model, lost_reasons[reason], sum - before, batch) < 0)
+        if (add_loss(accounts, epoch, model, iol_lost_reason(reason), sum - before, batch) < 0)
             return -ENOMEM;
     }
     return post_event_losses(accounts, epoch, model, batch);

@@ -44,7 +44,8 @@ struct iol_epoch {
     unsigned int closed;
     uint64_t from_jiffies, to_jiffies;
     uint64_t from_ns, to_ns;
-    uint64_t left_out; /* calls that were not counted, since the last one: IOL_LOST_LEFT_OUT */
+    uint64_t left_out_calls;     /* so far: IOL_LOST_LEFT_OUT */
+    uint64_t left_out_processes; /* so far: IOL_LOST_PROCESSES_LEFT_OUT */
 };
 
 struct iol_counts {
@@ -93,6 +94,3 @@ int iol_accounts_restore(struct iol_accounts *accounts, const struct iol_posted 
                          struct iol_model *model, struct iol_batch *batch);
 
 void iol_accounts_get_stats(const struct iol_accounts *accounts, struct iol_account_stats *ret_stats);
-
-/* The text of `loss.reason`. */
-const char *iol_lost_reason(enum iol_lost lost);

@@ -2,7 +2,7 @@
 // SPDX-FileCopyrightText: The ioledger authors
 
 /*
- * Writes a ledger with known contents through the sink of the URL: fixture URL full|empty|unbalanced|lossy|page|many|renamed|answers.
+ * Writes a ledger with known contents through the sink of the URL: fixture URL full|empty|unbalanced|lossy|incomplete|page|many|renamed|answers.
  * What is in it stands here, and tests/cli/test_commands.py says what the commands must make of it.
  */
 #include <stdio.h>
@@ -256,6 +256,22 @@ static void add_page(void)
     add_io(3, 12, 134, IOL_ROUTE_MMAP, 4, 0, 0, 0, 0);
 }
 
+/* Not only detail was lost. */
+static void add_incomplete(void)
+{
+    add_lossy();
+    static const struct {
+        const char *reason;
+        int64_t lost;
+    } more[] = {{"hooks left out by the kernel: calls not counted", 45},
+                {"AIO completions read by the program itself: bytes unknown", 7},
+                {"route not covered: io_uring", 1}};
+    for (size_t i = 0; i < sizeof(more) / sizeof(more[0]); i++) {
+        *(struct iol_loss *)add(IOL_TABLE_LOSS) = (struct iol_loss){
+            .ts_from = T0, .ts_to = T0 + SECOND, .host_id = HOST_A, .reason = more[i].reason, .lost = more[i].lost};
+    }
+}
+
 /* MANY processes, each the child of the one before, each with a file of its own. */
 static void add_many(void)
 {
@@ -421,8 +437,15 @@ int main(int argc, char **argv)
     static const struct {
         const char *name;
         void (*add)(void);
-    } contents[] = {{"full", add_full}, {"empty", NULL},    {"unbalanced", add_unbalanced}, {"lossy", add_lossy},
-                    {"page", add_page}, {"many", add_many}, {"renamed", add_renamed},       {"answers", add_answers}};
+    } contents[] = {{"full", add_full},
+                    {"empty", NULL},
+                    {"unbalanced", add_unbalanced},
+                    {"lossy", add_lossy},
+                    {"incomplete", add_incomplete},
+                    {"page", add_page},
+                    {"many", add_many},
+                    {"renamed", add_renamed},
+                    {"answers", add_answers}};
     struct iol_error err = {0};
     struct iol_sink *sink;
     bool known = false;
@@ -436,7 +459,7 @@ int main(int argc, char **argv)
         }
     }
     if (!known) {
-        fputs("usage: fixture URL full|empty|unbalanced|lossy|page|many|renamed|answers\n", stderr);
+        fputs("usage: fixture URL full|empty|unbalanced|lossy|incomplete|page|many|renamed|answers\n", stderr);
         return 2;
     }
     *(struct iol_batch_row *)add(IOL_TABLE_BATCH) =

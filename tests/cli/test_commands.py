@@ -20,7 +20,7 @@ import tempfile
 from clilib import (HOSTILE_COMM, HOSTILE_PATHS, IOLEDGER, PATIENCE, PGCLUSTER, Tap, ask, ask_json, ask_terminal, environment, fill, one_line_and_hint,
                     run, start_postgres, width)
 
-CONTENTS = ("pruned", "full", "empty", "unbalanced", "lossy", "many", "renamed")
+CONTENTS = ("pruned", "full", "empty", "unbalanced", "lossy", "incomplete", "many", "renamed")
 
 
 # What follows runs once for each database; `db` maps the contents' names to URLs.
@@ -201,6 +201,15 @@ def test_balance(tap, db):
     lossy = ask("balance", "--db", db["lossy"])
     tap.ok(lossy.status == 0 and "no account slot, 42 times" in lossy.err and "host beta has not ended" in lossy.err,
            "balance: losses and open recordings are noted", lossy)
+    lossy = ask("balance", "--db", db["incomplete"])
+    tap.ok("host alpha lost detail, not bytes: no account slot, 42 times" in lossy.err and
+           "host alpha lacks calls, and their bytes: hooks left out by the kernel: calls not counted, 45 times" in lossy.err and
+           "host alpha has calls without their bytes: AIO completions read by the program itself: bytes unknown, 7 times" in lossy.err and
+           "host alpha lacks all that went this way: route not covered: io_uring" in lossy.err,
+           "balance: it says what each loss has cost: detail, bytes, calls, or a route", lossy)
+    tap.ok("to the byte; but there were calls that they do not have." in lossy.out and
+           "to the byte." in ask("balance", "--db", db["full"]).out,
+           "balance: books that lack calls are not told to be complete", lossy)
     nothing = ask("balance", "--db", db["empty"])
     tap.ok(nothing.status == 1 and "nothing to balance" in nothing.err, "balance: nothing is not balanced", nothing)
 

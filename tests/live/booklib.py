@@ -10,6 +10,7 @@ NOTHING = (0,) * len(live.COUNTERS)
 GROUPED = ("pipe", "socket", "other")
 # Every ring is mapped; only test_mmap counts how often.
 RING = "anon_inode:[io_uring]"
+EVERY = "every file"
 
 
 class Books:
@@ -28,8 +29,8 @@ class Books:
     def check(self, ignored=(), either=()):
         """Each scenario's accounts are exact, the processes have no others in the folder, and the books balance.
 
-        `ignored` are keys that the caller judges itself. The files named by `either` are exact in sum: what they have on the
-        route io_uring is told apart in another way by each kernel.
+        `ignored` are keys that the caller judges itself. The files named by `either`, or all when it is EVERY, are exact in sum: what they
+        have on the route io_uring is told apart in another way by each kernel.
         """
         want, scenario_of = {}, {}
         for account in self.expected:
@@ -38,7 +39,7 @@ class Books:
             scenario_of.setdefault(key, account.scenario)
         got = self.booked(want)
         if either:
-            self._check_sum([key for key in {**want, **got} if os.path.basename(key[1]) in either and key[3] == "io_uring"], want, got)
+            self._check_sum([key for key in {**want, **got} if (either == EVERY or os.path.basename(key[1]) in either) and key[3] == "io_uring"], want, got)
         for scenario in dict.fromkeys(scenario_of.values()):
             keys = [key for key in want if scenario_of[key] == scenario]
             wrong = ["%s: did %s, in the books %s" % (key, want[key], got.get(key)) for key in keys if want[key] != got.get(key)]

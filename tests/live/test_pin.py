@@ -92,7 +92,8 @@ def ids_in(fdinfo):
 def ids_of(pid):
     found = set()
     for name in os.listdir("/proc/%d/fdinfo" % pid):
-        found |= ids_in("/proc/%d/fdinfo/%s" % (pid, name))
+        with contextlib.suppress(FileNotFoundError):  # closed meanwhile
+            found |= ids_in("/proc/%d/fdinfo/%s" % (pid, name))
     return found
 
 

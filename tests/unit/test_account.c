@@ -15,6 +15,7 @@
 #include "core/account.h"
 #include "core/batch.h"
 #include "core/decode.h"
+#include "core/loss.h"
 #include "core/model.h"
 #include "records.h"
 
