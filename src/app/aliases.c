@@ -216,7 +216,8 @@ static int query_step(struct search *search, const struct step *step, struct iol
                       struct iol_error *err)
 {
     const char *params[ANCESTORS_MAX + 1];
-    _cleanup_free_ char *list = NULL, *sql = NULL;
+    _cleanup_free_ char *list = NULL, *sql = NULL, *condition = NULL;
+    struct iol_focus focus = {.kind = IOL_FOCUS_NAMES, .params = params};
     char when[128] = "";
     size_t size, n;
     FILE *out = open_memstream(&list, &size);
@@ -226,6 +227,13 @@ static int query_step(struct search *search, const struct step *step, struct iol
     n = list_ancestors(search, step->path, params, out);
     if (fclose(out) != 0 || search->no_memory)
         return iol_question_no_memory(err);
+    if (asprintf(&condition, "f.path IN (%s)", list) < 0)
+        return iol_question_no_memory(err);
+    focus.files = condition;
+    focus.n_params = n;
+    int r = iol_db_focus(search->db, &focus, err);
+    if (r < 0)
+        return r;
     if (step->at) {
         params[n++] = step->at;
         snprintf(when, sizeof(when), " AND e.ts %s CAST($%zu %s) AND e.host_id = %" PRId64,
@@ -291,7 +299,11 @@ static int find_identities(struct search *search, struct iol_error *err)
                                " AND o.path <> f.path WHERE %s AND f.inode <> 0 AND f.generation <> 0 LIMIT %d",
                                condition, EVENTS_MAX) < 0)
         return iol_question_no_memory(err);
-    r = iol_query_new(search->db, sql, n_params, params, &query, err);
+    r = iol_db_focus(
+        search->db,
+        &(struct iol_focus){.kind = IOL_FOCUS_SAME, .files = condition, .n_params = n_params, .params = params}, err);
+    if (r == 0)
+        r = iol_query_new(search->db, sql, n_params, params, &query, err);
     out = r < 0 ? NULL : open_memstream(&ids, &size);
     while (out && (r = iol_query_next(query, err)) > 0)
         fprintf(out, "%s%lld", n++ ? "," : "", iol_query_int(query, 0));

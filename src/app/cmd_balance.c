@@ -74,7 +74,7 @@ static const struct iol_usage usage = {
                "  ioledger balance --format json | jq '.[] | select(.balanced | not)'\n\n"
                "Exit status: 0 the books balance; 1 they do not, or there is nothing to balance, or a failure; "
                "2 bad usage.",
-    .common = IOL_COMMON_DB | IOL_COMMON_FORMAT,
+    .common = IOL_COMMON_DB | IOL_COMMON_FORMAT | IOL_COMMON_HOST,
 };
 
 /*
@@ -279,8 +279,10 @@ static int tell_verdict(const struct verdict *verdict, const struct iol_options 
 /* 0 or -errno; *err stays empty when it is the output that failed. */
 static int examine(struct iol_db *db, const struct iol_options *options, struct verdict *verdict, struct iol_error *err)
 {
-    int r = iol_question_number(db, "SELECT count(*) FROM total", 0, NULL, &verdict->totals, err);
+    int r = iol_db_focus(db, &(struct iol_focus){.kind = IOL_FOCUS_BALANCE}, err);
 
+    if (r == 0)
+        r = iol_question_number(db, "SELECT count(*) FROM total", 0, NULL, &verdict->totals, err);
     if (r == 0)
         r = print_routes(db, options->format, verdict, err);
     if (r == 0 && verdict->unbalanced > 0)
@@ -302,7 +304,8 @@ int iol_cmd_balance(int argc, char **argv)
 
     if (!iol_options_parse(&usage, argc, argv, NULL, &options, &status))
         return status;
-    if (iol_db_open(options.db, options.verbose, &db, &err) < 0 || examine(db, &options, &verdict, &err) < 0)
+    if (iol_db_open_host(options.db, options.verbose, options.host, &db, &err) < 0 ||
+        examine(db, &options, &verdict, &err) < 0)
         return err.text[0] ? iol_command_fail(&err) : IOL_EXIT_FAILURE;
     return tell_verdict(&verdict, &options);
 }

@@ -147,7 +147,7 @@ static const struct iol_usage usage = {
         "  ioledger diff sqlite:old-build.db sqlite:new-build.db --format json\n\n"
         "Exit status: 0 there are differences (or recordings); 1 there are none (json: an empty array, csv: the header "
         "only), or a failure; 2 bad usage.",
-    .common = IOL_COMMON_DB | IOL_COMMON_FORMAT | IOL_COMMON_ACCESS,
+    .common = IOL_COMMON_DB | IOL_COMMON_HOST | IOL_COMMON_FORMAT | IOL_COMMON_ACCESS,
     .max_args = 2,
     .options = own_options,
     .option = take_option,
@@ -159,7 +159,7 @@ static int print_recordings(const struct iol_options *options, size_t *ret_rows,
     _cleanup_(iol_question_done_db) struct iol_db *db = NULL;
     _cleanup_(iol_question_done_query) struct iol_query *query = NULL;
     _cleanup_(iol_question_done_output) struct iol_output *output = NULL;
-    int r = iol_db_open(options->db, options->verbose, &db, err);
+    int r = iol_db_open_host(options->db, options->verbose, options->host, &db, err);
 
     if (r == 0)
         r = iol_ask_recordings(db, true, &query, err);

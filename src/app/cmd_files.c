@@ -89,7 +89,7 @@ static const struct iol_usage usage = {
         "  ioledger files 4711\n\n"
         "Exit status: 0 there are files; 1 there are none (json: an empty array, csv: the header only), or a "
         "failure; 2 bad usage.",
-    .common = IOL_COMMON_DB | IOL_COMMON_FORMAT | IOL_COMMON_SPAN | IOL_COMMON_ACCESS,
+    .common = IOL_COMMON_DB | IOL_COMMON_FORMAT | IOL_COMMON_HOST | IOL_COMMON_SPAN | IOL_COMMON_ACCESS,
     .max_args = 1,
     .options = own_options,
     .option = take_option,
@@ -149,7 +149,7 @@ static int ask(struct question *question, const struct iol_options *options, str
     } else if (who) {
         r = ask_comm(question, who, err);
     }
-    return r < 0 ? r : iol_db_open(options->db, options->verbose, &question->db, err);
+    return r < 0 ? r : iol_db_open_host(options->db, options->verbose, options->host, &question->db, err);
 }
 
 /* *ret_all is how many rows there would have been without a limit. */
@@ -177,11 +177,24 @@ static int print_files(struct iol_db *db, const struct iol_ask *ask, enum iol_fo
     return r;
 }
 
+static int focus_processes(const struct question *question, struct iol_error *err)
+{
+    return iol_db_focus(question->db,
+                        &(struct iol_focus){.kind = IOL_FOCUS_TREE,
+                                            .processes = question->condition,
+                                            .n_params = question->n_params,
+                                            .params = question->params},
+                        err);
+}
+
 /* A number is given out again: say so when several processes had it. */
 static int tell_same_pid(const struct question *question, struct iol_error *err)
 {
     long long processes;
-    int r = iol_question_number(question->db,
+    int r = focus_processes(question, err);
+
+    if (r == 0)
+        r = iol_question_number(question->db,
                                 "SELECT count(*) FROM (SELECT DISTINCT host_id, start_time FROM process"
                                 " WHERE pid = CAST($1 AS bigint)) d",
                                 1, question->params, &processes, err);
@@ -208,7 +221,9 @@ static int tell_nothing(const struct question *question, const struct iol_option
     }
     if (asprintf(&sql, "SELECT count(*) FROM process p WHERE %s", question->condition) < 0)
         return iol_question_no_memory(err);
-    r = iol_question_number(question->db, sql, question->n_params, question->params, &known, err);
+    r = focus_processes(question, err);
+    if (r == 0)
+        r = iol_question_number(question->db, sql, question->n_params, question->params, &known, err);
     if (r < 0)
         return r;
     if (known > 0)

@@ -116,7 +116,7 @@ static const struct iol_usage usage = {
                "  ioledger hot --by file -n 5 --sort ops\n\n"
                "Exit status: 0 there are some; 1 there are none (json: an empty array, csv: the header only), or a "
                "failure; 2 bad usage.",
-    .common = IOL_COMMON_DB | IOL_COMMON_FORMAT | IOL_COMMON_SPAN | IOL_COMMON_ACCESS,
+    .common = IOL_COMMON_DB | IOL_COMMON_HOST | IOL_COMMON_FORMAT | IOL_COMMON_SPAN | IOL_COMMON_ACCESS,
     .max_args = 1,
     .options = own_options,
     .option = take_option,
@@ -207,7 +207,7 @@ static int load(struct question *question, const struct hot *hot, const struct i
     if (options->n_args > 0)
         r = resolve(question, options->args[0], &ask, err);
     if (r == 0)
-        r = iol_db_open(options->db, options->verbose, &question->db, err);
+        r = iol_db_open_host(options->db, options->verbose, options->host, &question->db, err);
     if (r == 0)
         r = iol_costs_load(question->db, &ask, &how, &question->costs, err);
     return r;

@@ -70,7 +70,7 @@ static const struct iol_usage usage = {
         "  ioledger report --db postgresql://reader@db.example/ledger\n"
         "  ioledger report -o - | gzip > report.html.gz\n\n"
         "Exit status: 0 the page was written; 1 a failure; 2 bad usage.",
-    .common = IOL_COMMON_DB | IOL_COMMON_QUIET | IOL_COMMON_SPAN,
+    .common = IOL_COMMON_DB | IOL_COMMON_HOST | IOL_COMMON_QUIET | IOL_COMMON_SPAN,
     .options = own_options,
     .option = take_option,
 };
@@ -95,7 +95,7 @@ static int gather(const struct iol_options *options, const struct page *page, st
 {
     _cleanup_(iol_question_done_db) struct iol_db *db = NULL;
     struct iol_waiting *waiting = options->quiet ? NULL : iol_waiting_new();
-    int r = iol_db_open(options->db, options->verbose, &db, err);
+    int r = iol_db_open_host(options->db, options->verbose, options->host, &db, err);
 
     if (r == 0)
         r = iol_report_gather(db, options->since, options->until, page->limit, step, waiting, ret_report, err);

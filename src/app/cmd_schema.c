@@ -9,38 +9,49 @@
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "store/schema.h"
+#include "store/url.h"
 
-enum { KEY_KIND = 0x200 };
+enum { KEY_KIND = 0x200, KEY_SERVER };
 
 struct schema {
     const char *kind;
+    const char *server; /* its version */
 };
 
 static int take_option(int key, const char *text, void *input, struct iol_error *err)
 {
     struct schema *schema = input;
 
-    (void)key;
     (void)err;
-    schema->kind = text;
+    if (key == KEY_SERVER)
+        schema->server = text;
+    else
+        schema->kind = text;
     return 0;
 }
 
 /* --db of its own: here the bare name of a kind will do too. */
 static const struct argp_option own_options[] = {
     {"db", KEY_KIND, "URL", 0,
-     "sqlite or postgresql, or the URL of a ledger, which is not opened (default: $IOLEDGER_DB, else sqlite)", 0},
+     "sqlite, postgresql or clickhouse, or the URL of a ledger, which is not opened (default: $IOLEDGER_DB, else "
+     "sqlite)",
+     0},
+    {"server", KEY_SERVER, "VERSION", 0,
+     "The version of ClickHouse to write for, as 18.16 (default: that of the server in the URL, which is asked for it "
+     "alone)",
+     0},
     {0},
 };
 
 static const struct iol_usage usage = {
-    .arguments = "[sqlite|postgresql]",
+    .arguments = "[sqlite|postgresql|clickhouse]",
     .summary = "Prints the SQL that creates a ledger: types, tables, indexes and views, with what each column means. "
                "'ioledger record' does all this by itself; this is for reading, or for creating the tables as "
                "another user.",
     .details = "Examples:\n"
                "  ioledger schema\n"
-               "  ioledger schema postgresql | psql mydatabase\n\n"
+               "  ioledger schema postgresql | psql mydatabase\n"
+               "  ioledger schema --db 'clickhouse://host/ledger?cluster=both' | clickhouse-client -n\n\n"
                "Exit status: 0 printed; 1 a failure; 2 bad usage.",
     .max_args = 1,
     .options = own_options,
@@ -66,7 +77,7 @@ static int find_dialect(const char *kind, enum iol_dialect *ret_dialect, struct 
         }
     }
     iol_error_set(err, -EINVAL, "'%s' is no kind of database that has a schema", kind);
-    iol_error_hint(err, "kinds are sqlite and postgresql");
+    iol_error_hint(err, "kinds are sqlite, postgresql and clickhouse");
     return -EINVAL;
 }
 
@@ -87,6 +98,14 @@ int iol_cmd_schema(int argc, char **argv)
         kind = schema.kind;
     if (options.n_args > 0)
         kind = options.args[0];
+    if (strcmp(kind, "clickhouse") == 0 || iol_url_is_clickhouse(kind)) {
+        int r = iol_schema_print_clickhouse(stdout, kind, schema.server, &err);
+        return r == 0 ? IOL_EXIT_OK : r == -EINVAL ? iol_options_fail("schema", &err) : iol_command_fail(&err);
+    }
+    if (schema.server) {
+        iol_error_set(&err, -EINVAL, "--server is for clickhouse");
+        return iol_options_fail("schema", &err);
+    }
     if (find_dialect(kind, &dialect, &err) < 0)
         return iol_options_fail("schema", &err);
     return iol_schema_print(stdout, dialect) < 0 ? IOL_EXIT_FAILURE : IOL_EXIT_OK;

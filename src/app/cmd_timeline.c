@@ -120,7 +120,7 @@ static const struct iol_usage usage = {
         "  ioledger timeline /srv/data.db --pause 10s --format json\n\n"
         "Exit status: 0 something happened to it; 1 nothing did (json: an empty array, csv: the header only), or a "
         "failure; 2 bad usage.",
-    .common = IOL_COMMON_DB | IOL_COMMON_FORMAT | IOL_COMMON_SPAN,
+    .common = IOL_COMMON_DB | IOL_COMMON_HOST | IOL_COMMON_FORMAT | IOL_COMMON_SPAN,
     .min_args = 1,
     .max_args = 1,
     .missing = "a PATH",

@@ -111,7 +111,7 @@ static const struct iol_usage usage = {
         "  ioledger tree --format json | jq '.[] | select(.exit_code > 0) | .argv'\n\n"
         "Exit status: 0 there are processes; 1 there are none (json: an empty array, csv: the header only), or a "
         "failure; 2 bad usage.",
-    .common = IOL_COMMON_DB | IOL_COMMON_FORMAT,
+    .common = IOL_COMMON_DB | IOL_COMMON_FORMAT | IOL_COMMON_HOST,
     .max_args = 1,
     .options = own_options,
     .option = take_option,
@@ -183,7 +183,7 @@ static int load(struct tree *tree, const struct iol_options *options, struct iol
     tree->arena = iol_arena_new();
     if (!tree->arena)
         return iol_question_no_memory(err);
-    r = iol_db_open(options->db, options->verbose, &db, err);
+    r = iol_db_open_host(options->db, options->verbose, options->host, &db, err);
     if (r == 0)
         r = iol_ask_tree(db, one ? options->args[0] : NULL, &query, err);
     while (r >= 0 && (r = iol_query_next(query, err)) > 0) {

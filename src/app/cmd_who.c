@@ -95,7 +95,7 @@ static const struct iol_usage usage = {
         "  ioledger who --format json ./notes.txt | jq -r '.[].ancestry'\n\n"
         "Exit status: 0 somebody touched it; 1 nobody did (json: an empty array, csv: the header only), or a "
         "failure; 2 bad usage.",
-    .common = IOL_COMMON_DB | IOL_COMMON_FORMAT | IOL_COMMON_SPAN | IOL_COMMON_ACCESS,
+    .common = IOL_COMMON_DB | IOL_COMMON_FORMAT | IOL_COMMON_HOST | IOL_COMMON_SPAN | IOL_COMMON_ACCESS,
     .min_args = 1,
     .max_args = 1,
     .missing = "a PATH",
@@ -108,10 +108,9 @@ static int load_lineage(const struct iol_path_question *question, const struct i
                         struct iol_lineage **ret_lineage, struct iol_error *err)
 {
     _cleanup_free_ char *seeds = iol_ask_process_ids(question->db, ask);
+    int r = seeds ? iol_ask_focus(question->db, ask, false, err) : iol_question_no_memory(err);
 
-    if (!seeds)
-        return iol_question_no_memory(err);
-    return iol_lineage_load(question->db, seeds, ask->n_params, ask->params, ret_lineage, err);
+    return r < 0 ? r : iol_lineage_load(question->db, seeds, ask->n_params, ask->params, ret_lineage, err);
 }
 
 /* Of one path nobody needs to be told the path, of a tree everybody does. */
@@ -189,7 +188,11 @@ static int tell_other_names(const struct iol_path_question *question, struct iol
                  " WHERE %s AND f.inode <> 0 ORDER BY o.path LIMIT %d",
                  condition, IOL_ALIASES_MAX + 4) < 0)
         return iol_question_no_memory(err);
-    r = iol_query_new(question->db, sql, n_params, params, &query, err);
+    r = iol_db_focus(
+        question->db,
+        &(struct iol_focus){.kind = IOL_FOCUS_SAME, .files = condition, .n_params = n_params, .params = params}, err);
+    if (r == 0)
+        r = iol_query_new(question->db, sql, n_params, params, &query, err);
     while (r >= 0 && (r = iol_query_next(query, err)) > 0) {
         if (iol_aliases_have(&question->aliases, iol_query_text(query, 0)))
             continue;

@@ -26,6 +26,7 @@ enum {
     KEY_FORMAT,
     KEY_VERBOSE,
     KEY_QUIET,
+    KEY_HOST,
     KEY_HELP,
     KEY_DESCRIBE,
     KEY_SINCE,
@@ -60,11 +61,14 @@ static const struct general_option {
     {0, {NULL, 0, NULL, 0, "General:", 1}},
     {IOL_COMMON_DB,
      {"db", KEY_DB, "URL", 0,
-      "The ledger: sqlite:PATH or postgresql://... (default: $IOLEDGER_DB, else " DEFAULT_DB
+      "The ledger: sqlite:PATH, postgresql://... or clickhouse://... (default: $IOLEDGER_DB, else " DEFAULT_DB
       " in the working directory, or " SERVICE_DB " for the system service)",
       1}},
     {IOL_COMMON_FORMAT,
      {"format", KEY_FORMAT, "FORMAT", 0, "table (default), json (one array of objects) or csv (with a header line)",
+      1}},
+    {IOL_COMMON_HOST,
+     {"host", KEY_HOST, "NAME", 0, "Only what the machine of that name recorded; 'all', the default, is every machine",
       1}},
     {IOL_COMMON_QUIET, {"quiet", KEY_QUIET, NULL, 0, "Nothing on stderr but warnings and errors", 1}},
     {0, {"verbose", KEY_VERBOSE, NULL, 0, "Also show messages of the libraries and databases", 1}},
@@ -145,7 +149,8 @@ static int parse_format(const char *text, enum iol_format *ret_format, struct io
 
 static int check_db(const char *text, struct iol_error *err)
 {
-    static const char *const schemes[] = {"sqlite:", "postgresql:", "postgres:", "jsonl:"};
+    static const char *const schemes[] = {
+        "sqlite:", "postgresql:", "postgres:", "clickhouse:", "clickhouse+https:", "jsonl:"};
 
     for (size_t i = 0; i < IOL_ARRAY_SIZE(schemes); i++) {
         if (strncmp(text, schemes[i], strlen(schemes[i])) == 0 && text[strlen(schemes[i])] != '\0')
@@ -155,7 +160,10 @@ static int check_db(const char *text, struct iol_error *err)
     if (*text && !strchr(text, ':'))
         iol_error_hint(err, "for an SQLite file write 'sqlite:%s'", text);
     else
-        iol_error_hint(err, "URLs are sqlite:PATH and postgresql://USER@HOST/DATABASE (and jsonl:PATH for record)");
+        iol_error_hint(
+            err,
+            "URLs are sqlite:PATH, postgresql://USER@HOST/DATABASE and clickhouse://HOST/DATABASE (and jsonl:PATH for "
+            "record)");
     return -EINVAL;
 }
 
@@ -180,6 +188,9 @@ static int take_option(struct parse *parse, int key, char *text)
     case KEY_VERBOSE:
         parse->options.verbose = true;
         return 0;
+    case KEY_HOST:
+        parse->options.host = text;
+        return *text ? 0 : iol_error_set(&parse->err, -EINVAL, "the name of the host is empty");
     case KEY_QUIET:
         parse->options.quiet = true;
         return 0;

@@ -20,6 +20,7 @@ enum iol_common_option {
     IOL_COMMON_DB = 1 << 0,      /* --db URL */
     IOL_COMMON_FORMAT = 1 << 1,  /* --format table|json|csv */
     IOL_COMMON_QUIET = 1 << 2,   /* --quiet: nothing on stderr but warnings and errors */
+    IOL_COMMON_HOST = 1 << 4,    /* --host NAME|all */
     IOL_COMMON_COMMAND = 1 << 3, /* the first argument that is no option ends the options: [--] CMD ARG... */
     IOL_COMMON_SPAN = 1 << 4,    /* --since TIME, --until TIME */
     IOL_COMMON_ACCESS = 1 << 5,  /* --read, --write */
@@ -29,6 +30,7 @@ enum iol_common_option {
 
 struct iol_options {
     const char *db;         /* --db, else $IOLEDGER_DB, else the default; its scheme is a known one */
+    const char *host;       /* --host; NULL: of all */
     enum iol_format format; /* IOL_FORMAT_TABLE by default */
     bool verbose, quiet;
     int64_t since, until; /* IOL_NULL (core/row.h): not given; ns since the epoch, and the end is after the start */

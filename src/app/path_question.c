@@ -42,7 +42,7 @@ int iol_path_question_open(const struct iol_options *options, const char *path, 
         return iol_question_no_memory(err);
     r = iol_paths_resolve(question->arena, path, &question->paths, err);
     if (r == 0)
-        r = iol_db_open(options->db, options->verbose, &question->db, err);
+        r = iol_db_open_host(options->db, options->verbose, options->host, &question->db, err);
     if (r == 0)
         r = iol_aliases_find(question->arena, question->db, &question->paths, &question->aliases, err);
     if (r < 0)

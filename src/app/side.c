@@ -149,7 +149,7 @@ int iol_side_open(const char *typed, const struct iol_options *options, struct i
     else
         r = 0;
     if (r == 0)
-        r = iol_db_open(url ? url : options->db, options->verbose, &side->db, err);
+        r = iol_db_open_host(url ? url : options->db, options->verbose, options->host, &side->db, err);
     if (r == 0 && !dots && (*rest || !url))
         r = find_recording(rest, side, err);
     return r;

@@ -24,11 +24,6 @@ bool iol_spool_place_possible(const char *db)
     return !iol_url_rest(db, "jsonl");
 }
 
-static bool is_network(const char *db)
-{
-    return iol_url_rest(db, "postgresql") || iol_url_rest(db, "postgres");
-}
-
 /* The database as a person knows it: what libpq takes from the environment is a part of it. To be freed; NULL: no memory. */
 static char *target_of(const char *db)
 {
@@ -40,7 +35,7 @@ static char *target_of(const char *db)
     if (!out)
         return NULL;
     fputs(iol_url_redact(shown, sizeof(shown), db), out);
-    for (size_t i = 0; i < IOL_ARRAY_SIZE(names) && is_network(db); i++) {
+    for (size_t i = 0; i < IOL_ARRAY_SIZE(names) && !iol_url_is_clickhouse(db) && iol_url_is_network(db); i++) {
         const char *value = getenv(names[i]);
         if (value && *value)
             fprintf(out, " %s=%s", names[i], value);
@@ -149,7 +144,7 @@ int iol_spool_place_open(const char *db, const char *dir, const struct iol_spool
         return iol_error_set(err, -ENOMEM, "out of memory");
     if (dir && strcmp(dir, "none") != 0) {
         r = iol_spool_open(dir, &complete, &spool, err);
-    } else if (!dir && is_network(db)) {
+    } else if (!dir && iol_url_is_network(db)) {
         if (!base)
             return iol_error_set(err, -ENOENT, "there is no place for a spool: neither HOME nor XDG_STATE_HOME is set");
         r = make_dirs(base);

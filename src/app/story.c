@@ -298,9 +298,9 @@ static int load_changes(struct iol_story *story, struct iol_db *db, const struct
     int r = iol_ask_changes(db, ask, &query, err);
 
     while (r >= 0 && (r = iol_query_next(query, err)) > 0) {
-        const char *ts = iol_query_text(query, IOL_CHANGES_TS);
+        const char *ts = iol_query_text(query, IOL_CHANGES_TS), *kind = iol_query_text(query, IOL_CHANGES_KIND);
 
-        if (bounds && (!ts || !is_bound(bounds, ts)))
+        if (bounds && (!ts || !kind || strcmp(kind, "rename") != 0 || !is_bound(bounds, ts)))
             continue;
         if (take_change(story, query, from) < 0 || story->no_memory)
             return iol_question_no_memory(err);
@@ -347,7 +347,7 @@ static int load_directories(struct iol_story *story, const struct iol_path_quest
     for (size_t i = 0; i < question->aliases.n; i++)
         list_directories(story, question->aliases.list[i].path, list, &n);
     for (size_t i = 0; i < n; i++)
-        fprintf(out, "%s$%zu", i ? "," : "e.kind = 'rename' AND f.path IN (", i + 1);
+        fprintf(out, "%s$%zu", i ? "," : "f.path IN (", i + 1);
     fputs(n ? ")" : "", out);
     if (fclose(out) != 0 || story->no_memory)
         return iol_question_no_memory(err);

@@ -44,6 +44,12 @@ struct iol_ask {
     }
 
 /*
+ * For a database that has to be told what a question is about (iol_db_focus()): what is asked of the same accounts next. The questions
+ * below do so themselves; who runs iol_ask_process_ids() before one of them has to. `single`: of iol_ask_accounts(). 0 or -errno with *err.
+ */
+int iol_ask_focus(struct iol_db *db, const struct iol_ask *ask, bool single, struct iol_error *err);
+
+/*
  * Counters, in all questions: read_ops, read_bytes, write_ops, write_bytes, read_errors, write_errors. First and last
  * are the times of the first and the last operation in the span.
  */

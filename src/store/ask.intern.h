@@ -23,6 +23,13 @@ int iol_ask_begin(struct iol_ask_text *text, struct iol_db *db, struct iol_error
 int iol_ask_run(struct iol_ask_text *text, struct iol_db *db, const struct iol_ask *ask, struct iol_query **ret_query,
                 struct iol_error *err);
 
+/* The same in the database's own SQL. */
+int iol_ask_run_native(struct iol_ask_text *text, struct iol_db *db, const struct iol_ask *ask,
+                       struct iol_query **ret_query, struct iol_error *err);
+
+int iol_ask_files_clickhouse(struct iol_db *db, const struct iol_ask *ask, struct iol_query **ret_query,
+                             struct iol_error *err);
+
 /* For _cleanup_. */
 void iol_ask_done(struct iol_ask_text *text);
 

@@ -51,7 +51,11 @@ static void put_biggest_first(struct iol_ask_text *text, const struct iol_ask *a
 int iol_ask_files(struct iol_db *db, const struct iol_ask *ask, struct iol_query **ret_query, struct iol_error *err)
 {
     _cleanup_(iol_ask_done) struct iol_ask_text text = {0};
-    int r = iol_ask_begin(&text, db, err);
+    int r;
+
+    if (iol_db_is_clickhouse(db) && !ask->names)
+        return iol_ask_files_clickhouse(db, ask, ret_query, err);
+    r = iol_ask_begin(&text, db, err);
 
     if (r < 0)
         return r;

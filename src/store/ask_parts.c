@@ -35,6 +35,14 @@ int iol_ask_run(struct iol_ask_text *text, struct iol_db *db, const struct iol_a
     return iol_query_new(db, text->sql, ask->n_params, ask->params, ret_query, err);
 }
 
+int iol_ask_run_native(struct iol_ask_text *text, struct iol_db *db, const struct iol_ask *ask,
+                       struct iol_query **ret_query, struct iol_error *err)
+{
+    if (fclose(TAKE_PTR(text->out)) != 0)
+        return iol_error_set(err, -ENOMEM, "no memory");
+    return iol_query_new_native(db, text->sql, ask->n_params, ask->params, ret_query, err);
+}
+
 void iol_ask_put_sums(struct iol_ask_text *text, const char *of)
 {
 #define SUM(column) fprintf(text->out, ", CAST(sum(%s." #column ") AS bigint) AS " #column, of);
@@ -62,6 +70,21 @@ void iol_ask_put_process_names(struct iol_ask_text *text)
           text->out);
 }
 
+int iol_ask_focus(struct iol_db *db, const struct iol_ask *ask, bool single, struct iol_error *err)
+{
+    return iol_db_focus(db,
+                        &(struct iol_focus){.kind = IOL_FOCUS_ACCOUNTS,
+                                            .files = ask->files,
+                                            .processes = ask->processes,
+                                            .params = ask->params,
+                                            .n_params = ask->n_params,
+                                            .span = true,
+                                            .since = ask->since,
+                                            .until = ask->until,
+                                            .row_by_row = single || ask->names}, /* names have times */
+                        err);
+}
+
 int iol_ask_last_end(struct iol_db *db, const struct iol_ask *ask, int64_t *ret_end, struct iol_error *err)
 {
     _cleanup_(iol_ask_done) struct iol_ask_text text = {0};
@@ -70,7 +93,7 @@ int iol_ask_last_end(struct iol_db *db, const struct iol_ask *ask, int64_t *ret_
     int r;
 
     *ret_end = IOL_NULL;
-    if (ask->until == IOL_NULL)
+    if (ask->until == IOL_NULL || iol_db_is_clickhouse(db)) /* which has brought no others */
         return 0;
     r = iol_ask_begin(&text, db, err);
     if (r < 0)
@@ -163,8 +186,10 @@ int iol_ask_put_sums_by(struct iol_ask_text *text, struct iol_db *db, const stru
                         bool execs, struct iol_error *err)
 {
     int64_t end_until = IOL_NULL;
-    int r = iol_ask_last_end(db, ask, &end_until, err);
+    int r = iol_ask_focus(db, ask, false, err);
 
+    if (r == 0)
+        r = iol_ask_last_end(db, ask, &end_until, err);
     if (r < 0)
         return r;
     fprintf(text->out, "(SELECT %s, min(first) AS first, max(last) AS last", key);

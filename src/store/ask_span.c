@@ -13,9 +13,10 @@
 
 int iol_ask_recordings(struct iol_db *db, bool latest_first, struct iol_query **ret_query, struct iol_error *err)
 {
-    return iol_query_new(db,
-                         latest_first ? RECORDINGS "r.started DESC, r.id" : RECORDINGS "2, r.host_id, r.started, r.id",
-                         0, NULL, ret_query, err);
+    const char *sql = latest_first ? RECORDINGS "r.started DESC, r.id" : RECORDINGS "2, r.host_id, r.started, r.id";
+    int r = iol_db_focus(db, &(struct iol_focus){.kind = IOL_FOCUS_HOSTS}, err);
+
+    return r < 0 ? r : iol_query_new(db, sql, 0, NULL, ret_query, err);
 }
 
 int iol_ask_interval(struct iol_db *db, int64_t host_id, int64_t since, int64_t until, bool first,
@@ -23,8 +24,17 @@ int iol_ask_interval(struct iol_db *db, int64_t host_id, int64_t since, int64_t 
 {
     _cleanup_(iol_ask_done) struct iol_ask_text text = {0};
     char time[64];
-    int r = iol_ask_begin(&text, db, err);
+    int r = iol_db_focus(db,
+                         &(struct iol_focus){.kind = IOL_FOCUS_INTERVAL,
+                                             .span = true,
+                                             .since = since,
+                                             .until = until,
+                                             .host_id = host_id,
+                                             .first = first},
+                         err);
 
+    if (r == 0)
+        r = iol_ask_begin(&text, db, err);
     if (r < 0)
         return r;
     fprintf(text.out, "SELECT t.ts, t.interval_ms FROM total t WHERE t.host_id = %" PRId64 " AND t.ts >= %s", host_id,
@@ -39,8 +49,11 @@ int iol_ask_losses(struct iol_db *db, const struct iol_ask *ask, struct iol_quer
 {
     _cleanup_(iol_ask_done) struct iol_ask_text text = {0};
     char time[64];
-    int r = iol_ask_begin(&text, db, err);
+    int r = iol_db_focus(
+        db, &(struct iol_focus){.kind = IOL_FOCUS_LOSSES, .span = true, .since = ask->since, .until = ask->until}, err);
 
+    if (r == 0)
+        r = iol_ask_begin(&text, db, err);
     if (r < 0)
         return r;
     fputs("SELECT coalesce(h.name, CAST(l.host_id AS text)), l.reason, CAST(sum(l.lost) AS bigint), min(l.ts_from),"

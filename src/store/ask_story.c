@@ -16,9 +16,11 @@ int iol_ask_accounts(struct iol_db *db, const struct iol_ask *ask, struct iol_qu
 {
     _cleanup_(iol_ask_done) struct iol_ask_text text = {0};
     int64_t end_until;
-    int r = iol_ask_last_end(db, ask, &end_until, err);
+    int r = iol_ask_focus(db, ask, true, err);
     char mapped[64];
 
+    if (r == 0)
+        r = iol_ask_last_end(db, ask, &end_until, err);
     if (r == 0)
         r = iol_ask_begin(&text, db, err);
     if (r < 0)
@@ -53,8 +55,10 @@ static void put_changes_of(struct iol_ask_text *text, const struct iol_ask *ask,
 int iol_ask_changes(struct iol_db *db, const struct iol_ask *ask, struct iol_query **ret_query, struct iol_error *err)
 {
     _cleanup_(iol_ask_done) struct iol_ask_text text = {0};
-    int r = iol_ask_begin(&text, db, err);
+    int r = iol_ask_focus(db, ask, true, err);
 
+    if (r == 0)
+        r = iol_ask_begin(&text, db, err);
     if (r < 0)
         return r;
     fputs("SELECT a.ts, a.kind, a.process_id, p.pid, p.comm, p.exe, " USER ", f.path, o.path, a.is_other, a.result,"

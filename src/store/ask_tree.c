@@ -18,8 +18,15 @@ int iol_ask_tree(struct iol_db *db, const char *pid, struct iol_query **ret_quer
 {
     _cleanup_(iol_ask_done) struct iol_ask_text text = {0};
     struct iol_ask ask = IOL_ASK_ALL;
-    int r = iol_ask_begin(&text, db, err);
+    int r = iol_db_focus(db,
+                         &(struct iol_focus){.kind = IOL_FOCUS_TREE,
+                                             .processes = pid ? "p.pid = CAST($1 AS bigint)" : NULL,
+                                             .n_params = pid != NULL,
+                                             .params = &pid},
+                         err);
 
+    if (r == 0)
+        r = iol_ask_begin(&text, db, err);
     if (r < 0)
         return r;
     if (pid) {

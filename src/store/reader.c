@@ -3,8 +3,11 @@
 #include "store/reader.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
+#include "base/cleanup.h"
 #include "base/error.h"
 #include "store/reader_driver.h"
 #include "store/url.h"
@@ -15,11 +18,122 @@ int iol_db_open(const char *url, bool verbose, struct iol_db **ret_db, struct io
         return iol_db_sqlite_ops.open(url, verbose, ret_db, err);
     if (iol_url_rest(url, "postgresql") || iol_url_rest(url, "postgres"))
         return iol_db_postgres_ops.open(url, verbose, ret_db, err);
+#ifdef IOL_HAVE_CLICKHOUSE
+    if (iol_url_is_clickhouse(url))
+        return iol_db_clickhouse_ops.open(url, verbose, ret_db, err);
+#endif
     if (!iol_url_rest(url, "jsonl"))
         return iol_url_unknown(url, err);
     int code = iol_error_set(err, -EOPNOTSUPP, "a jsonl ledger can be written, not asked");
     iol_error_hint(err, "read it with jq, or record into sqlite: or postgresql: to ask questions");
     return code;
+}
+
+/* The ids of all hosts of that name, "1,2": to be freed. A machine that was set up anew has another id. */
+static int find_hosts(struct iol_db *db, const char *name, char **ret_list, struct iol_error *err)
+{
+    struct iol_query *query = NULL;
+    char *list = NULL;
+    size_t size, n = 0;
+    FILE *out;
+    int r = db->ops->find_hosts
+                ? db->ops->find_hosts(db, name, &query, err)
+                : iol_query_new(db, "SELECT id FROM host WHERE name = $1 ORDER BY id", 1, &name, &query, err);
+
+    if (r < 0)
+        return r;
+    out = open_memstream(&list, &size);
+    while (out && (r = iol_query_next(query, err)) > 0)
+        fprintf(out, "%s%lld", n++ ? "," : "", iol_query_int(query, 0));
+    iol_query_free(query);
+    if (!out || fclose(out) != 0)
+        r = iol_error_set(err, -ENOMEM, "out of memory");
+    if (r == 0 && n == 0) {
+        r = iol_error_set(err, -ENOENT, "there is no host '%s' in this ledger", name);
+        iol_error_hint(err, "'ioledger fleet' shows those that are; --host all asks of all");
+    }
+    if (r < 0)
+        free(list);
+    else
+        *ret_list = list;
+    return r;
+}
+
+/* A view of the session hides the table of its name: queries need not know of it. */
+static char *make_views(enum iol_dialect dialect, const char *hosts)
+{
+    const char *schema = dialect == IOL_DIALECT_SQLITE ? "main." : "";
+    char *text = NULL;
+    size_t size;
+    FILE *out = open_memstream(&text, &size);
+
+    if (!out)
+        return NULL;
+    /* There io is made of two tables, and some questions know. */
+    if (dialect == IOL_DIALECT_SQLITE)
+        fprintf(out, "CREATE TEMP VIEW io_interval AS SELECT * FROM main.io_interval WHERE host_id IN (%s);", hosts);
+    for (int i = 0; i < IOL_TABLE_COUNT; i++) {
+        const struct iol_table *table = &iol_schema_tables[i];
+        fprintf(out, "CREATE TEMP VIEW %s AS SELECT * FROM %s%s WHERE ", table->name, schema, table->name);
+        if (i == IOL_TABLE_PROCESS_EXIT)
+            fprintf(out, "process_id IN (SELECT id FROM %sprocess WHERE host_id IN (%s));", schema, hosts);
+        else
+            fprintf(out, "%s IN (%s);", i == IOL_TABLE_HOST ? "id" : "host_id", hosts);
+    }
+    if (fclose(out) != 0) {
+        free(text);
+        return NULL;
+    }
+    return text;
+}
+
+static int restrict_to(struct iol_db *db, const char *host, struct iol_error *err)
+{
+    _cleanup_free_ char *hosts = NULL, *views = NULL;
+    int r = find_hosts(db, host, &hosts, err);
+
+    if (r < 0)
+        return r;
+    if (db->ops->restrict_hosts)
+        return db->ops->restrict_hosts(db, hosts, err);
+    views = make_views(db->ops->dialect, hosts);
+    return views ? db->ops->restrict_to(db, views, err) : iol_error_set(err, -ENOMEM, "out of memory");
+}
+
+int iol_db_open_host(const char *url, bool verbose, const char *host, struct iol_db **ret_db, struct iol_error *err)
+{
+    struct iol_db *db = NULL;
+    int r = iol_db_open(url, verbose, &db, err);
+
+    if (r == 0 && host && strcmp(host, "all") != 0)
+        r = restrict_to(db, host, err);
+    if (r < 0)
+        iol_db_close(db);
+    else
+        *ret_db = db;
+    return r;
+}
+
+int iol_db_focus(struct iol_db *db, const struct iol_focus *focus, struct iol_error *err)
+{
+    return db->ops->focus ? db->ops->focus(db, focus, err) : 0;
+}
+
+bool iol_db_is_clickhouse(const struct iol_db *db)
+{
+    return db->ops->native != NULL;
+}
+
+const char *iol_db_host_condition(const struct iol_db *db)
+{
+    return db->ops->host_condition ? db->ops->host_condition(db) : "";
+}
+
+int iol_query_new_native(struct iol_db *db, const char *sql, size_t n_params, const char *const *params,
+                         struct iol_query **ret_query, struct iol_error *err)
+{
+    return db->ops->native ? db->ops->native(db, sql, n_params, params, ret_query, err)
+                           : iol_query_new(db, sql, n_params, params, ret_query, err);
 }
 
 void iol_db_close(struct iol_db *db)

@@ -22,6 +22,58 @@ struct iol_error;
 struct iol_query;
 
 int iol_db_open(const char *url, bool verbose, struct iol_db **ret_db, struct iol_error *err);
+
+/*
+ * As iol_db_open(), of one host only: its name in the ledger. NULL or "all": of all. -ENOENT: the ledger has no such host. The tables
+ * then have the rows of that host alone, for every query.
+ */
+int iol_db_open_host(const char *url, bool verbose, const char *host, struct iol_db **ret_db, struct iol_error *err);
+
+/*
+ * What the queries that follow are about. ClickHouse knows neither recursive queries nor, in older versions, a second JOIN: from such
+ * a ledger the rows that a question is about are brought here, most of them added up there, and the queries run on those. So every
+ * command that queries says first what it is about; it may do so again and again. On other databases this does nothing.
+ */
+enum iol_focus_kind {
+    IOL_FOCUS_ALL,   /* every row of every table */
+    IOL_FOCUS_HOSTS, /* hosts, recordings and logins: these always come along */
+    IOL_FOCUS_NAMES, /* `files`, and events that change names of them */
+    IOL_FOCUS_SAME,  /* `files`, and those that are the same by device and inode */
+    IOL_FOCUS_ACCOUNTS, /* accounts of `files` and `processes` in the span, what else happened to the files, and all names for that */
+    IOL_FOCUS_TREE,     /* `processes`, with ancestors and descendants, and exits */
+    IOL_FOCUS_BALANCE,  /* intervals by route, without accounts; losses */
+    IOL_FOCUS_INTERVAL, /* the first or last interval of `host_id` in the span */
+    IOL_FOCUS_LOSSES,   /* losses in the span, added up */
+};
+
+struct iol_focus {
+    enum iol_focus_kind kind;
+    const char *files;         /* condition on table file f; NULL: all */
+    const char *processes;     /* condition on table process p; NULL: all */
+    const char *const *params; /* of the conditions: $1, $2, ... */
+    size_t n_params;
+    bool span;            /* since and until are given */
+    int64_t since, until; /* as in iol_ask */
+    int64_t host_id;
+    bool first;
+    bool row_by_row; /* IOL_FOCUS_ACCOUNTS: rows of io as they are, not added up for each process and file */
+};
+
+int iol_db_focus(struct iol_db *db, const struct iol_focus *focus, struct iol_error *err);
+
+/*
+ * A query in the database's own SQL. Only on ClickHouse is that another language than the common one: there it runs on the server,
+ * without a focus.
+ */
+int iol_query_new_native(struct iol_db *db, const char *sql, size_t n_params, const char *const *params,
+                         struct iol_query **ret_query, struct iol_error *err);
+
+/* Whether iol_query_new_native() speaks ClickHouse's SQL. */
+bool iol_db_is_clickhouse(const struct iol_db *db);
+
+/* " AND COLUMN = ID" for the host that was asked for, or nothing; for native queries. Valid while the database is open. */
+const char *iol_db_host_condition(const struct iol_db *db);
+
 void iol_db_close(struct iol_db *db); /* accepts NULL */
 enum iol_dialect iol_db_dialect(const struct iol_db *db);
 

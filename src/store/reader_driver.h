@@ -16,6 +16,17 @@ struct iol_db_ops {
     const char *(*name)(const struct iol_query *query, size_t column);
     const char *(*text)(const struct iol_query *query, size_t column);
     void (*free)(struct iol_query *query);
+
+    /* Runs statements that make temporary views, before anything is asked; the ledger is seen as it is after that. */
+    int (*restrict_to)(struct iol_db *db, const char *views, struct iol_error *err);
+
+    /* For a database that does not speak the common SQL; NULL otherwise. `hosts` is a list of numbers: "1,2". */
+    int (*restrict_hosts)(struct iol_db *db, const char *hosts, struct iol_error *err);
+    int (*focus)(struct iol_db *db, const struct iol_focus *focus, struct iol_error *err);
+    int (*native)(struct iol_db *db, const char *sql, size_t n_params, const char *const *params,
+                  struct iol_query **ret_query, struct iol_error *err);
+    int (*find_hosts)(struct iol_db *db, const char *name, struct iol_query **ret_query, struct iol_error *err);
+    const char *(*host_condition)(const struct iol_db *db);
 };
 
 /* First members of every driver's own structs. */
@@ -27,4 +38,4 @@ struct iol_query {
     const struct iol_db_ops *ops;
 };
 
-extern const struct iol_db_ops iol_db_sqlite_ops, iol_db_postgres_ops;
+extern const struct iol_db_ops iol_db_sqlite_ops, iol_db_postgres_ops, iol_db_clickhouse_ops;

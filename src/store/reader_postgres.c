@@ -302,6 +302,16 @@ static const char *postgres_query_text(const struct iol_query *base, size_t colu
     }
 }
 
+static int postgres_restrict_to(struct iol_db *base, const char *views, struct iol_error *err)
+{
+    struct postgres_db *db = (struct postgres_db *)base;
+    int r = iol_pg_execute(db->conn, "ROLLBACK; SET client_min_messages = error", "read", err);
+
+    if (r == 0)
+        r = iol_pg_execute(db->conn, views, "make temporary views in", err);
+    return r == 0 ? begin(db->conn, err) : r;
+}
+
 const struct iol_db_ops iol_db_postgres_ops = {
     .dialect = IOL_DIALECT_POSTGRESQL,
     .open = postgres_db_open,
@@ -312,4 +322,5 @@ const struct iol_db_ops iol_db_postgres_ops = {
     .name = postgres_query_name,
     .text = postgres_query_text,
     .free = postgres_query_free,
+    .restrict_to = postgres_restrict_to,
 };

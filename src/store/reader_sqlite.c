@@ -260,6 +260,16 @@ static const char *sqlite_query_text(const struct iol_query *base, size_t column
     return (const char *)sqlite3_column_text(((const struct sqlite_query *)base)->statement, (int)column);
 }
 
+static int sqlite_restrict_to(struct iol_db *base, const char *views, struct iol_error *err)
+{
+    struct sqlite_db *db = (struct sqlite_db *)base;
+    int rc = sqlite3_exec(db->handle, "ROLLBACK; PRAGMA query_only = 0", NULL, NULL, NULL);
+
+    if (rc == SQLITE_OK)
+        rc = sqlite3_exec(db->handle, views, NULL, NULL, NULL);
+    return rc == SQLITE_OK ? begin(db, err) : query_error(db, rc, err);
+}
+
 const struct iol_db_ops iol_db_sqlite_ops = {
     .dialect = IOL_DIALECT_SQLITE,
     .open = sqlite_db_open,
@@ -270,4 +280,5 @@ const struct iol_db_ops iol_db_sqlite_ops = {
     .name = sqlite_query_name,
     .text = sqlite_query_text,
     .free = sqlite_query_free,
+    .restrict_to = sqlite_restrict_to,
 };

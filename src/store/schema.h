@@ -72,3 +72,12 @@ enum iol_dialect { IOL_DIALECT_SQLITE, IOL_DIALECT_POSTGRESQL };
  * BEGIN and COMMIT in it: that is for whoever runs it. 0 or -errno.
  */
 int iol_schema_print(FILE *out, enum iol_dialect dialect);
+
+struct iol_error;
+
+/*
+ * The same for ClickHouse, whose DDL depends on the server's version and on what the URL asks for (cluster=, replicated=, keep=). `version` is
+ * that of a server, as "18.16"; NULL: it is asked of the server, or, when the URL is just "clickhouse", the newest that is known. 0 or
+ * -errno with *err.
+ */
+int iol_schema_print_clickhouse(FILE *out, const char *url, const char *version, struct iol_error *err);

@@ -14,10 +14,11 @@ static const struct {
     const char *scheme;
     const struct iol_sink_ops *ops;
 } drivers[] = {
-    {"sqlite", &iol_sink_sqlite_ops},
-    {"postgresql", &iol_sink_postgres_ops},
-    {"postgres", &iol_sink_postgres_ops},
-    {"jsonl", &iol_sink_jsonl_ops},
+    {"sqlite", &iol_sink_sqlite_ops},         {"postgresql", &iol_sink_postgres_ops},
+    {"postgres", &iol_sink_postgres_ops},     {"jsonl", &iol_sink_jsonl_ops},
+#ifdef IOL_HAVE_CLICKHOUSE
+    {"clickhouse", &iol_sink_clickhouse_ops}, {"clickhouse+https", &iol_sink_clickhouse_ops},
+#endif
 };
 
 int iol_sink_open(const char *url, const struct iol_sink_options *options, struct iol_sink **ret_sink,

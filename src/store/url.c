@@ -16,6 +16,16 @@ const char *iol_url_rest(const char *url, const char *scheme)
     return strncmp(url, scheme, length) == 0 && url[length] == ':' ? url + length + 1 : NULL;
 }
 
+bool iol_url_is_clickhouse(const char *url)
+{
+    return iol_url_rest(url, "clickhouse") || iol_url_rest(url, "clickhouse+https");
+}
+
+bool iol_url_is_network(const char *url)
+{
+    return iol_url_rest(url, "postgresql") || iol_url_rest(url, "postgres") || iol_url_is_clickhouse(url);
+}
+
 int iol_url_path(const char *url, const char *scheme, const char **ret_path, struct iol_error *err)
 {
     const char *path = iol_url_rest(url, scheme);
@@ -33,14 +43,23 @@ int iol_url_path(const char *url, const char *scheme, const char **ret_path, str
 int iol_url_unknown(const char *url, struct iol_error *err)
 {
     char shown[256];
+
+    if (iol_url_is_clickhouse(url)) {
+        iol_error_set(err, -EOPNOTSUPP, "this ioledger was built without ClickHouse");
+        iol_error_hint(err, "install libcurl's development files (libcurl4-openssl-dev) and build it again");
+        return -EOPNOTSUPP;
+    }
     int code = iol_error_set(err, -EINVAL, "'%s' names no database that ioledger knows",
                              iol_url_redact(shown, sizeof(shown), url));
 
     if (!strchr(url, ':') && *url != '\0' && strcmp(url, "-") != 0)
-        iol_error_hint(err, "for an SQLite file write --db sqlite:%s; else postgresql://USER@HOST/DB or jsonl:PATH",
+        iol_error_hint(err,
+                       "for an SQLite file write --db sqlite:%s; else postgresql://USER@HOST/DB, clickhouse://HOST/DB "
+                       "or jsonl:PATH",
                        shown);
     else
-        iol_error_hint(err, "write --db sqlite:PATH, postgresql://USER@HOST/DB or jsonl:PATH (jsonl:- is stdout)");
+        iol_error_hint(err, "write --db sqlite:PATH, postgresql://USER@HOST/DB, clickhouse://HOST/DB or jsonl:PATH "
+                            "(jsonl:- is stdout)");
     return code;
 }
 

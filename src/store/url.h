@@ -11,10 +11,15 @@ struct iol_error;
 /* What follows "SCHEME:" when the URL begins so, else NULL. */
 const char *iol_url_rest(const char *url, const char *scheme);
 
+bool iol_url_is_clickhouse(const char *url);
+
+/* A database on a server, for which rows may have to wait. */
+bool iol_url_is_network(const char *url);
+
 /* As iol_url_rest() for a scheme whose rest is a path; -EINVAL when there is none. */
 int iol_url_path(const char *url, const char *scheme, const char **ret_path, struct iol_error *err);
 
-/* -EINVAL, with the known schemes in *err. */
+/* -EINVAL, with the known schemes in *err; -EOPNOTSUPP for a known one that this build is without. */
 int iol_url_unknown(const char *url, struct iol_error *err);
 
 /* The URL as it may be shown: without its password. Cuts what does not fit; returns buf. */

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # SPDX-FileCopyrightText: The ioledger authors
-"""Asking ioledger, on a terminal or not, and ledgers with known contents (fixture.c) in both databases to ask about.
+"""Asking ioledger, on a terminal or not, and ledgers with known contents (fixture.c) in each database to ask about.
 
-The script that uses this is called with IOLEDGER FIXTURE PGCLUSTER.
+The script that uses this is called with IOLEDGER FIXTURE PGCLUSTER CHCLUSTER.
 """
 import fcntl
 import json
@@ -14,8 +14,9 @@ import subprocess
 import sys
 import termios
 import traceback
+import urllib.request
 
-IOLEDGER, FIXTURE, PGCLUSTER = map(os.path.abspath, sys.argv[1:4])
+IOLEDGER, FIXTURE, PGCLUSTER, CHCLUSTER = map(os.path.abspath, sys.argv[1:5])
 PATIENCE = 60  # seconds
 
 HOSTILE_COMM = "e\x1b]0;x\x07\n\"'\\"
@@ -126,6 +127,28 @@ def start_postgres(scratch, contents):
         urls[name] = subprocess.run([PGCLUSTER, "url", folder, name], capture_output=True, text=True,
                                     check=True).stdout.strip()
     return urls
+
+
+def start_clickhouse(scratch, contents):
+    """The same on a throw-away ClickHouse server."""
+    folder = os.path.join(scratch, "ch")
+    done = subprocess.run([CHCLUSTER, "start", folder], capture_output=True, text=True, timeout=2 * PATIENCE, check=False)
+    if done.returncode == 77:
+        return None
+    if done.returncode != 0:
+        sys.exit("chcluster: " + done.stderr)
+    server = done.stdout.strip().rsplit("/", 1)[0]
+    for name in contents:
+        request = urllib.request.Request(server.replace("clickhouse:", "http:"), data=("CREATE DATABASE " + name).encode())
+        with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
+            answer.read()
+    return {name: server + "/" + name for name in contents}
+
+
+def remove_servers(scratch):
+    for name, cluster in (("pg", PGCLUSTER), ("ch", CHCLUSTER)):
+        if os.path.isdir(os.path.join(scratch, name)):
+            subprocess.run([cluster, "remove", os.path.join(scratch, name)], check=False)
 
 
 def run(tap, name, test, *args):

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-2-Clause
 # SPDX-FileCopyrightText: The ioledger authors
-"""Questions with a span of time, by kind of access, and summed up, about a ledger with known contents (fixture.c: answers), in both
-databases; and the screens that they leave in tmux.
+"""Questions with a span of time, by kind of access, and summed up, about a ledger with known contents (fixture.c: answers), in each
+database; and the screens that they leave in tmux.
 
-test_answers.py IOLEDGER FIXTURE PGCLUSTER
+test_answers.py IOLEDGER FIXTURE PGCLUSTER CHCLUSTER
 """
 import os
 import re
@@ -12,10 +12,9 @@ import shutil
 import sys
 import tempfile
 
-from clilib import (PGCLUSTER, Tap, ask, ask_json, fill, one_line_and_hint, run, start_postgres)
+from clilib import (Tap, ask, ask_json, fill, one_line_and_hint, remove_servers, run, start_clickhouse, start_postgres)
 from tmuxlib import Terminal, has_tmux
 
-import subprocess
 
 CONTENTS = ("answers", "full", "many", "renamed", "lossy", "empty")
 HOSTILE = "/b/esc\x1b[31m\n\u202e/x\r"
@@ -277,9 +276,10 @@ def main():
     scratch = tempfile.mkdtemp(prefix="ioledger-answers.")
     try:
         sqlite = {name: "sqlite:%s/%s.db" % (scratch, name) for name in CONTENTS}
-        for kind, db in (("sqlite", sqlite), ("postgresql", start_postgres(scratch, CONTENTS))):
+        for kind, db in (("sqlite", sqlite), ("postgresql", start_postgres(scratch, CONTENTS)),
+                         ("clickhouse", start_clickhouse(scratch, CONTENTS))):
             if db is None:
-                tap.skip("%s" % kind, "no PostgreSQL server is installed")
+                tap.skip("%s" % kind, "no server is installed")
                 continue
             fill(db)
             for test in (test_span, test_accesses, test_groups, test_timeline, test_hot, test_diff, test_coverage):
@@ -289,8 +289,7 @@ def main():
         else:
             tap.skip("screens", "no tmux on this machine")
     finally:
-        if os.path.isdir(os.path.join(scratch, "pg")):
-            subprocess.run([PGCLUSTER, "remove", os.path.join(scratch, "pg")], check=False)
+        remove_servers(scratch)
         shutil.rmtree(scratch, ignore_errors=True)
     print("1..%d" % tap.count)
     sys.exit(1 if tap.failed else 0)

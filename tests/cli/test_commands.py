@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-2-Clause
 # SPDX-FileCopyrightText: The ioledger authors
-"""Asks every reading command about ledgers with known contents (fixture.c), in both databases.
+"""Asks every reading command about ledgers with known contents (fixture.c), in each database.
 
-test_commands.py IOLEDGER FIXTURE PGCLUSTER
+test_commands.py IOLEDGER FIXTURE PGCLUSTER CHCLUSTER
 """
 import csv
 import io
@@ -17,8 +17,8 @@ import subprocess
 import sys
 import tempfile
 
-from clilib import (HOSTILE_COMM, HOSTILE_PATHS, IOLEDGER, PATIENCE, PGCLUSTER, Tap, ask, ask_json, ask_terminal, environment, fill, one_line_and_hint,
-                    run, start_postgres, width)
+from clilib import (HOSTILE_COMM, HOSTILE_PATHS, IOLEDGER, PATIENCE, Tap, ask, ask_json, ask_terminal, environment, fill, one_line_and_hint,
+                    remove_servers, run, start_clickhouse, start_postgres, width)
 
 CONTENTS = ("pruned", "full", "empty", "unbalanced", "lossy", "incomplete", "many", "renamed")
 
@@ -293,6 +293,20 @@ def test_statements(tap, db):
                    "by the indexes %s and %s" % indexes, plan)
 
 
+def test_host(tap, db):
+    url = db["lossy"]
+    for command in (("files",), ("tree",), ("balance",), ("who", "/")):
+        everywhere = ask_json(*command, "--db", url)
+        tap.ok(len(everywhere) > 0, "%s: there is something" % command[0])
+        tap.equal(ask_json(*command, "--host", "all", "--db", url), everywhere, "%s --host all" % command[0])
+        tap.equal(ask_json(*command, "--host", "alpha", "--db", url), everywhere, "%s --host alpha: who did it all" % command[0])
+        tap.equal(ask_json(*command, "--host", "beta", "--db", url), [], "%s --host beta: who did nothing" % command[0])
+        answer = ask(*command, "--host", "gamma'; --", "--db", url)
+        tap.ok(answer.status == 1 and "no host 'gamma'; --'" in answer.err and not answer.raw, "%s of a host that is not there" % command[0],
+               answer)
+    tap.equal(ask("files", "--host", "", "--db", url).status, 2, "--host without a name")
+
+
 # What follows needs no database in particular.
 
 def test_usage(tap, url):
@@ -425,6 +439,21 @@ def test_schema(tap, scratch):
     tap.equal(os.listdir(scratch + "/none") if os.path.exists(scratch + "/none") else [], [], "schema: creates nothing")
 
 
+def test_golden(tap):
+    """The DDL of servers that cannot be tried here is as it was read and compared with their documents."""
+    folder = os.path.join(os.path.dirname(os.path.abspath(__file__)), "golden")
+    for name, url, version in (
+            ("clickhouse-18.16", "clickhouse://h/ledger", "18.16"), ("clickhouse-18.16-cluster", "clickhouse://h/ledger?cluster=both", "18.16.1"),
+            ("clickhouse-20.8-keep", "clickhouse://h/ledger?keep=30d", "20.8"), ("clickhouse-24.8", "clickhouse://h/ledger", "24.8"),
+            ("clickhouse-24.8-replicated", "clickhouse://h/ledger?cluster=both&replicated=1&keep=30d", "24.8")):
+        with open(os.path.join(folder, name + ".sql.txt"), encoding="utf-8") as file:
+            tap.equal(ask("schema", "--db", url, "--server", version).out, file.read(), "schema: " + name)
+    tap.equal(ask("schema", "clickhouse").out, ask("schema", "clickhouse", "--server", "24.8").out, "schema clickhouse: for the newest that is known")
+    for args in (("clickhouse", "--server", "17.1"), ("clickhouse", "--server", "new"), ("sqlite", "--server", "24.8"), ("clickhouse://h/a?b=c", "--server", "24.8")):
+        answer = ask("schema", *args)
+        tap.ok(answer.status == 2 and not answer.raw and answer.err.count("\n") == 2, "schema %s" % " ".join(args), answer)
+
+
 def run_into(stdout, *args, ignore_pipe=False):
     """Exit status and stderr with that stdout; a signal is negative."""
     done = subprocess.run([IOLEDGER, *args], stdin=subprocess.DEVNULL, stdout=stdout, stderr=subprocess.PIPE,
@@ -483,23 +512,25 @@ def main():
         for kind, db in (("sqlite", sqlite), ("postgresql", postgres)):
             if db is None:
                 tap.count += 1
-                print("ok %d - %s # SKIP no PostgreSQL server is installed" % (tap.count, kind))
+                print("ok %d - %s # SKIP no server is installed" % (tap.count, kind))
                 continue
             fill(db)
             for test in (test_who, test_who_tree, test_who_renamed, test_files, test_tree, test_balance, test_formats, test_terminal,
                          test_nothing_found, test_statements):
                 run(tap, "%s on %s" % (test.__name__, kind), test, db)
             run(tap, "test_who_names on %s" % kind, test_who_names, db, scratch)
-            run(tap, "test_prune on %s" % kind, test_prune, db)
+            run(tap, "test_host on %s" % kind, test_host, db)
+            if kind != "clickhouse":
+                run(tap, "test_prune on %s" % kind, test_prune, db)
         run(tap, "test_usage", test_usage, sqlite["full"])
         run(tap, "test_help", test_help, sqlite["full"])
         run(tap, "test_database_choice", test_database_choice, sqlite["full"], scratch)
         run(tap, "test_schema", test_schema, scratch)
+        run(tap, "test_golden", test_golden)
         run(tap, "test_stdout", test_stdout, sqlite["many"])
         run(tap, "test_damaged", test_damaged, sqlite["full"], scratch)
     finally:
-        if os.path.isdir(os.path.join(scratch, "pg")):
-            subprocess.run([PGCLUSTER, "remove", os.path.join(scratch, "pg")], check=False)
+        remove_servers(scratch)
         shutil.rmtree(scratch, ignore_errors=True)
     print("1..%d" % tap.count)
     sys.exit(1 if tap.failed else 0)

@@ -251,6 +251,8 @@ struct iol_db *open_db(const char *url)
 
     if (iol_db_open(url, false, &db, &err) < 0)
         fail_msg("%s: %s (%s)", url, err.text, err.hint);
+    if (iol_db_focus(db, &(struct iol_focus){.kind = IOL_FOCUS_ALL}, &err) < 0)
+        fail_msg("%s: %s", url, err.text);
     return db;
 }
 
