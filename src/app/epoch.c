@@ -44,7 +44,7 @@ static bool image_lives(void *arg, uint32_t pid, uint64_t image)
 }
 
 int iol_sweep_run(struct iol_sweep *sweep, struct iol_capture *capture, struct iol_model *model,
-                  struct iol_batch *batch, iol_capture_record_fn *record, void *arg)
+                  struct iol_batch *const *batch, iol_capture_record_fn *record, void *arg)
 {
     struct iol_error err = {0};
     int r;
@@ -53,9 +53,10 @@ int iol_sweep_run(struct iol_sweep *sweep, struct iol_capture *capture, struct i
     sweep->lost = iol_sweep_lost(capture, model);
     iol_model_sweep_begin(model);
     r = iol_capture_running(capture, record, arg, &err);
+    /* the record of a fork or exec says more than the look at the processes: each that is on its way is waited for */
+    iol_capture_poll_all(capture, record, arg);
     /* without a look at the processes the model stays as it is: the next sweep may have more luck */
-    iol_capture_poll(capture, 0, record, arg);
-    r = iol_model_sweep_end(model, r < 0 ? NULL : image_lives, capture, batch);
+    r = iol_model_sweep_end(model, r < 0 ? NULL : image_lives, capture, *batch);
     sweep->took_ns = iol_host_boot_ns() - sweep->began_ns;
     return r;
 }

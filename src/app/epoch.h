@@ -25,9 +25,12 @@ uint64_t iol_sweep_lost(const struct iol_capture *capture, const struct iol_mode
 /* Soon after records were lost, and once in a while. */
 bool iol_sweep_is_due(const struct iol_sweep *sweep, uint64_t now_ns, uint64_t lost);
 
-/* Whatever is known of the processes. Without a look at them the model stays as it is. 0 or -ENOMEM. */
+/*
+ * Whatever is known of the processes. Without a look at them the model stays as it is. *batch is looked at when the records have been
+ * taken, as taking one may seal a batch and begin another one. 0 or -ENOMEM.
+ */
 int iol_sweep_run(struct iol_sweep *sweep, struct iol_capture *capture, struct iol_model *model,
-                  struct iol_batch *batch, iol_capture_record_fn *record, void *arg);
+                  struct iol_batch *const *batch, iol_capture_record_fn *record, void *arg);
 
 /* Closes the open epoch, as the one with this number. 0 or -errno. */
 int iol_epoch_end(struct iol_capture *capture, uint64_t number, struct iol_epoch *ret_epoch);

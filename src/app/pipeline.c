@@ -221,7 +221,7 @@ int iol_pipeline_step(struct iol_pipeline *pipeline, struct iol_error *err)
 /* Compares the model with the processes that run, whatever it knows of them. */
 static int compare(struct iol_pipeline *pipeline)
 {
-    return iol_sweep_run(&pipeline->swept, pipeline->capture, pipeline->model, pipeline->batch, take_record, pipeline);
+    return iol_sweep_run(&pipeline->swept, pipeline->capture, pipeline->model, &pipeline->batch, take_record, pipeline);
 }
 
 /* The same, when that is due. Before the accounts are posted, so that those of a process whose record was lost find it by its name. */

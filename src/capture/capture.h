@@ -180,6 +180,12 @@ int iol_capture_pinned(const char *folder, struct iol_about *ret_about, struct i
 /* Waits until the ring buffer has filled to its mark, or for timeout_ms (0: not at all), then hands over all records. */
 int iol_capture_poll(struct iol_capture *capture, int timeout_ms, iol_capture_record_fn *record, void *arg);
 
+/*
+ * The same for all records that there are now, those included that a program is still writing, and those behind them: it may be
+ * interrupted in the middle, and is waited for, a second at most.
+ */
+void iol_capture_poll_all(struct iol_capture *capture, iol_capture_record_fn *record, void *arg);
+
 /* A file descriptor that polls readable when the ring buffer has filled to its mark. */
 int iol_capture_fd(const struct iol_capture *capture);
 

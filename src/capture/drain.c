@@ -14,6 +14,8 @@
 #include "capture/capture.intern.h"
 #include "capture/drain.h"
 
+#define WHOLE_MS 1000 /* how long a program may take to write a record that it has begun */
+
 static int read_clock(struct iol_capture *capture, struct iol_clock *ret_clock)
 {
     LIBBPF_OPTS(bpf_test_run_opts, options);
@@ -178,6 +180,15 @@ int iol_capture_poll(struct iol_capture *capture, int timeout_ms, iol_capture_re
     /* the wake-up tells of a fill level; what came below it is taken too */
     iol_ring_read(capture->ring, record, arg);
     return 0;
+}
+
+void iol_capture_poll_all(struct iol_capture *capture, iol_capture_record_fn *record, void *arg)
+{
+    const uint64_t end = iol_ring_end(capture->ring);
+
+    iol_ring_read(capture->ring, record, arg);
+    for (int ms = 0; ms < WHOLE_MS && iol_ring_position(capture->ring) < end; ms++)
+        iol_capture_poll(capture, 1, record, arg);
 }
 
 int iol_capture_fd(const struct iol_capture *capture)

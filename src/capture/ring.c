@@ -113,6 +113,11 @@ void iol_ring_read(struct iol_ring *ring, iol_capture_record_fn *record, void *a
     }
 }
 
+uint64_t iol_ring_end(const struct iol_ring *ring)
+{
+    return __atomic_load_n(ring->producer, __ATOMIC_ACQUIRE);
+}
+
 uint64_t iol_ring_position(const struct iol_ring *ring)
 {
     return ring->position;

@@ -25,6 +25,9 @@ void iol_ring_hold(struct iol_ring *ring, bool hold);
 /* Hands over all records that are complete, in their order: those that were there, and of later ones no more than a ring holds. */
 void iol_ring_read(struct iol_ring *ring, iol_capture_record_fn *record, void *arg);
 
+/* Behind the last record that there is, whole or not. */
+uint64_t iol_ring_end(const struct iol_ring *ring);
+
 /* Behind the last record that was handed over; while it is being handed over, behind that one. */
 uint64_t iol_ring_position(const struct iol_ring *ring);
 

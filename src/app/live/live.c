@@ -119,7 +119,7 @@ static int sweep(struct iol_live *live)
     if (!iol_sweep_is_due(&live->swept, iol_host_boot_ns(), iol_sweep_lost(live->capture, live->model)))
         return 0;
     r = iol_capture_poll(live->capture, 0, take_record, live);
-    return r < 0 ? r : iol_sweep_run(&live->swept, live->capture, live->model, live->batch, take_record, live);
+    return r < 0 ? r : iol_sweep_run(&live->swept, live->capture, live->model, &live->batch, take_record, live);
 }
 
 int iol_live_post(struct iol_live *live, struct iol_error *err)
