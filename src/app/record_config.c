@@ -70,9 +70,9 @@ static int check_entry(const struct iol_usage *usage, const struct iol_config *c
     return 0;
 }
 
-/* Takes the entries of the file, of rules only those, unless the command line goes before them. */
+/* Takes the entries of the file, of rules only those, unless the command line goes before them. `input` is what the usage takes. */
 static int take_entries(const struct iol_usage *usage, const struct iol_config *config, bool only_rules,
-                        struct iol_options *common, struct iol_record_options *options, struct iol_error *err)
+                        struct iol_options *common, void *input, struct iol_error *err)
 {
     for (size_t i = 0; i < config->n; i++) {
         const struct iol_config_entry *entry = &config->entries[i];
@@ -80,11 +80,35 @@ static int take_entries(const struct iol_usage *usage, const struct iol_config *
         int r = check_entry(usage, config, entry, err);
 
         if (r == 0 && (use->use == REPEATED || !iol_options_given(common, entry->name)) && (use->rules || !only_rules))
-            r = iol_options_take(usage, entry->name, entry->value, common, options, err);
+            r = iol_options_take(usage, entry->name, entry->value, common, input, err);
         if (r < 0)
             return iol_config_blame(config, entry, r, err);
     }
     return 0;
+}
+
+/* Leaves out what `record` has and the usage has not. */
+static void keep_known(const struct iol_usage *usage, struct iol_config *config)
+{
+    size_t kept = 0;
+
+    for (size_t i = 0; i < config->n; i++) {
+        if (iol_options_known(usage, config->entries[i].name, NULL) ||
+            !iol_record_option_known(config->entries[i].name))
+            config->entries[kept++] = config->entries[i];
+    }
+    config->n = kept;
+}
+
+int iol_record_config_apply_known(const struct iol_usage *usage, struct iol_options *common, const char *path,
+                                  void *input, struct iol_config **ret_config, struct iol_error *err)
+{
+    int r = iol_config_read(path, ret_config, err);
+
+    if (r < 0)
+        return r;
+    keep_known(usage, *ret_config);
+    return take_entries(usage, *ret_config, false, common, input, err);
 }
 
 int iol_record_config_apply(const struct iol_usage *usage, struct iol_options *common,

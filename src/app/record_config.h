@@ -9,6 +9,13 @@
 int iol_record_config_apply(const struct iol_usage *usage, struct iol_options *common,
                             struct iol_record_options *options, struct iol_error *err);
 
+/*
+ * For a command that has some of the options of `record`: takes those, by its own usage and input, and leaves the others of `record` alone.
+ * The texts are in *ret_config, which is set in either case when the file could be read.
+ */
+int iol_record_config_apply_known(const struct iol_usage *usage, struct iol_options *common, const char *path,
+                                  void *input, struct iol_config **ret_config, struct iol_error *err);
+
 /* See iol_record_options_reload(). */
 int iol_record_config_reload(const struct iol_usage *usage, const struct iol_record_options *options,
                              struct iol_record_rules *ret_rules, char *changed, size_t changed_size,

@@ -392,6 +392,11 @@ static const struct iol_usage usage = {
     .complete = complete,
 };
 
+bool iol_record_option_known(const char *name)
+{
+    return iol_options_known(&usage, name, NULL);
+}
+
 static int complete(struct iol_options *common, void *input, struct iol_error *err)
 {
     struct iol_record_options *options = input;

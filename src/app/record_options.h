@@ -79,6 +79,7 @@ void iol_record_options_done(struct iol_record_options *options);
  * name), its defaults, how it is taken, and, when all are, what was to be looked up: 0 or -errno with *err.
  */
 const struct argp_option *iol_record_option(const char *name);
+bool iol_record_option_known(const char *name); /* also of those that other commands have too */
 void iol_record_options_init(struct iol_record_options *ret_options);
 int iol_record_option_take(int key, const char *text, struct iol_record_options *options, struct iol_error *err);
 const char *iol_record_option_word(int key, unsigned int index); /* as `word` of struct iol_usage */

@@ -127,6 +127,17 @@ def bad_files(tap, files):
         tap.ok(status == 2 and want in err, "refused: %r for a file" % path, err)
 
 
+def elsewhere(tap, files):
+    """`top` and `tail` take what they have of the file, leave the rest of `record` alone, and refuse what neither has."""
+    known = "spool = /a\npin = /b\nmetrics = a:1\ndb = sqlite:c\ncomm = d\n"
+    for command in ("top", "tail"):
+        for text, want in ((known + END + "\n", "FILE:6: no-such-option: there is no option 'no-such-option'"), ("comm = a\ninterval = x\n", "FILE:2: interval: "),
+                           ("interval = 1s\ninterval = 2s\n", "FILE:2: interval: line 1 has this option already")):
+            done = subprocess.run([IOLEDGER, command, "--config", files.write(text)], stdin=subprocess.DEVNULL, capture_output=True, timeout=60, check=False)
+            told = done.stderr.decode().replace("ioledger: " + files.path, "FILE")
+            tap.ok(done.returncode == 2 and told.startswith(want), "%s --config: refused: %s" % (command, want), done)
+
+
 def not_there(tap):
     """What is looked for on the machine before anything is recorded."""
     for options, want in ((("--cgroup", "/no/such/cgroup"), "there is no cgroup '/no/such/cgroup'"),
@@ -205,6 +216,7 @@ def main():
         good_files(tap, files)
         bad_files(tap, files)
         printed(tap, files)
+        elsewhere(tap, files)
         not_there(tap)
     print("1..%d" % tap.count)
     sys.exit(1 if tap.failed else 0)

@@ -161,6 +161,22 @@ def rules_and_accounts(tap, scratch):
     tail.end()
 
 
+def configured(tap, scratch):
+    """The configuration file of `record` narrows what is looked at; the command line goes before it; what is not tail's is left alone."""
+    worker, other = Worker(), Worker()
+    path = os.path.join(scratch, "tail.conf")
+    with open(path, "w", encoding="ascii") as file:
+        file.write("pid = %d\nevery = kind:file\ninterval = 1h\nspool = /nonexistent\npin = /nonexistent\ndb = sqlite:/nonexistent/ledger.db\n" % worker.pid)
+    tail = Tail("--config", path, "--json", "--io", "--interval", "100ms")
+    other.do("read", 1, 11, new_file(scratch, "other"))
+    worker.do("read", 3, 10, new_file(scratch, "mine"))
+    live.wait_for(lambda: any(o["kind"] == "io" and o["path"].endswith("/mine") for o in tail.objects()), "the account")
+    tail.end()
+    told = [o for o in tail.objects() if o.get("path", "").endswith(("/mine", "/other"))]
+    tap.equal([o["bytes"] for o in told if o["kind"] == "read"], [10] * 3, "--config: the process and the rule of the file, and nobody else")
+    tap.equal({o["kind"] for o in told}, {"read", "io"}, "--config: the interval of the command line")
+
+
 def duration_and_count(tap, scratch):
     del scratch
     done = live.run("tail", "--duration", "0.3s", "--quiet")
@@ -257,4 +273,4 @@ def waiting_bytes(pipe):
 
 
 if __name__ == "__main__":
-    live.main(processes, text, on_a_terminal, rules_and_accounts, duration_and_count, keeps_up, closed_pipe, slow_reader)
+    live.main(processes, text, on_a_terminal, rules_and_accounts, configured, duration_and_count, keeps_up, closed_pipe, slow_reader)

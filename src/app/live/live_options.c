@@ -3,6 +3,7 @@
 
 #include "app/live/live_options.h"
 
+#include "app/record_config.h"
 #include "base/cleanup.h"
 #include "base/error.h"
 
@@ -21,6 +22,8 @@ static const struct {
     {"container", NULL, 1},
     {"kinds", NULL, 1},
     {"ignore", NULL, 1},
+    {"config", "Take these from a configuration file of 'record' too; what does not concern this command is left alone",
+     1},
     {NULL, "How to look at it:", 3},
     {"interval", "Read the accounts this often (default: 1s; at least 10ms)", 3},
     {"duration", "Stop after this time (default: Ctrl-C)", 3},
@@ -31,6 +34,7 @@ static const struct {
 struct parse {
     const struct iol_live_usage *usage;
     struct iol_record_options options;
+    struct iol_usage whole;
     struct argp_option table[IOL_OPTIONS_MAX];
     size_t n;
 };
@@ -79,20 +83,30 @@ static int take_option(int key, const char *text, void *input, struct iol_error 
     return iol_record_option_take(key, text, &parse->options, err);
 }
 
+static int complete(struct iol_options *common, void *input, struct iol_error *err)
+{
+    struct parse *parse = input;
+
+    if (!parse->options.config_path)
+        return 0;
+    return iol_record_config_apply_known(&parse->whole, common, parse->options.config_path, parse,
+                                         &parse->options.config, err);
+}
+
 bool iol_live_options_parse(const struct iol_live_usage *usage, int argc, char **argv,
                             struct iol_record_options *ret_options, int *ret_status)
 {
-    struct parse parse = {.usage = usage};
-    struct iol_usage whole = *usage->own;
+    struct parse parse = {.usage = usage, .whole = *usage->own};
     struct iol_error err = {0};
 
     iol_record_options_init(&parse.options);
     parse.options.events = usage->events;
     join_tables(&parse);
-    whole.options = parse.table;
-    whole.option = take_option;
-    whole.word = usage->own->word ? usage->own->word : iol_record_option_word;
-    if (!iol_options_parse(&whole, argc, argv, &parse, &parse.options.common, ret_status)) {
+    parse.whole.options = parse.table;
+    parse.whole.option = take_option;
+    parse.whole.complete = complete;
+    parse.whole.word = usage->own->word ? usage->own->word : iol_record_option_word;
+    if (!iol_options_parse(&parse.whole, argc, argv, &parse, &parse.options.common, ret_status)) {
         iol_record_options_done(&parse.options);
         return false;
     }
