@@ -9,6 +9,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include "app/child.h"
 #include "app/command.h"
 #include "app/host.h"
 #include "app/live/live.h"
@@ -61,10 +62,11 @@ static int take_option(int key, const char *text, void *input, struct iol_error 
 }
 
 static const struct iol_usage usage = {
-    .summary =
-        "Prints execs with their arguments, exits, forks and the events of rules as they come, until Ctrl-C, "
-        "--duration or --count. It has a ring buffer of its own: whatever it is slowed down by, no recorder is, and "
-        "what it misses it tells, as lines of the kind 'loss'. Times are UTC.",
+    .arguments = "[[--] CMD [ARG...]]",
+    .summary = "Prints execs with their arguments, exits, forks and the events of rules as they come, until Ctrl-C, "
+               "--duration, --count or the end of CMD. With CMD it is about CMD and its descendants only. It has a "
+               "ring buffer of its own: whatever it is slowed down by, no recorder is, and "
+               "what it misses it tells, as lines of the kind 'loss'. Times are UTC.",
     .details = "Of several filters of one kind a process has to meet one, of each kind that is given. PATTERN is as in "
                "'ioledger record --help'.\n\n"
                "Examples:\n"
@@ -72,10 +74,14 @@ static const struct iol_usage usage = {
                "  sudo ioledger tail --uid www-data --io\n"
                "  sudo ioledger tail --every '/etc/** if comm=sh'\n"
                "  sudo ioledger tail --events rename,unlink --full\n"
+               "  sudo ioledger tail --io -- make\n"
                "  sudo ioledger tail --json | jq -r 'select(.kind == \"exec\") | .argv'\n\n"
                "NO_COLOR in the environment is heeded.\n\n"
-               "Exit status: 0, also when nobody reads the lines any more; 1 a failure; 2 bad usage.",
-    .common = IOL_COMMON_QUIET,
+               "Exit status: that of CMD, if there is one; else 0, also when nobody reads the lines any more; 1 a "
+               "failure; 2 bad "
+               "usage; 126 or 127 when CMD cannot be run.",
+    .common = IOL_COMMON_QUIET | IOL_COMMON_COMMAND,
+    .max_args = SIZE_MAX,
     .options = own_options,
     .option = take_option,
 };
@@ -92,6 +98,9 @@ struct session {
     struct iol_live *live;
     struct iol_live_names *names;
     struct iol_tail_format format;
+    struct iol_child child;
+    bool command_ended;
+    int command_status;
     uint64_t next_post_ns, end_ns;
     int64_t lines;
 };
@@ -191,9 +200,16 @@ static int wait_for_work(const struct session *session)
     return fds[1].revents & (POLLERR | POLLHUP | POLLNVAL) ? 1 : 0;
 }
 
+/* Looked at before the records are taken in: what it did is among these then. */
+static void look_at_command(struct session *session)
+{
+    if (session->child.pid > 0 && iol_child_ended(&session->child, &session->command_status))
+        session->command_ended = true;
+}
+
 static bool is_over(const struct session *session)
 {
-    return ended_by || (session->end_ns && iol_host_boot_ns() >= session->end_ns) ||
+    return ended_by || session->command_ended || (session->end_ns && iol_host_boot_ns() >= session->end_ns) ||
            (session->options->count && session->lines >= session->options->count);
 }
 
@@ -203,6 +219,7 @@ static int follow(struct session *session, struct iol_error *err)
 
     while (r == 0 && !is_over(session)) {
         r = wait_for_work(session);
+        look_at_command(session);
         if (r < 0)
             return iol_error_set(err, r, "cannot wait: %s", strerror(-r));
         if (r == 0)
@@ -232,6 +249,15 @@ static void choose_format(struct session *session)
         format->width = size.ws_col;
 }
 
+static int release(struct session *session, struct iol_error *err)
+{
+    int r = iol_child_release(&session->child, session->options->record.command[0], err);
+
+    if (r < 0)
+        session->command_status = r == -ENOENT ? 127 : 126;
+    return r;
+}
+
 static int start(struct session *session, struct iol_error *err)
 {
     const struct iol_record_options *record = &session->options->record;
@@ -242,6 +268,9 @@ static int start(struct session *session, struct iol_error *err)
     r = iol_capture_allowed(err);
     if (r < 0 && err->hint[0])
         iol_error_hint(err, "try: sudo ioledger tail");
+    if (r == 0 && record->command)
+        r = iol_child_start(&session->child, record->command, err);
+    capture.command = session->child.pid;
     if (r == 0)
         r = iol_live_open(&capture, &session->live, err);
     if (r < 0)
@@ -256,12 +285,15 @@ static int start(struct session *session, struct iol_error *err)
     session->next_post_ns = iol_host_boot_ns() + (uint64_t)record->interval_ns;
     if (record->duration_ns)
         session->end_ns = iol_host_boot_ns() + (uint64_t)record->duration_ns;
-    iol_log_info("watching; stop with Ctrl-C");
+    if (record->command)
+        iol_log_info("watching %s", record->command[0]);
+    else
+        iol_log_info("watching; stop with Ctrl-C");
     if (session->format.terminal) {
         iol_tail_heading(&session->format, stdout);
         fflush(stdout);
     }
-    return 0;
+    return record->command ? release(session, err) : 0;
 }
 
 static void watch_signals(void)
@@ -289,7 +321,7 @@ int iol_cmd_tail(int argc, char **argv)
     };
     struct tail_options options = {0};
     const struct iol_live_usage live = {.own = &usage, .input = &options, .more = more};
-    struct session session = {.options = &options};
+    struct session session = {.options = &options, .child = {.gate = -1, .failed = -1}};
     struct iol_error err = {0};
     int status, r;
 
@@ -301,8 +333,13 @@ int iol_cmd_tail(int argc, char **argv)
         r = follow(&session, &err);
     if (r < 0)
         iol_command_fail(&err);
+    if (ended_by && session.child.pid > 0)
+        kill(session.child.pid, ended_by);
+    iol_child_done(&session.child);
     iol_live_names_free(session.names);
     iol_live_free(session.live);
     iol_record_options_done(&options.record);
+    if (session.command_status)
+        return session.command_status;
     return r < 0 ? IOL_EXIT_FAILURE : IOL_EXIT_OK;
 }

@@ -177,6 +177,29 @@ def configured(tap, scratch):
     tap.equal({o["kind"] for o in told}, {"read", "io"}, "--config: the interval of the command line")
 
 
+def with_command(tap, scratch):
+    """CMD and what it starts, from its exec on, and nobody else; it ends with CMD, and as CMD."""
+    path = new_file(scratch, "read by cat")
+    with open(path, "wb") as file:
+        file.write(b"x" * 1234)
+    stop = threading.Event()
+    others = threading.Thread(target=exec_until, args=(stop,))
+    others.start()
+    try:
+        done = live.run("tail", "--json", "--io", "--every", "kind:file if comm=cat", "--", "sh", "-c", "cat '%s' > /dev/null; exit 7" % path.decode())
+    finally:
+        stop.set()
+        others.join()
+    told = [json.loads(line) for line in done.stdout.splitlines()]
+    tap.equal(done.returncode, 7, "-- CMD: its exit status")
+    tap.equal([o["argv"].split()[0] for o in told if o["kind"] == "exec"], ["sh", "cat"], "-- CMD: its execs, and nobody else's")
+    tap.equal(sum(o["bytes"] for o in told if o["kind"] == "read" and o["path"] == live.stored(path)), 1234, "-- CMD: what it read")
+    tap.equal(sum(o["read_bytes"] for o in told if o["kind"] == "io" and o["path"] == live.stored(path)), 1234, "-- CMD: its account")
+    tap.equal([o["exit_code"] for o in told if o["kind"] == "exit"][-1:], [7], "-- CMD: its exit")
+    done = live.run("tail", "--", "/no/such/command")
+    tap.ok(done.returncode == 127 and b"cannot run /no/such/command" in done.stderr, "-- CMD: one that is not there", done)
+
+
 def duration_and_count(tap, scratch):
     del scratch
     done = live.run("tail", "--duration", "0.3s", "--quiet")
@@ -273,4 +296,4 @@ def waiting_bytes(pipe):
 
 
 if __name__ == "__main__":
-    live.main(processes, text, on_a_terminal, rules_and_accounts, configured, duration_and_count, keeps_up, closed_pipe, slow_reader)
+    live.main(processes, text, on_a_terminal, rules_and_accounts, configured, with_command, duration_and_count, keeps_up, closed_pipe, slow_reader)

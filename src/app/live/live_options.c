@@ -115,6 +115,8 @@ bool iol_live_options_parse(const struct iol_live_usage *usage, int argc, char *
         iol_record_options_done(&parse.options);
         return false;
     }
+    if (parse.options.common.n_args > 0)
+        parse.options.command = parse.options.common.args;
     *ret_options = parse.options;
     return true;
 }

@@ -20,7 +20,7 @@ struct iol_live_usage {
 };
 
 /*
- * True: go on with *ret_options and *ret_common. False: the command ends with *ret_status; bad usage has been told. The
+ * True: go on with *ret_options, whose `command` is CMD of a usage that takes one. False: the command ends with *ret_status; bad usage has been told. The
  * options are for iol_record_options_done().
  */
 bool iol_live_options_parse(const struct iol_live_usage *usage, int argc, char **argv,
