@@ -17,7 +17,19 @@
 
 /* By src/Common/ErrorCodes.cpp of ClickHouse: numbers keep their meaning. */
 enum {
-    CH_UNKNOWN_TABLE = 60,
+    CH_UNEXPECTED_END = 3,
+    CH_READ_AFTER_EOF = 32,
+    CH_CANNOT_READ_ALL = 33,
+    CH_CANNOT_READ_SOCKET = 95,
+    CH_CANNOT_WRITE_SOCKET = 96,
+    CH_UNKNOWN_PACKET = 100,
+    CH_UNEXPECTED_PACKET_OF_CLIENT = 101,
+    CH_UNEXPECTED_PACKET = 102,
+    CH_DNS_ERROR = 198,
+    CH_SYSTEM_ERROR = 425,
+    CH_POCO_EXCEPTION = 1000,
+    CH_STD_EXCEPTION = 1001,
+    CH_UNKNOWN_EXCEPTION = 1002,
     CH_UNKNOWN_DATABASE = 81,
     CH_TIMEOUT_EXCEEDED = 159,
     CH_TOO_SLOW = 160,
@@ -198,6 +210,19 @@ static int errno_of(int code)
     case CH_ACCESS_DENIED:
     case CH_AUTHENTICATION_FAILED:
         return -EACCES;
+    case CH_UNEXPECTED_END: /* these: a shard that goes away in the middle */
+    case CH_READ_AFTER_EOF:
+    case CH_CANNOT_READ_ALL:
+    case CH_CANNOT_READ_SOCKET:
+    case CH_CANNOT_WRITE_SOCKET:
+    case CH_UNKNOWN_PACKET:
+    case CH_UNEXPECTED_PACKET_OF_CLIENT:
+    case CH_UNEXPECTED_PACKET:
+    case CH_DNS_ERROR:
+    case CH_SYSTEM_ERROR:
+    case CH_POCO_EXCEPTION:
+    case CH_STD_EXCEPTION:
+    case CH_UNKNOWN_EXCEPTION:
     case CH_TIMEOUT_EXCEEDED:
     case CH_TOO_SLOW:
     case CH_TOO_MANY_QUERIES:
@@ -248,6 +273,8 @@ static int answer_error(struct iol_ch *ch, long status, struct iol_error *err)
         end = strstr(text, " (version ");
     if (strncmp(text, tries, strlen(tries)) == 0) /* what is behind it says why */
         text += strlen(tries);
+    if (strncmp(text, "Code: ", 6) == 0 && strstr(text, mark))
+        text = strstr(text, mark) + strlen(mark);
     int n = (int)strcspn(text, "\n");
     n = end && end - text < n ? (int)(end - text) : n;
     int r = errno_of(code);

@@ -1,0 +1,94 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-2-Clause
+# SPDX-FileCopyrightText: The ioledger authors
+"""A fleet of recorders writes to two ClickHouse shards, one of which is killed and started again in the middle: the books are exact.
+
+What each recorder makes is known: the rows in the ledger are as many, none is there twice, every interval balances, and a host is on one
+shard only. IOLEDGER_FLEET=full: 200 hosts (make soak); else fewer, for less time.
+"""
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+CHCLUSTER = os.path.join(HERE, "chcluster")
+IOLEDGER, FLEET = os.environ["IOLEDGER"], os.environ["IOLEDGER_BENCH_FLEET"]
+FULL = os.environ.get("IOLEDGER_FLEET") == "full"
+HOSTS, RATE, SECONDS = (200, 50, 20) if FULL else (20, 100, 4)
+
+
+class Cluster:
+    def __init__(self, folder):
+        self.folder = folder
+        subprocess.run([CHCLUSTER, "start", folder, "2"], check=True, capture_output=True, timeout=60)
+        self.servers = [self.control("url", i).split("//")[1].split("/")[0] for i in ("1", "2")]
+
+    def control(self, command, number):
+        return subprocess.run([CHCLUSTER, command, self.folder, number], check=True, capture_output=True, text=True, timeout=60).stdout.strip()
+
+    def ask(self, sql, shard=0, database="fleet"):
+        request = urllib.request.Request("http://%s/?database=%s" % (self.servers[shard], database), data=sql.encode())
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            return answer.read().decode().strip()
+
+
+def check(number, good, name, *details):
+    print("%s %d - %s" % ("ok" if good else "not ok", number, name), flush=True)
+    if not good:
+        for detail in details:
+            print("# " + ascii(detail), flush=True)
+    return good
+
+
+def wait_for_rows(cluster, fleet):
+    """Until rows of some of the hosts are there: the middle."""
+    for _ in range(600):
+        assert fleet.poll() is None, "the fleet has ended"
+        try:
+            if int(cluster.ask("SELECT uniq(host_id) FROM io")) >= HOSTS // 2:
+                return
+        except urllib.error.HTTPError:
+            pass  # there are no tables yet
+        time.sleep(0.05)
+    raise AssertionError("no rows arrive")
+
+
+def main():
+    scratch = tempfile.mkdtemp(prefix="ioledger-fleet.")
+    try:
+        if subprocess.run([CHCLUSTER, "url", scratch], capture_output=True, check=False).returncode == 77:
+            print("1..0 # SKIP no ClickHouse server is installed")
+            return 0
+        cluster = Cluster(os.path.join(scratch, "ch"))
+        for shard in (0, 1):
+            cluster.ask("CREATE DATABASE fleet", shard, "default")
+        url = "clickhouse://%s,%s/fleet?cluster=both" % tuple(cluster.servers)
+        with subprocess.Popen([FLEET, url, str(HOSTS), str(RATE), str(SECONDS)], stdout=subprocess.PIPE, text=True,
+                              stderr=subprocess.DEVNULL) as fleet:
+            wait_for_rows(cluster, fleet)
+            cluster.control("crash", "2")
+            time.sleep(1)  # how long it is away decides nothing: what waits is written whenever it is back
+            cluster.control("up", "2")
+            made = fleet.communicate(timeout=500)[0].split()
+        good = check(1, fleet.returncode == 0 and int(made[0]) == HOSTS * RATE * SECONDS, "every recorder has stored what it made", made)
+        good &= check(2, int(made[4]) > 0 and int(made[5]) == 0, "some had to try again, and nothing was refused", made)
+        rows = int(cluster.ask("SELECT count() FROM io"))
+        good &= check(3, rows == int(made[0]), "no row is missing, and none is there twice", rows, made)
+        own = [set(cluster.ask("SELECT DISTINCT host_id FROM io_local", shard).split()) for shard in (0, 1)]
+        good &= check(4, not own[0] & own[1] and len(own[0] | own[1]) == HOSTS and all(own), "a host is on one shard", own)
+        balance = subprocess.run([IOLEDGER, "balance", "--db", url], capture_output=True, text=True, timeout=200, check=False)
+        good &= check(5, balance.returncode == 0 and "to the byte" in balance.stdout, "the books balance", balance.stdout[-300:], balance.stderr[-300:])
+        print("1..5")
+        return 0 if good else 1
+    finally:
+        subprocess.run([CHCLUSTER, "remove", os.path.join(scratch, "ch")], check=False)
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
