@@ -51,6 +51,7 @@ check-kernels:
 	@meson configure $(BUILD) -Dtests=enabled
 	@ninja -C $(BUILD)
 	@tests/vm/run --build $(BUILD) --verify --steps $(KERNELS)
+	@tests/vm/run --build $(BUILD) --brief --habits --workloads preempt --probes tracepoint,fexit $(KERNELS)
 
 bench: build
 	@tools/install-deps bench
