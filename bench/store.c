@@ -254,19 +254,26 @@ static void must(PGconn *conn, PGresult *result)
 
 static void insert_row(PGconn *conn, const struct iol_io *io)
 {
-    const int64_t numbers[] = {io->interval_ms, io->host_id,   io->process_id,  io->file_id,     io->read_ops,
-                               io->read_bytes,  io->write_ops, io->write_bytes, io->read_errors, io->write_errors};
-    char texts[10][24], times[3][40];
-    const char *values[14] = {
-        times[0], [5] = iol_schema_word(&iol_enum_route, io->route), [12] = times[1], [13] = times[2]};
+    const int64_t numbers[] = {io->interval_ms,
+                               io->host_id,
+                               io->process_id,
+                               io->file_id,
+                               io->read_ops,
+                               io->read_bytes,
+                               io->write_ops,
+                               io->write_bytes,
+                               io->read_errors,
+                               io->write_errors,
+                               (io->ts - io->first_ts) / 1000,
+                               (io->ts - io->last_ts) / 1000};
+    char texts[12][24], ts[40];
+    const char *values[14] = {iol_text_time(ts, sizeof(ts), io->ts), [5] = iol_schema_word(&iol_enum_route, io->route)};
 
-    for (size_t i = 0; i < 10; i++) {
+    for (size_t i = 0; i < 12; i++) {
         snprintf(texts[i], sizeof(texts[i]), "%lld", (long long)numbers[i]);
-        values[i < 4 ? i + 1 : i + 2] = texts[i];
+        if (i < 4 || numbers[i] != 0) /* as the sink stores it */
+            values[i < 4 ? i + 1 : i + 2] = texts[i];
     }
-    iol_text_time(times[0], sizeof(times[0]), io->ts);
-    iol_text_time(times[1], sizeof(times[1]), io->first_ts);
-    iol_text_time(times[2], sizeof(times[2]), io->last_ts);
     must(conn, PQexecPrepared(conn, "row", 14, values, NULL, NULL, 0));
 }
 
@@ -279,11 +286,12 @@ static void run_insert(const char *url, uint64_t total, uint64_t batch, bool eac
     if (PQstatus(conn) != CONNECTION_OK)
         fail(url, PQerrorMessage(conn));
     must(conn, PQexec(conn, "SET timezone = 'UTC'"));
-    must(conn, PQprepare(conn, "row",
-                         "INSERT INTO io (ts, interval_ms, host_id, process_id, file_id, route, read_ops, read_bytes,"
-                         " write_ops, write_bytes, read_errors, write_errors, first_ts, last_ts)"
-                         " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
-                         14, NULL));
+    must(conn,
+         PQprepare(conn, "row",
+                   "INSERT INTO io_row (ts, interval_ms, host_id, process_id, file_id, route, read_ops, read_bytes,"
+                   " write_ops, write_bytes, read_errors, write_errors, first_us, last_us)"
+                   " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
+                   14, NULL));
     must(conn, PQexec(conn, each ? "SELECT 1" : "BEGIN"));
     while (rows.made < total) {
         struct iol_batch *made = rows_interval(&rows, batch);
