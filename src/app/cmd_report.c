@@ -98,6 +98,8 @@ static int gather(const struct iol_options *options, const struct page *page, st
     int r = iol_db_open_host(options->db, options->verbose, options->host, &db, err);
 
     if (r == 0)
+        r = iol_db_focus(db, &(struct iol_focus){.kind = IOL_FOCUS_ALL}, err);
+    if (r == 0)
         r = iol_report_gather(db, options->since, options->until, page->limit, step, waiting, ret_report, err);
     iol_waiting_free(waiting);
     return r;

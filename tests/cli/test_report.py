@@ -4,7 +4,7 @@
 """Writes reports about ledgers with known contents (fixture.c), opens them from disk in a headless Chromium, clicks on what
 is there, and compares what is shown with the ledger. Screenshots stay in the folder SHOTS.
 
-test_report.py IOLEDGER FIXTURE PGCLUSTER SHOTS
+test_report.py IOLEDGER FIXTURE PGCLUSTER CHCLUSTER SHOTS
 
 It runs with the Python of the distribution, whose packages python3-selenium and chromium-driver drive the browser.
 """
@@ -20,7 +20,7 @@ import sys
 import tempfile
 
 import clilib
-from clilib import IOLEDGER, PATIENCE, PGCLUSTER
+from clilib import IOLEDGER, PATIENCE
 
 try:
     from selenium import webdriver
@@ -31,7 +31,7 @@ try:
 except ImportError:
     webdriver = None
 
-SHOTS = os.path.abspath(sys.argv[4])
+SHOTS = os.path.abspath(sys.argv[5])
 DRIVER, BROWSER = "/usr/bin/chromedriver", "/usr/bin/chromium"
 COUNTERS = ("read_ops", "read_bytes", "write_ops", "write_bytes", "read_errors", "write_errors")
 SPANS = (("--since", "2025-11-23 08:53:21"), ("--until", "2025-11-23 08:53:20.9"),
@@ -380,16 +380,16 @@ def test_empty(tap, page, url, scratch):
     tap.ok("Nothing was recorded" in page.one("#state").text, "an empty ledger says so")
 
 
-def test_postgres(tap, url, scratch):
-    urls = clilib.start_postgres(scratch, ("page",))
-    if not urls:
-        tap.skip("postgresql", "no PostgreSQL server is installed")
-        return
-    clilib.fill(urls)
-    postgres = urls["page"]
-    for args in ((), ("--limit", "3"), *SPANS):
-        ours, theirs = (comparable(data_of(write(db, scratch + "/either.html", *args))) for db in (url, postgres))
-        tap.equal([key for key in ours if ours[key] != theirs[key]], [], "PostgreSQL gives the same page %s" % " ".join(args))
+def test_elsewhere(tap, url, scratch):
+    for name, start in (("PostgreSQL", clilib.start_postgres), ("ClickHouse", clilib.start_clickhouse)):
+        urls = start(scratch, ("page",))
+        if not urls:
+            tap.skip(name, "no %s server is installed" % name)
+            continue
+        clilib.fill(urls)
+        for args in ((), ("--limit", "3"), *SPANS):
+            ours, theirs = (comparable(data_of(write(db, scratch + "/either.html", *args))) for db in (url, urls["page"]))
+            tap.equal([key for key in ours if ours[key] != theirs[key]], [], "%s gives the same page %s" % (name, " ".join(args)))
 
 
 def test_browser(tap, urls, scratch):
@@ -427,11 +427,10 @@ def main():
         run(tap, test_limit, urls["page"], scratch)
         run(tap, test_span, urls["page"], scratch)
         run(tap, test_many, urls["many"], scratch)
-        run(tap, test_postgres, urls["page"], scratch)
+        run(tap, test_elsewhere, urls["page"], scratch)
         run(tap, test_browser, urls, scratch)
     finally:
-        if os.path.isdir(os.path.join(scratch, "pg")):
-            subprocess.run([PGCLUSTER, "remove", os.path.join(scratch, "pg")], check=False)
+        clilib.remove_servers(scratch)
         shutil.rmtree(scratch, ignore_errors=True)
     print("1..%d" % tap.count)
     sys.exit(1 if tap.failed else 0)
