@@ -393,13 +393,14 @@ group by p.id, p.pid, p.start_time, p.exec_time, p.origin, p.comm, p.exe, f.path
 """
 
 
-def accounts(url, maps=False, pids=None, **wanted):
-    """One dict for each (process image, file, route), with its sums; `pids` and `wanted` restrict columns to values.
+def accounts(url, maps=False, pids=None, where="true", **wanted):
+    """One dict for each (process image, file, route), with its sums; `pids` and `wanted` restrict columns to values, `where` is SQL.
 
     Mappings are left out unless asked for: the loader of every program makes some.
     """
-    of_pids = "true" if pids is None else "p.pid in (%s)" % ", ".join(map(str, pids))
-    return [row for row in rows(url, ACCOUNTS % of_pids)
+    if pids is not None:
+        where += " and p.pid in (%s)" % ", ".join(map(str, pids))
+    return [row for row in rows(url, ACCOUNTS % where)
             if (maps or row["route"] != "mmap") and all(row[k] == v for k, v in wanted.items())]
 
 

@@ -143,7 +143,7 @@ class Churn:
         lost = live.value(url, "select coalesce(sum(lost), 0) from loss where reason like 'ring buffer full%'")
         if lost:
             tap.say("%s: the ring buffer was full, %d details were lost" % (name, lost))
-        rows = [row for row in live.accounts(url, path=self.file) if row["pid"] != os.getpid()]
+        rows = [row for row in live.accounts(url, where="f.path = '%s'" % self.file) if row["pid"] != os.getpid()]
         odd = [live.describe(row) for row in rows if (row["read_ops"], row["read_bytes"], row["comm"]) != (3, 30, "dd")]
         tap.ok(count - lost <= len(rows) <= count and len({row["process_id"] for row in rows}) == len(rows),
                "%s: each of %d short processes has its account" % (name, count), "%d accounts" % len(rows))
