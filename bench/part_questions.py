@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # SPDX-FileCopyrightText: The ioledger authors
 """How long questions take of a ledger of a week with ten million rows, in PostgreSQL and in SQLite."""
+import datetime
 import os
 import sqlite3
 import statistics
@@ -28,6 +29,11 @@ def milliseconds(bench, *args):
     return "%.0f" % statistics.median(times[1:])
 
 
+def ago(end, seconds):
+    """A time so long before the end."""
+    return str(datetime.datetime.fromisoformat(end) - datetime.timedelta(seconds=seconds))
+
+
 def fill(bench, postgres):
     """MANY rows over a week in both databases; SQLite's indexes are made afterwards, which is quicker."""
     path = os.path.join(bench.scratch, "many.db")
@@ -53,6 +59,16 @@ def questions(bench, postgres):
     for title, args in (("`who` of a file with some 85 rows", ("who", "/data/folder050/file050123")),
                         ("`files COMM` with 10,000 rows", ("files", "comm123")),
                         ("`who` of a file with 33,000 rows, of 16,000 processes", ("who", "/data/folder000/file000007", "--format", "json"))):
+        rows.append([title] + [milliseconds(bench, bench.ioledger, *args, "--db", db) for db in (url, "sqlite:" + path)])
+    end = last["pg"].split("+")[0]
+    minutes = ("--since", ago(end, 600), "--until", end)
+    for title, args in (("`files` of ten minutes (10,000 rows)", ("files", *minutes)),
+                        ("`files --by exe` of ten minutes", ("files", "--by", "exe", *minutes)),
+                        ("`hot --depth 2` of ten minutes", ("hot", "--depth", "2", *minutes)),
+                        ("`hot` of an hour (60,000 rows)", ("hot", "--since", ago(end, 3600), "--until", end)),
+                        ("`diff` of two times ten minutes", ("diff", "%s..%s" % (ago(end, 1200), ago(end, 600)), "%s..%s" % minutes[1::2])),
+                        ("`timeline` of a file with some 85 rows", ("timeline", "/data/folder050/file050123")),
+                        ("`tree PID`", ("tree", "1100"))):
         rows.append([title] + [milliseconds(bench, bench.ioledger, *args, "--db", db) for db in (url, "sqlite:" + path)])
     top = [TOP % ("timestamptz '%s' - interval '1 hour'" % last["pg"]), TOP % ("datetime('%s', '-1 hour')" % last["sqlite"])]
     rows.append(["the 20 busiest pairs of the last hour (60,000 rows)", milliseconds(bench, "psql", "-qX", url, "-c", top[0]),

@@ -158,6 +158,7 @@ static int print_files(struct iol_db *db, const struct iol_ask *ask, enum iol_fo
 {
     _cleanup_(iol_question_done_query) struct iol_query *query = NULL;
     _cleanup_(iol_question_done_output) struct iol_output *output = NULL;
+    _cleanup_(iol_question_done_waiting) struct iol_waiting *waiting = iol_question_waiting("adding up files");
     int r = iol_ask_files(db, ask, &query, err);
 
     if (r < 0)
@@ -165,6 +166,8 @@ static int print_files(struct iol_db *db, const struct iol_ask *ask, enum iol_fo
     if (iol_output_new(stdout, format, columns, IOL_ARRAY_SIZE(columns), &output) < 0)
         return iol_question_no_memory(err);
     while ((r = iol_query_next(query, err)) > 0) {
+        iol_question_done_waiting(&waiting);
+        waiting = NULL;
         *ret_all = (size_t)iol_query_int(query, IOL_FILES_ALL);
         iol_question_copy(output, columns, IOL_ARRAY_SIZE(columns), query);
         r = iol_output_row(output);

@@ -96,6 +96,7 @@ int iol_groups_print(struct iol_db *db, const struct iol_ask *ask, enum iol_ask_
     const struct iol_output_column *columns = process ? process_columns : grouped;
     const size_t *sources = process ? process_sources : group_sources;
     size_t n = process ? IOL_ARRAY_SIZE(process_columns) : IOL_ARRAY_SIZE(group_columns);
+    _cleanup_(iol_question_done_waiting) struct iol_waiting *waiting = iol_question_waiting("adding up");
     int r = iol_ask_groups(db, ask, by, &query, err);
 
     if (r < 0)
@@ -108,6 +109,8 @@ int iol_groups_print(struct iol_db *db, const struct iol_ask *ask, enum iol_ask_
         return iol_question_no_memory(err);
     *ret_rows = *ret_all = 0;
     while ((r = iol_query_next(query, err)) > 0) {
+        iol_question_done_waiting(&waiting);
+        waiting = NULL;
         *ret_all = (size_t)iol_query_int(query, IOL_GROUPS_ALL);
         for (size_t i = 0; i < n; i++)
             copy_cell(output, &columns[i], i, query, sources[i]);

@@ -14,16 +14,15 @@
 static const struct iol_command commands[] = {
 #ifdef IOL_HAVE_RECORD
     {"record", "record this machine, or one command, until Ctrl-C", "Record", iol_cmd_record},
-    {"status", "what the running recorder does: rates, queue, losses, memory, its database", "Record", iol_cmd_status},
+    {"status", "what the running recorder does: rates, queue, losses, memory", "Record", iol_cmd_status},
     {"stop", "end the running recorder, and wait until everything is stored", "Record", iol_cmd_stop},
     {"top", "live: the busiest processes and files on this machine", "Watch", iol_cmd_top},
     {"tail", "live: execs, exits, forks and events as they come", "Watch", iol_cmd_tail},
 #endif
     {"who", "which processes touched a file, or anything below a directory", "Ask", iol_cmd_who},
     {"files", "which files a process read or wrote, biggest first", "Ask", iol_cmd_files},
-    {"timeline", "one file's story: created, written, renamed, read, deleted, and by whom", "Ask", iol_cmd_timeline},
-    {"diff", "two recordings or spans of time: what is read or written in one and not in the other", "Ask",
-     iol_cmd_diff},
+    {"timeline", "one file's story: who created, wrote, renamed, read and deleted it", "Ask", iol_cmd_timeline},
+    {"diff", "two recordings or spans of time: what is in one and not in the other", "Ask", iol_cmd_diff},
     {"hot", "the directories and files that cost most", "Ask", iol_cmd_hot},
     {"tree", "which process started which, with arguments and exit status", "Ask", iol_cmd_tree},
     {"report", "write all of it as one page for a browser", "Ask", iol_cmd_report},
@@ -36,8 +35,8 @@ static const struct iol_command commands[] = {
     {"prune", "delete what is older than a time, and give the space back", "Keep", iol_cmd_prune},
 };
 
-static const char overview[] = "ioledger keeps the books of this machine: which process read or wrote which file,\n"
-                               "how much, when, and who started it. Six things to begin with:\n"
+static const char overview[] = "ioledger keeps the books of this machine: which process read or wrote which\n"
+                               "file, how much, when, and who started it. Six things to begin with:\n"
                                "\n"
                                "  sudo ioledger record --duration 10s   record this machine, into ./ioledger.db\n"
                                "  ioledger files                        the files with the most bytes\n"
@@ -53,16 +52,16 @@ static int show_help(void)
     const char *group = "";
 
     puts("Usage: ioledger COMMAND [OPTIONS]\n\n"
-         "Keeps the books of a Linux machine: every exec, fork and exit, and every byte that a\n"
-         "process reads from or writes to a file, in SQL.");
+         "Keeps the books of a Linux machine: every exec, fork and exit, and every byte\n"
+         "that a process reads from or writes to a file, in SQL.");
     for (size_t i = 0; i < IOL_ARRAY_SIZE(commands); i++) {
         if (strcmp(group, commands[i].group) != 0)
             printf("\n%s:\n", group = commands[i].group);
         printf("  %-9s %s\n", commands[i].name, commands[i].summary);
     }
     puts("\n'ioledger COMMAND --help' explains a command.\n\n"
-         "The ledger is --db URL (sqlite:PATH, postgresql://USER@HOST/DATABASE), else $IOLEDGER_DB,\n"
-         "else sqlite:ioledger.db in the working directory.\n\n"
+         "The ledger is --db URL (sqlite:PATH, postgresql://USER@HOST/DATABASE), else\n"
+         "$IOLEDGER_DB, else sqlite:ioledger.db in the working directory.\n\n"
          "Exit status: 0 all is well; 1 failure, or nothing was found; 2 bad usage.");
     return IOL_EXIT_OK;
 }

@@ -71,7 +71,7 @@ static const struct general_option {
      {"host", KEY_HOST, "NAME", 0, "Only what the machine of that name recorded; 'all', the default, is every machine",
       1}},
     {IOL_COMMON_QUIET, {"quiet", KEY_QUIET, NULL, 0, "Nothing on stderr but warnings and errors", 1}},
-    {0, {"verbose", KEY_VERBOSE, NULL, 0, "Also show messages of the libraries and databases", 1}},
+    {0, {"verbose", KEY_VERBOSE, NULL, 0, "Also show messages of libraries and databases", 1}},
     {0, {"help", KEY_HELP, NULL, 0, "Show this help", 1}},
 };
 

@@ -3,9 +3,11 @@
 #include "app/question.h"
 
 #include <errno.h>
+#include <unistd.h>
 
 #include "app/lineage.h"
 #include "app/output.h"
+#include "app/waiting.h"
 #include "base/arena.h"
 #include "base/cleanup.h"
 #include "base/error.h"
@@ -34,6 +36,19 @@ void iol_question_done_output(struct iol_output **output)
 void iol_question_done_query(struct iol_query **query)
 {
     iol_query_free(*query);
+}
+
+struct iol_waiting *iol_question_waiting(const char *what)
+{
+    struct iol_waiting *waiting = isatty(STDERR_FILENO) ? iol_waiting_new() : NULL;
+
+    iol_waiting_step(waiting, what);
+    return waiting;
+}
+
+void iol_question_done_waiting(struct iol_waiting **waiting)
+{
+    iol_waiting_free(*waiting);
 }
 
 void iol_question_copy(struct iol_output *output, const struct iol_output_column *columns, size_t n,

@@ -12,6 +12,7 @@ struct iol_lineage;
 struct iol_output;
 struct iol_output_column;
 struct iol_query;
+struct iol_waiting;
 
 /* For _cleanup_. */
 void iol_question_done_arena(struct iol_arena **arena);
@@ -19,6 +20,13 @@ void iol_question_done_db(struct iol_db **db);
 void iol_question_done_lineage(struct iol_lineage **lineage);
 void iol_question_done_output(struct iol_output **output);
 void iol_question_done_query(struct iol_query **query);
+
+/*
+ * Tells on a terminal what is waited for, from two seconds on, until it is freed (iol_question_done_waiting). `what`: "adding up files". May
+ * be NULL.
+ */
+struct iol_waiting *iol_question_waiting(const char *what);
+void iol_question_done_waiting(struct iol_waiting **waiting);
 
 /* Sets the first n cells of the output's row from the query's columns. */
 void iol_question_copy(struct iol_output *output, const struct iol_output_column *columns, size_t n,

@@ -367,7 +367,10 @@ def test_help(tap, url):
                "Exit" in answer.out and "ioledger %s" % command in answer.out.split("\n", 1)[1],
                "%s --help has examples and the exit status" % command, answer)
         tap.equal(ask("help", command).out, answer.out, "help %s" % command)
+        tap.ok(max(map(len, answer.out.splitlines())) <= 80, "%s --help fits into 80 columns" % command, answer)
+    tap.ok(max(map(len, listing.out.splitlines())) <= 80, "--help fits into 80 columns", listing)
     overview = ask()
+    tap.ok(max(map(len, overview.out.splitlines())) <= 80, "no command: it fits into 80 columns", overview)
     examples = re.findall(r"^  (?:sudo )?ioledger (\S.*?)   ", overview.out, re.M)
     tap.ok(overview.status == 0 and len(examples) == 6 and not overview.err, "no command: six things to begin with", overview)
     for example in examples:
