@@ -9,7 +9,7 @@ CLANG_FORMAT ?= $(shell command -v clang-format-14 || echo clang-format)
 C_FILES = $(shell find src tests bench -name '*.[ch]')
 TIDY_FILES = $(shell find src -name '*.c' ! -path 'src/bpf/*')
 
-.PHONY: help build run check soak check-kernels bench bench-check install clean format lint
+.PHONY: help build run check soak check-kernels bench bench-check deb install clean format lint
 .NOTPARALLEL:
 
 help:
@@ -20,6 +20,7 @@ help:
 	@echo 'make check-kernels  boots other kernels under qemu and runs the tests in each (KERNELS=6.12: one; half an hour each)'
 	@echo 'make bench        as root: what ioledger costs; PARTS=calls: a system call only (see bench/run --help)'
 	@echo 'make bench-check  compares instructions and, as root, costs with bench/baseline.json'
+	@echo 'make deb          builds a Debian package, in $(BUILD)/deb'
 	@echo 'make install      installs it; PREFIX (default /usr/local) and DESTDIR are heeded'
 	@echo 'make format       reformats the C files'
 	@echo 'make lint         the source rules of the tests, clang-tidy and shellcheck'
@@ -61,6 +62,10 @@ bench: build
 bench-check: build
 	@ninja -C $(BUILD) bench-programs
 	@bench/check --build $(BUILD)
+
+deb:
+	@tools/install-deps build deb
+	@packaging/make-deb $(BUILD)/deb
 
 install: build
 	@test -z "$(PREFIX)" || meson configure $(BUILD) -Dprefix="$(PREFIX)"
