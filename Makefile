@@ -44,7 +44,7 @@ check:
 soak:
 	@tools/install-deps build test
 	@$(MAKE) --no-print-directory build
-	@IOLEDGER_KILLS=200 IOLEDGER_BOUNDS=full meson test -C $(BUILD) --timeout-multiplier 0 live-kills live-pin outage live-bounds
+	@IOLEDGER_KILLS=200 IOLEDGER_BOUNDS=full IOLEDGER_FLEET=full meson test -C $(BUILD) --timeout-multiplier 0 live-kills live-pin outage live-bounds fleet
 
 check-kernels:
 	@tools/install-deps build test kernels

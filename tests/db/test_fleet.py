@@ -19,7 +19,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 CHCLUSTER = os.path.join(HERE, "chcluster")
 IOLEDGER, FLEET = os.environ["IOLEDGER"], os.environ["IOLEDGER_BENCH_FLEET"]
 FULL = os.environ.get("IOLEDGER_FLEET") == "full"
-HOSTS, RATE, SECONDS = (200, 50, 20) if FULL else (20, 100, 4)
+HOSTS, RATE, SECONDS = (200, 50, 5) if FULL else (20, 100, 4)
 
 
 class Cluster:
