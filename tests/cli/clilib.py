@@ -16,6 +16,9 @@ import termios
 import traceback
 import urllib.request
 
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../live"))
+from livelib import Tap  # pylint: disable=wrong-import-position
+
 IOLEDGER, FIXTURE, PGCLUSTER, CHCLUSTER = map(os.path.abspath, sys.argv[1:5])
 PATIENCE = 60  # seconds
 
@@ -24,26 +27,6 @@ HOSTILE_PATHS = {
     "/h/new\nline": 1, "/h/quote\"'s, and comma": 2, "/h/back\\slash": 3, "/h/esc\x1b[31mred\r": 4,
     "/h/bad\\xff\\\\byte": 5, "/h/bidi\u202eover": 6, "/h/;DROP TABLE io;--$1": 7, "/h/\u00fc\u6f22\U0001f600": 8,
 }
-
-
-class Tap:
-    def __init__(self):
-        self.count = self.failed = 0
-
-    def ok(self, good, name, *details):
-        self.count += 1
-        self.failed += not good
-        print("%s %d - %s" % ("ok" if good else "not ok", self.count, name.replace("#", "\\#")), flush=True)
-        if not good:
-            for detail in details:
-                print("# " + ascii(detail), flush=True)
-
-    def skip(self, name, reason):
-        self.count += 1
-        print("ok %d - %s # SKIP %s" % (self.count, name, reason), flush=True)
-
-    def equal(self, got, want, name):
-        self.ok(got == want, name, "got: %r" % (got,), "want: %r" % (want,))
 
 
 class Answer:

@@ -17,26 +17,12 @@ import sys
 import tempfile
 import time
 
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../live"))
+from livelib import Tap  # pylint: disable=wrong-import-position
+
 IOLEDGER, BASH, ZSH, FISH = map(os.path.abspath, sys.argv[1:5])
 BASH_COMPLETION = "/usr/share/bash-completion/bash_completion"
 PATIENCE = 30  # seconds
-
-
-class Tap:
-    def __init__(self):
-        self.count = self.failed = 0
-
-    def ok(self, good, name, *details):
-        self.count += 1
-        self.failed += not good
-        print("%s %d - %s" % ("ok" if good else "not ok", self.count, name.replace("#", "\\#")), flush=True)
-        if not good:
-            for detail in details:
-                print("# " + ascii(detail), flush=True)
-
-    def skip(self, name, reason):
-        self.count += 1
-        print("ok %d - %s # SKIP %s" % (self.count, name, reason), flush=True)
 
 
 def describe(*arguments):

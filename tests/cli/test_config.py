@@ -11,22 +11,12 @@ import subprocess
 import sys
 import tempfile
 
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../live"))
+from livelib import Tap  # pylint: disable=wrong-import-position
+
 IOLEDGER, SHIPPED = map(os.path.abspath, sys.argv[1:3])
 END = "no-such-option = 1"
 NOT_IN_FILE = {"config", "print-config", "system", "verbose", "help"}
-
-
-class Tap:
-    def __init__(self):
-        self.count = self.failed = 0
-
-    def ok(self, good, name, *details):
-        self.count += 1
-        self.failed += not good
-        print("%s %d - %s" % ("ok" if good else "not ok", self.count, name.replace("#", "\\#")), flush=True)
-        if not good:
-            for detail in details:
-                print("# " + ascii(detail), flush=True)
 
 
 def record(path, *options):

@@ -12,25 +12,11 @@ import shutil
 import subprocess
 import sys
 
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../live"))
+from livelib import Tap  # pylint: disable=wrong-import-position
+
 IOLEDGER = os.path.abspath(sys.argv[1])
 PAGES = {os.path.basename(path): os.path.abspath(path) for path in sys.argv[2:]}
-
-
-class Tap:
-    def __init__(self):
-        self.count = self.failed = 0
-
-    def ok(self, good, name, *details):
-        self.count += 1
-        self.failed += not good
-        print("%s %d - %s" % ("ok" if good else "not ok", self.count, name.replace("#", "\\#")), flush=True)
-        if not good:
-            for detail in details:
-                print("# " + ascii(detail), flush=True)
-
-    def skip(self, name, reason):
-        self.count += 1
-        print("ok %d - %s # SKIP %s" % (self.count, name, reason), flush=True)
 
 
 def run(*command, **more):
