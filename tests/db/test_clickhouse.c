@@ -366,6 +366,10 @@ static void test_refusals(void **state)
     open_sink_fails("clickhouse://h/d?keep=soon", -EINVAL, "keep=soon");
     snprintf(url, sizeof(url), "%s?keep=30d", url_in(state));
     open_sink_fails(url, -EPROTONOSUPPORT, "TTL");
+    struct iol_db *db = NULL;
+    struct iol_error ttl = {0};
+    assert_int_equal(iol_db_open(url, false, &db, &ttl), -EPROTONOSUPPORT);
+    assert_non_null(strstr(ttl.hint, "DROP PARTITION"));
     snprintf(url, sizeof(url), "clickhouse://reader@%s/%s", servers[0], name_in(state));
     open_sink_fails(url, -EACCES, "readonly");
     record(url_in(state), io_batch(1, 4));
