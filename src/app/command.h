@@ -26,6 +26,7 @@ int iol_cmd_diff(int argc, char **argv);
 int iol_cmd_doctor(int argc, char **argv);
 int iol_cmd_prune(int argc, char **argv);
 int iol_cmd_files(int argc, char **argv);
+int iol_cmd_fleet(int argc, char **argv);
 int iol_cmd_hot(int argc, char **argv);
 int iol_cmd_load(int argc, char **argv);
 int iol_cmd_record(int argc, char **argv);

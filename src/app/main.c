@@ -26,6 +26,7 @@ static const struct iol_command commands[] = {
     {"hot", "the directories and files that cost most", "Ask", iol_cmd_hot},
     {"tree", "which process started which, with arguments and exit status", "Ask", iol_cmd_tree},
     {"report", "write all of it as one page for a browser", "Ask", iol_cmd_report},
+    {"fleet", "the hosts of this ledger: last seen, how far behind, rates, losses", "Check", iol_cmd_fleet},
     {"balance", "prove that the accounts equal the kernel's totals", "Check", iol_cmd_balance},
 #ifdef IOL_HAVE_DOCTOR
     {"doctor", "what this kernel offers, what is missing, what follows from it", "Check", iol_cmd_doctor},

@@ -194,9 +194,35 @@ int iol_ask_recordings(struct iol_db *db, bool latest_first, struct iol_query **
 int iol_ask_interval(struct iol_db *db, int64_t host_id, int64_t since, int64_t until, bool first,
                      struct iol_query **ret_query, struct iol_error *err);
 
-/* Detail that was lost in the span, one row for each host and reason: host, reason, how many, from, to. */
-enum iol_ask_losses { IOL_LOSSES_HOST, IOL_LOSSES_REASON, IOL_LOSSES_LOST, IOL_LOSSES_FROM, IOL_LOSSES_TO };
+/* Detail that was lost in the span, one row for each host and reason: host, reason, how many, from, to, host_id. */
+enum iol_ask_losses {
+    IOL_LOSSES_HOST,
+    IOL_LOSSES_REASON,
+    IOL_LOSSES_LOST,
+    IOL_LOSSES_FROM,
+    IOL_LOSSES_TO,
+    IOL_LOSSES_HOST_ID
+};
 int iol_ask_losses(struct iol_db *db, const struct iol_ask *ask, struct iol_query **ret_query, struct iol_error *err);
+
+/*
+ * One row for each host, by name. VERSION and ENDED are of its latest recording, BATCH is when the newest batch that is stored was closed (NULL:
+ * there is none); the sums are of the kernel's totals of the intervals that ended in the span.
+ */
+enum iol_ask_fleet {
+    IOL_FLEET_HOST_ID,
+    IOL_FLEET_HOST,
+    IOL_FLEET_SEEN,
+    IOL_FLEET_KERNEL,
+    IOL_FLEET_VERSION,
+    IOL_FLEET_ENDED,
+    IOL_FLEET_BATCH,
+    IOL_FLEET_OPS, /* reads and writes that succeeded */
+    IOL_FLEET_READ_BYTES,
+    IOL_FLEET_WRITE_BYTES,
+    IOL_FLEET_COLUMNS
+};
+int iol_ask_fleet(struct iol_db *db, const struct iol_ask *ask, struct iol_query **ret_query, struct iol_error *err);
 
 /*
  * Every process image with what it did, in the order of their begin; with a pid only that one's, its ancestors and its descendants.

@@ -57,12 +57,12 @@ int iol_ask_losses(struct iol_db *db, const struct iol_ask *ask, struct iol_quer
     if (r < 0)
         return r;
     fputs("SELECT coalesce(h.name, CAST(l.host_id AS text)), l.reason, CAST(sum(l.lost) AS bigint), min(l.ts_from),"
-          " max(l.ts_to) FROM loss l LEFT JOIN host h ON h.id = l.host_id WHERE 1 = 1",
+          " max(l.ts_to), l.host_id FROM loss l LEFT JOIN host h ON h.id = l.host_id WHERE 1 = 1",
           text.out);
     if (ask->since != IOL_NULL)
         fprintf(text.out, " AND l.ts_to >= %s", iol_sql_time(text.dialect, time, sizeof(time), ask->since));
     if (ask->until != IOL_NULL)
         fprintf(text.out, " AND l.ts_from < %s", iol_sql_time(text.dialect, time, sizeof(time), ask->until));
-    fputs(" GROUP BY 1, l.reason ORDER BY 1, l.reason", text.out);
+    fputs(" GROUP BY 1, l.host_id, l.reason ORDER BY 1, l.host_id, l.reason", text.out);
     return iol_ask_run(&text, db, &IOL_ASK_ALL, ret_query, err);
 }

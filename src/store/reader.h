@@ -44,6 +44,7 @@ enum iol_focus_kind {
     IOL_FOCUS_BALANCE,  /* intervals by route, without accounts; losses */
     IOL_FOCUS_INTERVAL, /* the first or last interval of `host_id` in the span */
     IOL_FOCUS_LOSSES,   /* losses in the span, added up */
+    IOL_FOCUS_FLEET,    /* totals in the span, added up for each host, and the newest batch of each boot */
 };
 
 struct iol_focus {

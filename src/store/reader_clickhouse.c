@@ -286,6 +286,28 @@ static int focus_losses(struct clickhouse_db *db, const struct iol_focus *focus,
     return iol_extract_select(db->extract, IOL_TABLE_LOSS, sql, NULL, 0, err);
 }
 
+static int focus_fleet(struct clickhouse_db *db, const struct iol_focus *focus, struct iol_error *err)
+{
+    _cleanup_free_ char *totals = NULL, *batches = NULL;
+
+    if (asprintf(&totals,
+                 "SELECT max(ts_us), max(interval_ms), host_id, 0, sum(read_ops), sum(read_bytes), sum(write_ops),"
+                 " sum(write_bytes), sum(read_errors), sum(write_errors) FROM total WHERE (ts_us >= %" PRId64
+                 " OR %d) AND (ts_us < %" PRId64 " OR %d)%s GROUP BY host_id",
+                 focus->since / 1000, focus->since == IOL_NULL, focus->until / 1000, focus->until == IOL_NULL,
+                 db->host_condition) < 0 ||
+        asprintf(&batches,
+                 "SELECT host_id, boot_id, max(seq), max(ts_us) FROM batch WHERE 1%s GROUP BY host_id, boot_id",
+                 db->host_condition) < 0)
+        return no_memory(err);
+    int r = iol_extract_select(db->extract, IOL_TABLE_TOTAL, totals, NULL, 0, err);
+    if (r < 0)
+        return r;
+    iol_extract_hold(db->extract);
+    r = iol_extract_select(db->extract, IOL_TABLE_BATCH, batches, NULL, 0, err);
+    return r == 0 ? iol_extract_release(db->extract, err) : r;
+}
+
 /* Ids of processes whose descendants are to be found, generation by generation. */
 struct generation {
     int64_t *ids;
@@ -422,7 +444,7 @@ static const struct {
     [IOL_FOCUS_NAMES] = {focus_names, false},      [IOL_FOCUS_SAME] = {focus_same, false},
     [IOL_FOCUS_ACCOUNTS] = {focus_accounts, true}, [IOL_FOCUS_TREE] = {focus_tree, true},
     [IOL_FOCUS_BALANCE] = {focus_balance, true},   [IOL_FOCUS_INTERVAL] = {focus_interval, false},
-    [IOL_FOCUS_LOSSES] = {focus_losses, true},
+    [IOL_FOCUS_LOSSES] = {focus_losses, true},     [IOL_FOCUS_FLEET] = {focus_fleet, true},
 };
 
 /* What is asked for, to know it again; to be freed. */

@@ -6,11 +6,14 @@ database; and the screens that they leave in tmux.
 
 test_answers.py IOLEDGER FIXTURE PGCLUSTER CHCLUSTER
 """
+import contextlib
 import os
 import re
 import shutil
+import sqlite3
 import sys
 import tempfile
+import time
 
 from clilib import (Tap, ask, ask_json, fill, one_line_and_hint, remove_servers, run, start_clickhouse, start_postgres)
 from tmuxlib import Terminal, has_tmux
@@ -241,6 +244,52 @@ def test_coverage(tap, db):
     tap.ok("lost detail" in ask("who", "/b/src/a.c", "--db", url).err, "who tells of losses too")
 
 
+def test_fleet(tap, db):
+    started = time.time()
+    T0 = 1763886000  # 2025-11-23 08:20:00
+    fleet = ask_json("fleet", "--db", db["lossy"])
+    tap.equal([(r["host"], r["last_seen"][:19], r["version"], r["kernel"], (r["ended"] or "-")[:19]) for r in fleet],
+              [("alpha", "2025-11-23 08:20:00", "0", "6.1.0", "2025-11-23 09:26:40"), ("beta", "2025-11-23 08:20:00", "0", "6.1.0", "-")],
+              "fleet: the hosts, and their latest recording")
+    tap.ok((started - T0) * 1000 - 1 <= fleet[0]["lag_ms"] <= (time.time() - T0) * 1000 and fleet[1]["lag_ms"] is None,
+           "fleet: the lag is the age of the newest batch; no batch, no lag", fleet)
+
+    def figures(*args, of="lossy"):
+        return [(r["host"], r["ops_per_s"], r["read_bytes_per_s"], r["write_bytes_per_s"], r["losses"], r["loss_reasons"])
+                for r in ask_json("fleet", "--db", db[of], *args)]
+    tap.equal(figures(), [("alpha", 0, 0, 0, 0, None), ("beta", 0, 0, 0, 0, None)], "fleet: nothing in the last 5 minutes")
+    tap.equal([entry[:2] for entry in figures("--since", at(0), "--until", at(10))], [("alpha", 10), ("beta", 0)],
+              "fleet: 100 operations in 10 seconds, all of one host")
+    tap.equal(figures("--since", at(0), "--until", at(10), of="answers"), [("alpha", 0, 11, 0, 0, None)], "fleet: bytes read")
+    tap.equal(figures("--since", at(2), "--until", at(12), of="answers"), [("alpha", 0, 0, 300, 0, None)],
+              "fleet: bytes written, and of the intervals those that end in the span")
+    tap.equal(figures("--until", at(202), of="answers"), [("alpha", 0, 2, 13, 7, "no account slot: 7")], "fleet: 5 minutes before --until")
+    tap.equal(figures("--since", "2025-11-23 08:20:00", "--until", "2025-11-23 08:20:10"),
+              [("alpha", 0, 0, 0, 42, "no account slot: 42"), ("beta", 0, 0, 0, 0, None)], "fleet: losses, and why")
+    tap.equal([entry[0] for entry in figures("--host", "beta")], ["beta"], "fleet --host")
+    tap.equal([r["ops_per_s"] for r in ask_json("fleet", "--db", db["lossy"], "--since", "2100-01-01")],
+              [None, None], "fleet: a span without length has no rates")
+    table = ask("fleet", "--db", db["lossy"], "--since", at(0), "--until", at(100))
+    tap.ok(re.search(r"HOST +LAST SEEN +LAG +ENDED", table.out) and re.search(r"^alpha .* \d+ d \d+ h ", table.out, re.MULTILINE) and
+           "rates and losses are of the 1 min 40 s from %s to %s" % (at(0), at(100)) in table.err, "fleet: the table says which span", table)
+    csv = ask("fleet", "--db", db["lossy"], "--format", "csv").out.splitlines()
+    tap.ok(len(csv) == 3 and csv[0].startswith("host,last_seen,lag_ms,ended,"), "fleet: csv", csv)
+    none = ask("fleet", "--db", db["empty"])
+    tap.ok(none.status == 1 and not none.raw and "no host has recorded" in none.err, "fleet: an empty ledger", none)
+    gone = ask("fleet", "--host", "gamma", "--db", db["lossy"])
+    tap.ok(gone.status == 1 and "no host 'gamma'" in gone.err and "'ioledger fleet'" in gone.err, "fleet: a host that is not there", gone)
+
+
+def test_clock_ahead(tap, scratch):
+    path = os.path.join(scratch, "ahead.db")
+    fill({"lossy": "sqlite:" + path})
+    with contextlib.closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("UPDATE batch SET ts = '2100-01-01 00:00:00.000000'")
+    lag = ask_json("fleet", "--db", "sqlite:" + path)[0]["lag_ms"]
+    table = ask("fleet", "--db", "sqlite:" + path)
+    tap.ok(lag < -86400000 and re.search(r"^alpha .* -\d+ d \d+ h ", table.out, re.MULTILINE), "fleet: a clock that is ahead has a lag below zero", table)
+
+
 def test_screens(tap, db, scratch):
     """What a person sees, at both sizes; hostile names leave the terminal as it was."""
     for width, height in ((80, 24), (200, 50)):
@@ -262,6 +311,9 @@ def test_screens(tap, db, scratch):
             tap.ok("TIME" in story and "renamed to /b/out/a.o" in story and "deleted" in story, "%d columns: timeline" % width, story)
             hot = screen("hot")
             tap.ok("SHARE" in hot and "/b/src/" in hot and "/b/esc\\e[31m\\n\\u{202e}/" in hot, "%d columns: hot" % width, hot)
+            fleet = screen("fleet")
+            tap.ok(re.search(r"HOST .*LAG .*OPS/s +READ/s +WRITTEN/s +LOST", fleet) and "rates and losses are of the 5 min" in fleet,
+                   "%d columns: fleet" % width, fleet)
             diff = screen("diff", "last~2", "last~1")
             tap.ok(re.search(r"CHANGE +READ A +READ B +WRITTEN A +WRITTEN B +PATH", diff) and re.search(r"new .* /b/src/new.h", diff) and
                    re.search(r"gone .* /b/esc.*\\x0d", diff), "%d columns: diff" % width, diff)
@@ -282,8 +334,9 @@ def main():
                 tap.skip("%s" % kind, "no server is installed")
                 continue
             fill(db)
-            for test in (test_span, test_accesses, test_groups, test_timeline, test_hot, test_diff, test_coverage):
+            for test in (test_span, test_accesses, test_groups, test_timeline, test_hot, test_diff, test_coverage, test_fleet):
                 run(tap, "%s on %s" % (test.__name__, kind), test, db)
+        run(tap, "test_clock_ahead", test_clock_ahead, scratch)
         if has_tmux():
             run(tap, "test_screens", test_screens, sqlite, scratch)
         else:
