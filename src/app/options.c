@@ -53,6 +53,12 @@ struct parse {
     struct argp_child children[TABLES_MAX + 1];
 };
 
+_Static_assert((IOL_COMMON_DB | IOL_COMMON_FORMAT | IOL_COMMON_QUIET | IOL_COMMON_COMMAND | IOL_COMMON_SPAN |
+                IOL_COMMON_ACCESS | IOL_COMMON_HOST) ==
+                   (IOL_COMMON_DB + IOL_COMMON_FORMAT + IOL_COMMON_QUIET + IOL_COMMON_COMMAND + IOL_COMMON_SPAN +
+                    IOL_COMMON_ACCESS + IOL_COMMON_HOST),
+               "each is a bit of its own");
+
 /* A heading, and options that not every command has. */
 static const struct general_option {
     unsigned common; /* 0: every command */

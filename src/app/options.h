@@ -20,10 +20,10 @@ enum iol_common_option {
     IOL_COMMON_DB = 1 << 0,      /* --db URL */
     IOL_COMMON_FORMAT = 1 << 1,  /* --format table|json|csv */
     IOL_COMMON_QUIET = 1 << 2,   /* --quiet: nothing on stderr but warnings and errors */
-    IOL_COMMON_HOST = 1 << 4,    /* --host NAME|all */
     IOL_COMMON_COMMAND = 1 << 3, /* the first argument that is no option ends the options: [--] CMD ARG... */
     IOL_COMMON_SPAN = 1 << 4,    /* --since TIME, --until TIME */
     IOL_COMMON_ACCESS = 1 << 5,  /* --read, --write */
+    IOL_COMMON_HOST = 1 << 6,    /* --host NAME|all */
 };
 
 #define IOL_OPTIONS_MAX 64 /* different ones that a command may have */

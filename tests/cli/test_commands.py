@@ -332,7 +332,7 @@ def test_usage(tap, url):
                         (("status", "--watch=soon"), "--watch: 'soon' is not a duration"),
                         (("status", "--watch=1ms"), "--watch: '1ms' is not between 100ms and 1d"),
                         (("status", "--watch", "--format", "csv"), "--watch is for tables only"),
-                        (("status", "--db", "sqlite:x"), "'--db'"),
+                        (("status", "--db", "sqlite:x"), "'--db'"), (("tree", "--since", "1h"), "'--since'"),
                         (("stop", "x"), "unexpected argument 'x'"), (("stop", "--pid", "me"), "--pid: 'me' is not a process id"),
                         (("stop", "--timeout", "0"), "--timeout: '0' is no time to wait for"),
                         (("stop", "--timeout", "long"), "--timeout: 'long' is not a duration"),
