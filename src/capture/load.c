@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -184,6 +185,17 @@ static int copy_roots(struct iol_capture *capture, const struct iol_capture_opti
     return 0;
 }
 
+/* libbpf keeps what a section began with as long as the object is there: of this one 2 MB of zeros. */
+static void drop_initial_threads(const struct iol_capture *capture)
+{
+    struct bpf_map *map = bpf_object__find_map_by_name(capture->object, ".bss.threads");
+    size_t size = 0;
+    const void *zeros = map ? bpf_map__initial_value(map, &size) : NULL;
+
+    if (zeros)
+        madvise((void *)(uintptr_t)zeros, iol_capture_page_round(size), MADV_REMOVE);
+}
+
 static int load_object(struct iol_capture *capture, enum iol_probe_set set, struct iol_error *err)
 {
     struct bpf_map *settings = bpf_object__find_map_by_name(capture->object, ".rodata.settings");
@@ -197,6 +209,7 @@ static int load_object(struct iol_capture *capture, enum iol_probe_set set, stru
     if (r < 0)
         return iol_error_set(err, r, "the embedded BPF programs do not fit this binary: build it anew");
     r = bpf_object__load(capture->object);
+    drop_initial_threads(capture);
     return r < 0 ? iol_capture_explain(r, err) : 0;
 }
 

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <linux/bpf.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -13,6 +14,8 @@ struct iol_ring {
     uint64_t *consumer;       /* a page: the position up to which room was given back */
     const uint64_t *producer; /* a page, and behind it the data */
     const char *data;
+    char *
+        whole; /* a record that goes on at the beginning of the data, put together; pages that are not used cost nothing */
     size_t size; /* of the data; a power of two */
     size_t page;
     uint64_t position; /* up to which records were read */
@@ -38,7 +41,8 @@ static int map_pages(struct iol_ring *ring, int map_fd)
     if (pages == MAP_FAILED)
         return -errno;
     ring->consumer = pages;
-    pages = mmap(NULL, ring->page + 2 * ring->size, PROT_READ, MAP_SHARED, map_fd, (off_t)ring->page);
+    /* The kernel offers the data twice in a row, for such records as wrap; the second time would count as memory too. */
+    pages = mmap(NULL, ring->page + ring->size, PROT_READ, MAP_SHARED, map_fd, (off_t)ring->page);
     if (pages == MAP_FAILED)
         return -errno;
     ring->producer = pages;
@@ -56,7 +60,8 @@ int iol_ring_new(int map_fd, size_t size, struct iol_ring **ret_ring)
     ring->epoll = -1;
     ring->size = size;
     ring->page = (size_t)sysconf(_SC_PAGESIZE);
-    r = map_pages(ring, map_fd);
+    ring->whole = malloc(size);
+    r = ring->whole ? map_pages(ring, map_fd) : -ENOMEM;
     if (r == 0)
         r = watch(ring, map_fd);
     if (r < 0) {
@@ -75,9 +80,10 @@ void iol_ring_free(struct iol_ring *ring)
     if (ring->consumer)
         munmap(ring->consumer, ring->page);
     if (ring->producer)
-        munmap((void *)(uintptr_t)ring->producer, ring->page + 2 * ring->size);
+        munmap((void *)(uintptr_t)ring->producer, ring->page + ring->size);
     if (ring->epoll >= 0)
         close(ring->epoll);
+    free(ring->whole);
     free(ring);
 }
 
@@ -93,6 +99,18 @@ static uint64_t room_of(uint32_t length)
     return (length + BPF_RINGBUF_HDR_SZ + 7) / 8 * 8;
 }
 
+/* What stands behind the header at `from`, an offset in the data; headers do not wrap. */
+static const char *record_at(struct iol_ring *ring, size_t from, uint32_t length)
+{
+    size_t begins = (from + BPF_RINGBUF_HDR_SZ) & (ring->size - 1), first = ring->size - begins;
+
+    if (length <= first)
+        return ring->data + begins;
+    memcpy(ring->whole, ring->data + begins, first);
+    memcpy(ring->whole + first, ring->data, length - first);
+    return ring->whole;
+}
+
 void iol_ring_read(struct iol_ring *ring, iol_capture_record_fn *record, void *arg)
 {
     /* No more than the ring holds: who fills it as fast as it is read does not keep the reader here. */
@@ -100,14 +118,14 @@ void iol_ring_read(struct iol_ring *ring, iol_capture_record_fn *record, void *a
 
     /* the producer's position is looked at again until nothing new has come, as the kernel calls only once */
     while (ring->position < until && ring->position < __atomic_load_n(ring->producer, __ATOMIC_ACQUIRE)) {
-        const char *at = ring->data + (ring->position & (ring->size - 1));
-        uint32_t length = __atomic_load_n((const uint32_t *)(const void *)at, __ATOMIC_ACQUIRE);
+        size_t from = ring->position & (ring->size - 1);
+        uint32_t length = __atomic_load_n((const uint32_t *)(const void *)(ring->data + from), __ATOMIC_ACQUIRE);
 
         if (length & BPF_RINGBUF_BUSY_BIT)
             return; /* a program is still writing it: it and those behind it come with the next look */
         ring->position += room_of(length);
         if (!(length & BPF_RINGBUF_DISCARD_BIT))
-            record(arg, at + BPF_RINGBUF_HDR_SZ, length);
+            record(arg, record_at(ring, from, length), length);
         if (!ring->hold)
             iol_ring_release(ring, ring->position);
     }
