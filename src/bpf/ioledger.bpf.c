@@ -608,6 +608,21 @@ static __always_inline void find_home_root(struct task_struct *recorder)
     home_root_mnt = BPF_CORE_READ(task, fs, root.mnt);
 }
 
+static __always_inline __u64 state_of_task(struct task_struct *task)
+{
+    const struct task_struct___5_13 *older = (const struct task_struct___5_13 *)task;
+
+    return bpf_core_field_exists(older->state) ? (__u64)BPF_CORE_READ(older, state) : BPF_CORE_READ(task, __state);
+}
+
+/* In fork, or in exec behind the point where it is the next image already: the hook there is about to tell of it, and knows more. */
+static __always_inline bool is_being_made(struct task_struct *task, const struct iol_task *known)
+{
+    if (state_of_task(task) & TASK_NEW)
+        return true;
+    return known && known->image != image_of_other(task, 0) && BPF_CORE_READ_BITFIELD_PROBED(task, in_execve);
+}
+
 /* Processes that are there already: a record each, through the iterator's own buffer, where nothing is lost. */
 SEC("iter/task")
 int on_running(struct bpf_iter__task *ctx)
@@ -625,7 +640,8 @@ int on_running(struct bpf_iter__task *ctx)
     tgid = BPF_CORE_READ(task, tgid);
     if (tgid == control.self_tgid)
         find_home_root(task);
-    if (BPF_CORE_READ(task, flags) & PF_EXITING)
+    known = bpf_map_lookup_elem(&tasks, &tgid);
+    if (BPF_CORE_READ(task, flags) & PF_EXITING || is_being_made(task, known))
         return 0;
     scratch = scratch_take(&index);
     if (!scratch)
@@ -636,7 +652,6 @@ int on_running(struct bpf_iter__task *ctx)
     scratch->ppid = BPF_CORE_READ(parent, tgid);
     scratch->origin = 2;
     scratch->own_memory = 0;
-    known = bpf_map_lookup_elem(&tasks, &tgid);
     scratch->task_bits = known ? known->bits : 0;
     size = build_process(index);
     judge_process(scratch);

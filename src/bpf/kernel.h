@@ -231,7 +231,16 @@ struct task_struct {
     unsigned int sessionid;
     __u64 self_exec_id;
     struct css_set *cgroups;
+    unsigned int __state;
+    unsigned int in_execve : 1;
 };
+
+/* Before 2f064a59a11f "sched: Change task_struct::state", 5.14. */
+struct task_struct___5_13 {
+    long state;
+};
+
+#define TASK_NEW 0x800 /* include/linux/sched.h */
 
 struct io_uring_task {
     struct task_struct *task;
