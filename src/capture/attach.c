@@ -31,7 +31,8 @@ static const char *const counting_hooks[] = {"on_switch",
                                              "on_sys_exit",
                                              "on_sys_exit_event"};
 
-static int attach_program(struct iol_capture *capture, const char *name, struct iol_error *err)
+static int attach_program(struct iol_capture *capture, const char *name, struct iol_attached *attached,
+                          struct iol_error *err)
 {
     struct bpf_program *program = bpf_object__find_program_by_name(capture->object, name);
     struct bpf_link *link;
@@ -43,6 +44,7 @@ static int attach_program(struct iol_capture *capture, const char *name, struct 
     if (!link)
         return iol_error_set(err, -errno, "cannot attach %s to the kernel: %m", name);
     capture->links[capture->n_links++] = link;
+    attached->programs[attached->n++] = bpf_program__fd(program);
     if (capture->folder) {
         int r = iol_pin_add(capture->folder, "links", name, bpf_link__fd(link));
 
@@ -50,6 +52,16 @@ static int attach_program(struct iol_capture *capture, const char *name, struct 
             return iol_error_set(err, r, "cannot pin %s in %s: %s", name, capture->folder, strerror(-r));
     }
     return 0;
+}
+
+static int attach_programs(struct iol_capture *capture, const char *const *names, size_t n,
+                           struct iol_attached *attached, struct iol_error *err)
+{
+    int r = 0;
+
+    for (size_t i = 0; r == 0 && i < n; i++)
+        r = attach_program(capture, names[i], attached, err);
+    return r;
 }
 
 /* The parameters of a tracepoint as BPF programs get them; -1: this kernel does not have it. */
@@ -105,19 +117,20 @@ enum iol_probe_set iol_capture_probes(const struct iol_capture *capture, const c
     return capture->probes ? IOL_PROBES_FEXIT : IOL_PROBES_TRACEPOINT;
 }
 
-static uint64_t left_out_by(const struct iol_capture *capture, const char *const *names, size_t n)
+/* By the hooks that this recorder has attached: those of an earlier one are not in our hands. */
+static uint64_t left_out_by(const struct iol_attached *attached)
 {
     uint64_t sum = 0;
 
-    for (size_t i = 0; capture->object && i < n; i++) /* pinned programs are not in our hands */
-        sum += iol_preempt_left_out(bpf_program__fd(bpf_object__find_program_by_name(capture->object, names[i])));
+    for (size_t i = 0; i < attached->n; i++)
+        sum += iol_preempt_left_out(attached->programs[i]);
     return sum;
 }
 
 void iol_capture_left_out(const struct iol_capture *capture, struct iol_left_out *ret_left_out)
 {
-    ret_left_out->calls = left_out_by(capture, counting_hooks, IOL_ARRAY_SIZE(counting_hooks));
-    ret_left_out->processes = left_out_by(capture, process_hooks, IOL_ARRAY_SIZE(process_hooks));
+    ret_left_out->calls = left_out_by(&capture->counting);
+    ret_left_out->processes = left_out_by(&capture->processes);
     if (capture->probes)
         ret_left_out->calls += iol_probes_left_out(capture->probes);
 }
@@ -198,14 +211,12 @@ int iol_capture_attach(struct iol_capture *capture, iol_capture_record_fn *recor
         return iol_error_set(err, r, "cannot run a BPF program to read the clocks: %s", strerror(-r));
     if (capture->resumed)
         return capture->excluded > 0 ? iol_capture_exclude(capture, capture->excluded, ignore_record, NULL, err) : 0;
-    for (size_t i = 0; i < IOL_ARRAY_SIZE(process_hooks); i++) {
-        r = attach_program(capture, process_hooks[i], err);
-        if (r < 0)
-            return r;
-    }
-    r = iol_capture_backfill(capture, record, arg, err);
-    for (size_t i = 0; r == 0 && i < IOL_ARRAY_SIZE(counting_hooks); i++)
-        r = attach_program(capture, counting_hooks[i], err);
+    capture->processes.n = capture->counting.n = 0; /* they may have been attached before */
+    r = attach_programs(capture, process_hooks, IOL_ARRAY_SIZE(process_hooks), &capture->processes, err);
+    if (r == 0)
+        r = iol_capture_backfill(capture, record, arg, err);
+    if (r == 0)
+        r = attach_programs(capture, counting_hooks, IOL_ARRAY_SIZE(counting_hooks), &capture->counting, err);
     if (r == 0 && capture->probes)
         r = iol_probes_attach(capture->probes, capture->object, err);
     return r == 0 && capture->folder ? iol_capture_complete(capture, err) : r;

@@ -18,10 +18,17 @@ struct iol_capture_map {
     int fd;
 };
 
+/* Programs that have a hook, by descriptors of the object. */
+struct iol_attached {
+    int programs[IOL_CAPTURE_LINKS];
+    size_t n;
+};
+
 struct iol_capture {
     struct bpf_object *object; /* NULL: the programs are not, or not any more, in the hands of libbpf */
     struct bpf_link *links[IOL_CAPTURE_LINKS];
     size_t n_links;
+    struct iol_attached processes, counting;
     struct iol_ring *ring;
     struct iol_capture_map maps[IOL_CAPTURE_MAPS];
     size_t n_maps;

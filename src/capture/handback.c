@@ -28,15 +28,22 @@ static size_t at_most(size_t n, size_t most)
     return n < most ? n : most;
 }
 
-void iol_capture_remove_accounts(struct iol_capture *capture, const uint32_t *slots, size_t n)
+/* Items of `size` bytes, as many at a time as there is room for; all members of the union begin at one place. */
+static void run_in_parts(struct iol_capture *capture, enum iol_hand_back_step step, const void *items, size_t size,
+                         size_t n)
 {
     for (size_t i = 0, some; i < n; i += some) {
         some = at_most(n - i, IOL_HAND_BACK_MAX);
-        memcpy(capture->hand_back->slots, slots + i, some * sizeof(*slots));
-        run(capture, IOL_HAND_BACK_KEYS, some);
+        memcpy(capture->hand_back->files, (const char *)items + i * size, some * size);
+        run(capture, step, some);
     }
+}
+
+void iol_capture_remove_accounts(struct iol_capture *capture, const uint32_t *slots, size_t n)
+{
     if (n == 0)
         return;
+    run_in_parts(capture, IOL_HAND_BACK_KEYS, slots, sizeof(*slots), n);
     /* what threads remember of the slots is void from here on */
     __atomic_add_fetch(&capture->control->retired, 1, __ATOMIC_RELEASE);
     __atomic_add_fetch(&capture->control->changes, 1, __ATOMIC_RELEASE);
@@ -74,18 +81,10 @@ int iol_capture_free_slots(struct iol_capture *capture, const uint32_t *slots, s
 
 void iol_capture_forget_files(struct iol_capture *capture, const uint64_t *keys, size_t n)
 {
-    for (size_t i = 0, some; i < n; i += some) {
-        some = at_most(n - i, IOL_HAND_BACK_MAX);
-        memcpy(capture->hand_back->files, keys + i, some * sizeof(*keys));
-        run(capture, IOL_HAND_BACK_FILES, some);
-    }
+    run_in_parts(capture, IOL_HAND_BACK_FILES, keys, sizeof(*keys), n);
 }
 
 void iol_capture_forget_tasks(struct iol_capture *capture, const uint32_t *tgids, size_t n)
 {
-    for (size_t i = 0, some; i < n; i += some) {
-        some = at_most(n - i, IOL_HAND_BACK_MAX);
-        memcpy(capture->hand_back->tgids, tgids + i, some * sizeof(*tgids));
-        run(capture, IOL_HAND_BACK_TASKS, some);
-    }
+    run_in_parts(capture, IOL_HAND_BACK_TASKS, tgids, sizeof(*tgids), n);
 }

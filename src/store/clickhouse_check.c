@@ -27,11 +27,7 @@ static char *probe_sql(const struct iol_table *table)
     fputs("SELECT ", out);
     iol_schema_ch_print_columns(out, table);
     fprintf(out, " FROM %s LIMIT 0", table->name);
-    if (fclose(out) != 0) {
-        free(text);
-        return NULL;
-    }
-    return text;
+    return iol_schema_finish(out, &text);
 }
 
 static int exists(struct iol_ch *ch, const char *table, bool *ret_exists, struct iol_error *err)

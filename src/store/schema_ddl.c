@@ -297,9 +297,5 @@ char *iol_schema_upgrade(enum iol_dialect dialect)
     if (!out)
         return NULL;
     print_upgrade(out, dialect);
-    bool failed = ferror(out);
-    if (fclose(out) == 0 && !failed)
-        return text;
-    free(text);
-    return NULL;
+    return iol_schema_finish(out, &text);
 }

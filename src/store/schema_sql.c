@@ -7,8 +7,7 @@
 
 #include "base/cleanup.h"
 
-/* Ends a memory stream: its text, or NULL when something of it found no memory. */
-static char *finish(FILE *out, char **text)
+char *iol_schema_finish(FILE *out, char **text)
 {
     bool failed = ferror(out);
 
@@ -71,7 +70,7 @@ char *iol_schema_column_list(const struct iol_table *table)
     if (!out)
         return NULL;
     print_columns(out, table);
-    return finish(out, &text);
+    return iol_schema_finish(out, &text);
 }
 
 char *iol_schema_probe(const struct iol_table *table)
@@ -85,7 +84,7 @@ char *iol_schema_probe(const struct iol_table *table)
     fputs("SELECT ", out);
     print_columns(out, table);
     fprintf(out, " FROM %s LIMIT 0", table->name);
-    return finish(out, &text);
+    return iol_schema_finish(out, &text);
 }
 
 char *iol_schema_insert(const struct iol_table *table)
@@ -103,7 +102,7 @@ char *iol_schema_insert(const struct iol_table *table)
         fprintf(out, "%s$%zu", i == 0 ? "" : ", ", i + 1);
     fputs(")", out);
     iol_schema_print_conflict(out, table);
-    return finish(out, &text);
+    return iol_schema_finish(out, &text);
 }
 
 char *iol_schema_ddl(enum iol_dialect dialect)
@@ -115,5 +114,5 @@ char *iol_schema_ddl(enum iol_dialect dialect)
     if (!out)
         return NULL;
     iol_schema_print(out, dialect);
-    return finish(out, &text);
+    return iol_schema_finish(out, &text);
 }

@@ -95,11 +95,7 @@ static char *columns_of(const struct iol_table *table)
     if (!out)
         return NULL;
     iol_schema_ch_print_columns(out, table);
-    if (fclose(out) != 0) {
-        free(text);
-        return NULL;
-    }
-    return text;
+    return iol_schema_finish(out, &text);
 }
 
 /* Of rows with one key the later one counts, or the first one; one that was made up counts least. */
