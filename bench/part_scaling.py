@@ -197,9 +197,10 @@ def operations(bench, folder):
     kernel = [(rate, rate * added / 1e7) for rate in [max(x, 1) for x, _ in own] + list(COMPUTED_RATES)]
     chart = Chart("scaling-operations", "CPU used at a rate of 1-byte reads", "operations a second", "% of a core",
                   {"recorder (measured)": own, "in the kernel (computed: ns of one operation × rate)": kernel}, log_x=True, log_y=True)
-    notes = ["Two processes read; a rate that is computed is beyond what two cores do: the recorder's own use is that of the highest rate "
+    notes = ["Two processes read, each of %d files in turn, so that each read turns to another account, which is the dearest there is among "
+             "accounts that are open; a rate that is computed is beyond what two cores do: the recorder's own use is that of the highest rate "
              "measured, as it looks over accounts and not over operations, and the kernel adds %.0f ns × rate: %.0f %% of a core for %s a "
-             "second, on the CPUs that make the operations." % (added, COMPUTED_RATES[-1] * added / 1e7, count(COMPUTED_RATES[-1]))]
+             "second, on the CPUs that make the operations." % (LOAD_FILES // 2, added, COMPUTED_RATES[-1] * added / 1e7, count(COMPUTED_RATES[-1]))]
     return Table("scaling operations", columns, rows), chart, notes + lost_notes("operations", losses), figures
 
 
