@@ -32,7 +32,7 @@ static const struct iol_command commands[] = {
     {"doctor", "what this kernel offers, what is missing, what follows from it", "Check", iol_cmd_doctor},
 #endif
     {"schema", "print the tables as SQL", "Check", iol_cmd_schema},
-    {"load", "store batches that the database had refused, from quarantine", "Keep", iol_cmd_load},
+    {"load", "store what was recorded elsewhere: spools, jsonl, refused batches", "Keep", iol_cmd_load},
     {"prune", "delete what is older than a time, and give the space back", "Keep", iol_cmd_prune},
 };
 

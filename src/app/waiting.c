@@ -137,6 +137,17 @@ void iol_waiting_reached(struct iol_waiting *waiting, uint64_t rows, double part
     pthread_mutex_unlock(&waiting->lock);
 }
 
+void iol_waiting_clear(struct iol_waiting *waiting)
+{
+    if (!waiting)
+        return;
+    pthread_mutex_lock(&waiting->lock);
+    if (waiting->shown)
+        fputs("\r\033[K", stderr);
+    waiting->shown = false;
+    pthread_mutex_unlock(&waiting->lock);
+}
+
 void iol_waiting_free(struct iol_waiting *waiting)
 {
     if (!waiting)

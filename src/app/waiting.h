@@ -22,5 +22,8 @@ void iol_waiting_step(struct iol_waiting *waiting, const char *what);
  */
 void iol_waiting_reached(struct iol_waiting *waiting, uint64_t rows, double part);
 
+/* Takes its line from the terminal, before something else is written there; it comes again. */
+void iol_waiting_clear(struct iol_waiting *waiting);
+
 /* Ends it, and takes its line from the terminal. */
 void iol_waiting_free(struct iol_waiting *waiting);

@@ -2,7 +2,6 @@
 // SPDX-FileCopyrightText: The ioledger authors
 #include <errno.h>
 #include <fcntl.h>
-#include <jansson.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -14,7 +13,7 @@
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "core/batch.h"
-#include "store/schema_sql.h"
+#include "store/json_rows.h"
 #include "store/sink.h"
 #include "store/sink_driver.h"
 #include "store/time_text.h"
@@ -25,9 +24,6 @@
 /* A pipe that poll(2) calls writable takes this much without blocking, so an interrupt is seen in time. */
 #define PIPE_PIECE ((size_t)4096)
 #define POLL_MS 200
-
-/* How every line of ours begins. */
-static const char line_start[] = "{\"table\": \"";
 
 struct jsonl_sink {
     struct iol_sink sink;
@@ -132,19 +128,18 @@ static int flush(struct jsonl_sink *sink, struct iol_error *err)
 struct output {
     struct jsonl_sink *sink;
     struct iol_error *err;
-    int code;
 };
 
-static int put_plain(const char *data, size_t size, void *arg)
+static int put(const char *data, size_t size, void *arg)
 {
     struct output *output = arg;
     struct jsonl_sink *sink = output->sink;
 
     while (size > 0) {
         if (sink->used == BUFFER_SIZE) {
-            output->code = flush(sink, output->err);
-            if (output->code < 0)
-                return -1;
+            int r = flush(sink, output->err);
+            if (r < 0)
+                return r;
         }
         size_t room = BUFFER_SIZE - sink->used;
         size_t n = size < room ? size : room;
@@ -154,79 +149,6 @@ static int put_plain(const char *data, size_t size, void *arg)
         size -= n;
     }
     return 0;
-}
-
-/* jansson escapes every control character but DEL, and that may not reach a terminal either. */
-static int put(const char *data, size_t size, void *arg)
-{
-    static const char escaped[] = "\\u007f";
-
-    for (const char *del; (del = memchr(data, 0x7f, size));) {
-        size_t before = (size_t)(del - data);
-        if (put_plain(data, before, arg) < 0 || put_plain(escaped, strlen(escaped), arg) < 0)
-            return -1;
-        data += before + 1;
-        size -= before + 1;
-    }
-    return put_plain(data, size, arg);
-}
-
-static json_t *cell(struct jsonl_sink *sink, const struct iol_column *column, const void *row)
-{
-    if (column->type == IOL_TYPE_TEXT) {
-        const char *text = iol_row_text(row, column);
-        return text ? json_string(text) : json_null();
-    }
-    int64_t value = iol_row_int(row, column);
-    if (column->type == IOL_TYPE_ENUM)
-        return json_string(iol_schema_word(column->words, value)); /* NULL for NULL */
-    if (value == IOL_NULL)
-        return json_null();
-    if (column->type == IOL_TYPE_INT)
-        return json_integer(value);
-    char time[32];
-    iol_time_text(&sink->time_text, time, value, 'T');
-    memcpy(time + IOL_TIME_TEXT_LENGTH, "Z", sizeof("Z"));
-    return json_string(time);
-}
-
-static void free_json(json_t **object)
-{
-    json_decref(*object);
-}
-
-static int write_row(struct output *output, const struct iol_table *table, const void *row)
-{
-    __attribute__((cleanup(free_json))) json_t *object = json_object();
-    bool made = json_object_set_new(object, "table", json_string(table->name)) == 0;
-
-    for (size_t i = 0; i < table->n_columns; i++) {
-        const struct iol_column *column = &table->columns[i];
-        json_t *value = cell(output->sink, column, row);
-        if (!value && column->type != IOL_TYPE_INT)
-            return iol_error_set(output->err, -EINVAL, "a row of %s has a value in %s that its column does not know",
-                                 table->name, column->name);
-        made = json_object_set_new(object, column->name, value) == 0 && made;
-    }
-    if (!made)
-        return iol_error_set(output->err, -EAGAIN, "out of memory");
-    if (json_dump_callback(object, put, output, JSON_ENSURE_ASCII) == 0 && put_plain("\n", 1, output) == 0)
-        return 0;
-    return output->code < 0 ? output->code : iol_error_set(output->err, -EAGAIN, "out of memory");
-}
-
-/* The batch's own row comes last: when it is there, the batch is whole. */
-static int write_rows(struct output *output, const struct iol_batch *batch)
-{
-    for (int i = 0; i < IOL_TABLE_COUNT; i++) {
-        size_t size = iol_batch_row_size(i);
-        for (size_t j = 0; j < batch->rows[i].count; j++) {
-            int r = write_row(output, &iol_schema_tables[i], (const char *)batch->rows[i].data + j * size);
-            if (r < 0)
-                return r;
-        }
-    }
-    return flush(output->sink, output->err);
 }
 
 static bool same_batch(const struct iol_batch_row *a, const struct iol_batch_row *b)
@@ -253,7 +175,9 @@ static int jsonl_write(struct iol_sink *base, const struct iol_batch *batch, str
     sink->taken_of = *row;
     sink->taken_of.boot_id = NULL; /* belongs to the batch */
 
-    int r = write_rows(&output, batch);
+    int r = iol_json_write_rows(&sink->time_text, batch, put, &output, err);
+    if (r == 0)
+        r = flush(sink, err);
     if (r == 0)
         sink->taken = 0;
     else if (sink->regular && ftruncate(sink->fd, begin) < 0)
@@ -284,36 +208,54 @@ static int foreign(struct jsonl_sink *sink, struct iol_error *err)
     return -EEXIST;
 }
 
-/* Where the last whole line ends: 0 or just behind a newline. */
-static off_t last_line_end(int fd, off_t size)
+/* Where the line that begins there ends: just behind its newline; 0: it does not. */
+static off_t line_end(int fd, off_t from)
 {
     char piece[4096];
+    ssize_t n = pread(fd, piece, sizeof(piece), from);
+    const char *newline = n > 0 ? memchr(piece, '\n', (size_t)n) : NULL;
 
-    while (size > 0) {
-        off_t from = size > (off_t)sizeof(piece) ? size - (off_t)sizeof(piece) : 0;
-        ssize_t n = pread(fd, piece, (size_t)(size - from), from);
-        if (n <= 0)
-            return -1;
-        const char *newline = memrchr(piece, '\n', (size_t)n);
-        if (newline)
-            return from + (newline - piece) + 1;
-        size = from;
-    }
-    return 0;
+    return newline ? from + (newline - piece) + 1 : 0;
 }
 
-/* A file that is continued holds rows and ends in a whole line; half a line of a recorder that was killed is cut off. */
+/* Where the last whole batch ends: behind its own row, which is its last one. 0: there is none. */
+static off_t last_batch_end(int fd, off_t size)
+{
+    static const char row[] = "\n" IOL_JSON_LINE_START "batch\"";
+    const off_t length = sizeof(row) - 1;
+    _cleanup_free_ char *piece = malloc(BUFFER_SIZE);
+
+    if (!piece)
+        return -1;
+    for (off_t to = size; to > 0;) {
+        off_t from = to > (off_t)BUFFER_SIZE ? to - (off_t)BUFFER_SIZE : 0;
+        ssize_t n = pread(fd, piece, (size_t)(to - from), from);
+        if (n != to - from)
+            return -1;
+        for (ssize_t at = n - length; at >= 0; at--) {
+            if (piece[at] != '\n' || memcmp(piece + at, row, (size_t)length) != 0)
+                continue;
+            off_t end = line_end(fd, from + at + 1);
+            if (end > 0)
+                return end;
+        }
+        to = from > 0 ? from + length - 1 : 0; /* it may lie across */
+    }
+    return size >= length && memcmp(piece, row + 1, (size_t)length - 1) == 0 ? line_end(fd, 0) : 0;
+}
+
+/* A file that is continued holds rows and ends in a whole batch; half a batch of a recorder that was killed is cut off. */
 static int check_file(struct jsonl_sink *sink, off_t size, struct iol_error *err)
 {
-    size_t length = strlen(line_start);
-    char start[sizeof(line_start)];
+    size_t length = strlen(IOL_JSON_LINE_START);
+    char start[sizeof(IOL_JSON_LINE_START)];
 
     if (size == 0)
         return 0;
     size_t known = (size_t)size < length ? (size_t)size : length;
-    if (pread(sink->fd, start, known, 0) != (ssize_t)known || memcmp(start, line_start, known) != 0)
+    if (pread(sink->fd, start, known, 0) != (ssize_t)known || memcmp(start, IOL_JSON_LINE_START, known) != 0)
         return foreign(sink, err);
-    off_t end = last_line_end(sink->fd, size);
+    off_t end = last_batch_end(sink->fd, size);
     if (end < 0)
         return jsonl_error(sink, EIO, "read", err);
     return end == size || ftruncate(sink->fd, end) == 0 ? 0 : jsonl_error(sink, errno, "write to", err);

@@ -109,8 +109,11 @@ int iol_spool_ack(struct iol_spool *spool, struct iol_error *err);
 /* The first of those will never be: sets it aside, with the reason. -ENOSPC: there is no room in quarantine; nothing has changed. */
 int iol_spool_quarantine(struct iol_spool *spool, const char *reason, struct iol_error *err);
 
-/* A batch from quarantine, by the path of its file. -ENOENT; -EBADMSG: it is none, or damaged; ... */
-int iol_spool_read_set_aside(const char *path, struct iol_batch **ret_batch, struct iol_error *err);
+/*
+ * For who reads the files of a folder and is no recorder: as long as *ret_fd is open no recorder uses it, and none will ever merge what
+ * is there now, as a database may have it. -1: the folder is no spool, and anybody may read it. -EBUSY: a recorder uses it.
+ */
+int iol_spool_hold(const char *dir, int *ret_fd, struct iol_error *err);
 
 void iol_spool_get_stats(struct iol_spool *spool, struct iol_spool_stats *ret_stats);
 const char *iol_spool_dir(const struct iol_spool *spool);

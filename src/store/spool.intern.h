@@ -143,6 +143,9 @@ void iol_spool_remove_segment(struct iol_spool *spool, size_t i);    /* its file
 int iol_spool_error(const struct iol_spool *spool, int code, const char *doing, struct iol_error *err);
 void iol_spool_close_fd(int *fd);
 
+/* spool_open.c: the number in "NUMBER.segment". */
+bool iol_segment_is_name(const char *name, uint64_t *ret_first);
+
 /* spool_state.c */
 int iol_spool_read_state(struct iol_spool *spool); /* or creates it; 1: there is one, and it cannot be read */
 int iol_spool_write_state(struct iol_spool *spool, bool sync);

@@ -62,7 +62,7 @@ static int take_lock(struct iol_spool *spool, struct iol_error *err)
     return 0;
 }
 
-static bool is_segment(const char *name, uint64_t *ret_first)
+bool iol_segment_is_name(const char *name, uint64_t *ret_first)
 {
     char *end;
 
@@ -87,7 +87,7 @@ static bool is_known(const char *name)
         if (strcmp(name, known[i]) == 0)
             return true;
     }
-    return is_temporary(name) || is_segment(name, &first);
+    return is_temporary(name) || iol_segment_is_name(name, &first);
 }
 
 /* Calls `take` for each name in the folder, until one is an error. */
@@ -143,7 +143,7 @@ static int take_name(struct iol_spool *spool, const char *name, struct iol_error
 
     if (is_temporary(name))
         return unlinkat(spool->dir_fd, name, 0) < 0 ? iol_spool_error(spool, -errno, "tidy", err) : 0;
-    if (!is_segment(name, &first))
+    if (!iol_segment_is_name(name, &first))
         return 0;
     segment = iol_spool_add_segment(spool);
     if (!segment)

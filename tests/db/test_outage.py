@@ -264,7 +264,7 @@ def rejected(tap, scratch, cluster):
     check_exact(tap, url, feed, "rejected, and loaded")
     tap.equal(live.run("load", "--remove", "--db", url, folder).returncode, 0, "rejected: load --remove")
     tap.equal(os.listdir(folder), [], "rejected: quarantine is empty then")
-    for path, word in ((folder, b"no batch is in"), (FEED, b"no batch that was set aside"), (folder + "/none", b"No such file")):
+    for path, word in ((folder, b"no batch is in"), (FEED, b"no JSON"), (folder + "/none", b"No such file")):
         bad = live.run("load", "--db", url, path)
         tap.ok(bad.returncode == 1 and word in bad.stderr and bad.stderr.count(b"\n") <= 2, "load %s: one clear error" % os.path.basename(path), bad.stderr)
 

@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// SPDX-FileCopyrightText: The ioledger authors
+#include "store/source.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdbool.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/error.h"
+#include "store/source.intern.h"
+#include "store/spool.intern.h"
+
+static int cannot_open(const char *path, int number, struct iol_error *err)
+{
+    iol_error_set(err, -number, "cannot read %s: %s", path, strerror(number));
+    if (number == EACCES)
+        iol_error_hint(err, "load it as the user who recorded");
+    else
+        iol_error_hint(err, "give a spool's folder, files NUMBER.segment or NUMBER.batch of it, or one that "
+                            "'ioledger record --db jsonl:PATH' wrote");
+    return -number;
+}
+
+static bool ends_in(const char *path, const char *ending)
+{
+    size_t length = strlen(path), n = strlen(ending);
+
+    return length > n && strcmp(path + length - n, ending) == 0;
+}
+
+/* A header may be damaged, or the file be cut within it: then the name tells. */
+static bool has_entries(const char *path, int fd)
+{
+    uint64_t magic = 0;
+
+    return (pread(fd, &magic, sizeof(magic), 0) == (ssize_t)sizeof(magic) &&
+            (magic == IOL_SEGMENT_MAGIC || magic == IOL_ENTRY_MAGIC)) ||
+           ends_in(path, ".segment") || ends_in(path, ".batch");
+}
+
+int iol_source_open(const char *path, struct iol_source **ret_source, struct iol_error *err)
+{
+    struct stat st;
+
+    if (strcmp(path, "-") == 0) {
+        int in = fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3);
+        return in < 0 ? cannot_open("stdin", errno, err) : iol_source_jsonl("stdin", in, ret_source, err);
+    }
+    _cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+    if (fd < 0 || fstat(fd, &st) < 0)
+        return cannot_open(path, errno, err);
+    if (S_ISDIR(st.st_mode))
+        return cannot_open(path, EISDIR, err);
+    if (S_ISREG(st.st_mode) && has_entries(path, fd))
+        return iol_source_entries(path, TAKE_FD(fd), ret_source, err);
+    return iol_source_jsonl(path, TAKE_FD(fd), ret_source, err);
+}
+
+int iol_source_next(struct iol_source *source, struct iol_batch **ret_batch, struct iol_error *err)
+{
+    return source->ops->next(source, ret_batch, err);
+}
+
+uint64_t iol_source_place(const struct iol_source *source)
+{
+    return source->ops->place(source);
+}
+
+uint64_t iol_source_at(const struct iol_source *source)
+{
+    return source->ops->at(source);
+}
+
+void iol_source_close(struct iol_source *source)
+{
+    if (source)
+        source->ops->close(source);
+}
