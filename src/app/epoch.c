@@ -43,22 +43,68 @@ static bool image_lives(void *arg, uint32_t pid, uint64_t image)
     return iol_capture_lives(arg, pid, image);
 }
 
+static void begin(struct iol_sweep *sweep, struct iol_capture *capture, struct iol_model *model)
+{
+    sweep->began_ns = iol_host_boot_ns();
+    sweep->lost = iol_sweep_lost(capture, model);
+    iol_model_sweep_begin(model);
+}
+
+/*
+ * The records of a fork, exec or exit say more than the look at the processes: each that is on its way is waited for. An exit
+ * comes before its process is taken out of the map, so that who is not there any more has told of it, if it could.
+ */
+static int end(struct iol_sweep *sweep, struct iol_capture *capture, struct iol_model *model, bool ask,
+               struct iol_batch *const *batch, iol_capture_record_fn *record, void *arg)
+{
+    int r;
+
+    iol_capture_poll_all(capture, record, arg);
+    if (ask) {
+        iol_model_sweep_ask(model, image_lives, capture);
+        iol_capture_poll_all(capture, record, arg);
+    }
+    r = iol_model_sweep_end(model, *batch);
+    sweep->took_ns = iol_host_boot_ns() - sweep->began_ns;
+    return r;
+}
+
 int iol_sweep_run(struct iol_sweep *sweep, struct iol_capture *capture, struct iol_model *model,
                   struct iol_batch *const *batch, iol_capture_record_fn *record, void *arg)
 {
     struct iol_error err = {0};
     int r;
 
-    sweep->began_ns = iol_host_boot_ns();
-    sweep->lost = iol_sweep_lost(capture, model);
-    iol_model_sweep_begin(model);
+    begin(sweep, capture, model);
     r = iol_capture_running(capture, record, arg, &err);
-    /* the record of a fork or exec says more than the look at the processes: each that is on its way is waited for */
-    iol_capture_poll_all(capture, record, arg);
     /* without a look at the processes the model stays as it is: the next sweep may have more luck */
-    r = iol_model_sweep_end(model, r < 0 ? NULL : image_lives, capture, *batch);
-    sweep->took_ns = iol_host_boot_ns() - sweep->began_ns;
-    return r;
+    return end(sweep, capture, model, r == 0, batch, record, arg);
+}
+
+int iol_sweep_exclude(struct iol_sweep *sweep, struct iol_capture *capture, struct iol_model *model, pid_t pid,
+                      struct iol_batch *const *batch, iol_capture_record_fn *record, void *arg)
+{
+    struct iol_error err = {0};
+    int r;
+
+    begin(sweep, capture, model);
+    r = iol_capture_exclude(capture, pid, record, arg, &err);
+    return end(sweep, capture, model, r == 0, batch, record, arg);
+}
+
+int iol_sweep_attach(struct iol_sweep *sweep, struct iol_capture *capture, struct iol_model *model,
+                     struct iol_batch *const *batch, iol_capture_record_fn *record, void *arg, struct iol_error *err)
+{
+    int r;
+
+    if (iol_capture_resumed(capture))
+        return iol_capture_attach(capture, record, arg, err);
+    begin(sweep, capture, model);
+    r = iol_capture_attach(capture, record, arg, err);
+    if (r < 0)
+        return r;
+    r = end(sweep, capture, model, false, batch, record, arg);
+    return r < 0 ? iol_error_set(err, r, "out of memory") : 0;
 }
 
 int iol_epoch_end(struct iol_capture *capture, uint64_t number, struct iol_epoch *ret_epoch)

@@ -5,11 +5,13 @@
 /* What everybody does who follows the kernel's accounts, whatever becomes of the rows: ends epochs, and compares the model with what runs. */
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "capture/capture.h"
 #include "core/account.h"
 
 struct iol_batch;
+struct iol_error;
 struct iol_model;
 
 /* When the model was last compared with the processes that run. */
@@ -31,6 +33,14 @@ bool iol_sweep_is_due(const struct iol_sweep *sweep, uint64_t now_ns, uint64_t l
  */
 int iol_sweep_run(struct iol_sweep *sweep, struct iol_capture *capture, struct iol_model *model,
                   struct iol_batch *const *batch, iol_capture_record_fn *record, void *arg);
+
+/* The same by the look that iol_capture_exclude() takes at them: from now on this process and its descendants are left out. */
+int iol_sweep_exclude(struct iol_sweep *sweep, struct iol_capture *capture, struct iol_model *model, pid_t pid,
+                      struct iol_batch *const *batch, iol_capture_record_fn *record, void *arg);
+
+/* The first look, that of iol_capture_attach(); who goes on with an earlier recorder's counters takes none. 0, or -errno with *err. */
+int iol_sweep_attach(struct iol_sweep *sweep, struct iol_capture *capture, struct iol_model *model,
+                     struct iol_batch *const *batch, iol_capture_record_fn *record, void *arg, struct iol_error *err);
 
 /* Closes the open epoch, as the one with this number. 0 or -errno. */
 int iol_epoch_end(struct iol_capture *capture, uint64_t number, struct iol_epoch *ret_epoch);

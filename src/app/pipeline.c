@@ -290,12 +290,16 @@ static int64_t lag(const struct iol_pipeline *pipeline, const struct iol_writer_
 static void exclude_server(struct iol_pipeline *pipeline)
 {
     struct iol_writer_stats stats;
+    int r;
 
     iol_writer_get_stats(pipeline->writer, &stats);
-    if (!pipeline->excluded || !stats.server_pid || stats.server_pid == pipeline->excluded)
+    if (!pipeline->excluded || !stats.server_pid || stats.server_pid == pipeline->excluded || holds_back(pipeline))
         return;
     pipeline->excluded = stats.server_pid;
-    iol_capture_exclude(pipeline->capture, stats.server_pid, take_record, pipeline, NULL);
+    r = iol_sweep_exclude(&pipeline->swept, pipeline->capture, pipeline->model, stats.server_pid, &pipeline->batch,
+                          take_record, pipeline);
+    if (r < 0)
+        pipeline->failed = r;
 }
 
 /*
@@ -324,11 +328,11 @@ int iol_pipeline_start(struct iol_pipeline *pipeline, struct iol_error *err)
     iol_model_set_boot_offset(pipeline->model, iol_host_boot_offset());
     if (add_host(pipeline) < 0 || add_recording(pipeline) < 0)
         return check(pipeline, -ENOMEM, err);
-    pipeline->swept.began_ns = iol_host_boot_ns();
     if (iol_capture_resumed(pipeline->capture) &&
         iol_resume_restore(pipeline->resume, pipeline->model, pipeline->accounts, pipeline->batch) < 0)
         return check(pipeline, -ENOMEM, err);
-    r = iol_capture_attach(pipeline->capture, take_record, pipeline, err);
+    r = iol_sweep_attach(&pipeline->swept, pipeline->capture, pipeline->model, &pipeline->batch, take_record, pipeline,
+                         err);
     if (r < 0)
         return r;
     if (add_uncovered(pipeline) < 0)

@@ -616,11 +616,11 @@ static __always_inline __u64 state_of_task(struct task_struct *task)
 }
 
 /* In fork, or in exec behind the point where it is the next image already: the hook there is about to tell of it, and knows more. */
-static __always_inline bool is_being_made(struct task_struct *task, const struct iol_task *known)
+static __always_inline bool is_being_made(struct task_struct *task, __u64 image, const struct iol_task *known)
 {
     if (state_of_task(task) & TASK_NEW)
         return true;
-    return known && known->image != image_of_other(task, 0) && BPF_CORE_READ_BITFIELD_PROBED(task, in_execve);
+    return known && known->image != image && BPF_CORE_READ_BITFIELD_PROBED(task, in_execve);
 }
 
 /* Processes that are there already: a record each, through the iterator's own buffer, where nothing is lost. */
@@ -634,14 +634,16 @@ int on_running(struct bpf_iter__task *ctx)
     struct scratch *scratch;
     __u32 tgid, index, size;
     long error = -1;
+    __u64 image;
 
     if (!task || BPF_CORE_READ(task, pid) != BPF_CORE_READ(task, tgid))
         return 0;
     tgid = BPF_CORE_READ(task, tgid);
     if (tgid == control.self_tgid)
         find_home_root(task);
+    image = image_of_other(task, 0);
     known = bpf_map_lookup_elem(&tasks, &tgid);
-    if (BPF_CORE_READ(task, flags) & PF_EXITING || is_being_made(task, known))
+    if (BPF_CORE_READ(task, flags) & PF_EXITING || is_being_made(task, image, known))
         return 0;
     scratch = scratch_take(&index);
     if (!scratch)
@@ -655,14 +657,22 @@ int on_running(struct bpf_iter__task *ctx)
     scratch->task_bits = known ? known->bits : 0;
     size = build_process(index);
     judge_process(scratch);
+    if (image_of_other(task, 0) != image) {
+        /* an exec in the middle of the look: what was read is of two images, and the hook has not told of the second one perhaps */
+        scratch_give(scratch);
+        return 1;
+    }
     if (size <= sizeof(scratch->record))
         error = bpf_seq_write(ctx->meta->seq, scratch->record, size);
-    entry.image = image_of_other(task, 0);
+    entry.image = image;
     entry.bits = scratch->task_bits;
     scratch_give(scratch);
     if (error)
         return 0; /* the buffer is full: the iterator calls again for the same task */
     entry.bits |= IOL_TASK_ANNOUNCED;
+    known = bpf_map_lookup_elem(&tasks, &tgid);
+    if (known && known->image != image)
+        return 0; /* an exec since then: its hook has judged it */
     if (known)
         known->bits = entry.bits; /* judged anew: user space has marked it since */
     else

@@ -334,7 +334,8 @@ static int post_process_record(struct iol_model *model, const struct iol_decoded
     bool recalled = process && process->recalled;
     bool news = !process || process->provisional || process->made_up || recalled;
     bool traced = record->fixed.bits & IOL_PROCESS_TRACED;
-    bool provisional = !process && model->sweeping && record->fixed.origin == IOL_ORIGIN_RUNNING;
+    bool provisional =
+        (!process || process->provisional) && model->sweeping && record->fixed.origin == IOL_ORIGIN_RUNNING;
 
     if (!process)
         process = iol_model_new_process(model, record->fixed.image);

@@ -104,20 +104,24 @@ typedef void iol_model_forget_fn(void *arg, const uint64_t *file_keys, size_t n)
 void iol_model_trim(struct iol_model *model, uint64_t epoch, uint64_t now_ns, iol_model_forget_fn *forget, void *arg);
 
 /*
- * A sweep brings the model back in line with the machine, after records of processes were lost:
+ * A sweep brings the model back in line with the machine, after records of processes were lost, and every look at the processes
+ * that run is one, the first one too:
  *
  *   begin   all records sent so far have been posted
- *           post a record of every process that runs, from the task iterator; then what has come on the ring buffer
- *   end     images that only the iterator told of become known, as `running`; those that had been known when the
- *           sweep began and of which nothing was heard in it are asked about once more, by `lives`, and if it denies, have ended
+ *           post a record of every process that runs, from the task iterator, once or more; then what has come on the ring buffer
+ *   ask     of which of the images that had been known when the sweep began, and of which nothing was heard in it, `lives` denies
+ *           that they are alive; not when there was no look at the processes, nor at the first one. What has come on the ring buffer
+ *           until then is posted once more
+ *   end     images that only the iterator told of become known, as `running`; those of which it was denied have ended
  *
  * The iterator is ahead of the ring buffer. So what it tells of an unknown image is kept back until the end: a record
- * of the fork or exec that is still on its way takes its place. There is no row in process_exit for an image that ended
- * unheard. `lives` NULL: the iterator failed, nothing is ended. iol_model_sweep_end returns 0 or -ENOMEM.
+ * of the fork or exec that is still on its way takes its place. So does a record of the exit of one that is gone: there is no row in
+ * process_exit for an image that ended unheard. iol_model_sweep_end returns 0 or -ENOMEM.
  */
 typedef bool iol_model_lives_fn(void *arg, uint32_t pid, uint64_t image);
 void iol_model_sweep_begin(struct iol_model *model);
-int iol_model_sweep_end(struct iol_model *model, iol_model_lives_fn *lives, void *arg, struct iol_batch *batch);
+void iol_model_sweep_ask(struct iol_model *model, iol_model_lives_fn *lives, void *arg);
+int iol_model_sweep_end(struct iol_model *model, struct iol_batch *batch);
 
 /* Ancestors without rows that are held for an image which may be asked for; of a longer line the oldest are forgotten. */
 #define IOL_MODEL_MAX_ANCESTORS 64

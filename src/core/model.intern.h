@@ -24,6 +24,7 @@ struct iol_model_process {
     bool exited;      /* by exit */
     bool made_up;     /* no record has come of it, and its row says so */
     bool provisional; /* found by a sweep: its own record may still be on its way */
+    bool gone;        /* a sweep has found it nowhere: its exit may still be on its way */
     bool recalled;    /* from an earlier recorder: it has a row, of which nothing is known here */
     UT_hash_handle hh;
 };

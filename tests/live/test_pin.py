@@ -14,6 +14,7 @@ import platform
 import random
 import re
 import signal
+import stat
 import struct
 import subprocess
 import tempfile
@@ -153,11 +154,10 @@ class Churn:
                "file where path = '%s')) and p.pid <> %d and %%s" % (self.file, os.getpid()))
         endless = live.value(url, sql % "not exists (select 1 from process_exit x where x.process_id = p.id)")
         tap.ok(endless <= lost, "%s: each has its end" % name, "%d have none" % endless)
-        bare = live.rows(url, (sql % "(p.exe is null or p.argv is null or p.origin = 'fork')").replace("count(*)", "p.*"))
-        tap.ok(len(bare) <= lost, "%s: each is described" % name, "%d are not" % len(bare), *bare[:5])
-        # one that was there when a recorder began may be known by that look at it: then the time of its exec is not
-        found = live.value(url, sql % "p.origin = 'running'")
-        tap.ok(found <= lost + count / 100, "%s: few are known as running already" % name, "%d of %d" % (found, count))
+        bare = live.rows(url, (sql % "(p.exe is null or p.argv is null or p.origin <> 'exec' or p.exec_time is null)").replace("count(*)", "p.*"))
+        tap.ok(len(bare) <= lost, "%s: each is described, by its own exec" % name, "%d are not" % len(bare), *bare[:5])
+        untold = live.value(url, sql % "not exists (select 1 from event e where e.process_id = p.id and e.kind = 'exec')")
+        tap.ok(untold <= lost, "%s: each has the event of its exec" % name, "%d have none" % untold)
 
 
 def kill(recorder):
@@ -313,6 +313,8 @@ def stopped_and_resumed(tap, scratch):
     options = ("--pin=" + folder, "--interval", "100ms")
     recorder = live.Recorder(url, *options)
     many = start_work(scratch, files=100, processes=2, threads=2)
+    tap.equal([stat.S_IMODE(os.stat(os.path.join(folder, part)).st_mode) for part in ("", "maps", "programs", "links")], [0o700] * 4,
+              "what is pinned is for its owner only")
     second = live.run("record", "--db", live.new_url("sqlite", scratch), *options)
     tap.ok(second.returncode == 1 and b"another recorder (pid %d)" % recorder.pid in second.stderr, "a second recorder is told whom it would disturb",
            second.stderr)

@@ -168,6 +168,45 @@ def set_aside(tap, scratch):
     many.stop()
 
 
+class Stream:
+    """Processes that live for a moment, one behind the other."""
+
+    def __init__(self, scratch):
+        self.end = os.path.join(scratch, "stream.end")
+        script = 'while [ ! -e "$1" ]; do sleep 0.1 & done; wait'
+        self.process = subprocess.Popen(["bash", "-c", script, "stream", self.end])
+
+    def stop(self):
+        with open(self.end, "w", encoding="ascii"):
+            pass
+        self.process.wait(live.PATIENCE)
+
+    def rows(self, url):
+        return live.rows(url, "select origin, start_time, exec_time, pid, exists (select 1 from event e where e.process_id = p.id and e.kind = 'exec') "
+                              "as told from process p where ppid = %d and comm = 'sleep' order by start_time" % self.process.pid)
+
+
+def another_server(tap, scratch):
+    """A server that comes back is looked for among all processes, to be left out: who has just begun is still known by its own exec."""
+    cluster = live.PostgreSQL.shared()
+    url = cluster.new_database()
+    stream = Stream(scratch)
+    recorder = live.Recorder(url, "--interval", "0.1s")
+    live.wait_for(lambda: any(row["told"] for row in stream.rows(url)), "the first exec")
+    begun = live.value(url, "select max(start_time) from process where comm = 'sleep' and origin = 'exec'")
+    for _ in range(3):
+        cluster.stop()
+        cluster.start()
+        seen = live.value(url, "select count(*) from process where comm = 'sleep'")
+        live.wait_for(lambda: live.value(url, "select count(*) from process where comm = 'sleep'") > seen + 50, "rows on the server that has come back")
+    stream.stop()
+    tap.equal(recorder.stop(), 0, "another server: the recorder ends well")
+    late = [row for row in stream.rows(url) if row["start_time"] > begun]
+    odd = [row for row in late if row["origin"] != "exec" or not row["exec_time"] or not row["told"]]
+    tap.ok(len(late) > 150 and not odd, "another server: each of %d processes is known by its exec" % len(late), "%d are not" % len(odd), *odd[:5])
+    live.check_balance(tap, url, "another server")
+
+
 def no_such_database(tap, scratch):
     """What waiting does not mend is an error at once, spool or not."""
     del scratch
@@ -177,4 +216,4 @@ def no_such_database(tap, scratch):
     tap.equal(spools(), [], "no such database: no spool is left")
 
 
-live.main(down_at_start, away_at_the_end, killed_while_away, two_recorders, no_such_database, set_aside)
+live.main(down_at_start, away_at_the_end, killed_while_away, two_recorders, another_server, no_such_database, set_aside)

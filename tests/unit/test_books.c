@@ -381,7 +381,7 @@ static void a_recalled_image_is_described_and_not_told_again(void **state)
     iol_model_sweep_begin(r->model);
     post_process(r, SHELL, 1, IOL_ORIGIN_RUNNING);
     post_process(r, SHELL + 1, SHELL, IOL_ORIGIN_FORK);
-    assert_int_equal(iol_model_sweep_end(r->model, NULL, NULL, r->batch), 0);
+    assert_int_equal(iol_model_sweep_end(r->model, r->batch), 0);
     assert_int_equal(count(r, IOL_TABLE_PROCESS), 1);
     assert_int_equal(process_row(r, 0)->pid, SHELL + 1);
     assert_string_equal(process_row(r, 0)->exe, "/bin/worker"); /* inherited */
@@ -398,7 +398,7 @@ static void a_fork_of_one_who_is_gone_keeps_what_the_iterator_has_seen(void **st
     iol_model_sweep_begin(r->model);
     post_process(r, SHELL + 1, SHELL, IOL_ORIGIN_RUNNING);
     post_process(r, SHELL + 1, SHELL, IOL_ORIGIN_FORK);
-    assert_int_equal(iol_model_sweep_end(r->model, NULL, NULL, r->batch), 0);
+    assert_int_equal(iol_model_sweep_end(r->model, r->batch), 0);
     assert_int_equal(count(r, IOL_TABLE_PROCESS), 1);
     assert_int_equal(process_row(r, 0)->origin, IOL_ORIGIN_FORK);
     assert_string_equal(process_row(r, 0)->exe, "/bin/worker");
@@ -489,7 +489,8 @@ static struct recorder *begin_with_a_sweep(struct kernel *k)
         if (k->handed_out[i] && k->alive[i])
             post_process(r, k->slots[i].key.image, 1, IOL_ORIGIN_RUNNING);
     }
-    assert_int_equal(iol_model_sweep_end(r->model, lives, NULL, r->batch), 0);
+    iol_model_sweep_ask(r->model, lives, NULL);
+    assert_int_equal(iol_model_sweep_end(r->model, r->batch), 0);
     return r;
 }
 

@@ -30,16 +30,28 @@ struct script {
     atomic_bool hold;   /* writes wait for its end, or for an interrupt */
     atomic_bool broken; /* by an interrupt */
     atomic_int tries;
+    int64_t tried_ns[16]; /* when the first tries were made */
     int n_written;
     size_t largest;        /* of the groups */
     int64_t written[1000]; /* by the writer's thread; read after it has ended */
 };
+
+static int64_t now_ns(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
 
 static int script_write(struct iol_sink *sink, const struct iol_batch *batch, struct iol_error *err)
 {
     struct script *script = (struct script *)sink;
     const struct iol_batch_row *row = batch->rows[IOL_TABLE_BATCH].data;
 
+    int try = atomic_load(&script->tries);
+    if (try < 16)
+        script->tried_ns[try] = now_ns();
     atomic_fetch_add(&script->tries, 1);
     while (atomic_load(&script->hold) && !atomic_load(&script->broken))
         sched_yield();
@@ -167,6 +179,43 @@ static void test_retries_until_it_works(void **state)
     iol_writer_free(writer);
     for (int i = 0; i < 50; i++)
         assert_int_equal(script.written[i], i);
+}
+
+/* 50 ms, then twice as long each time, of which half is left to chance: two recorders do not come back together again and again. */
+static void test_backs_off(void **state)
+{
+    enum { TRIES = 6 };
+    static struct script scripts[4];
+    struct iol_writer *writers[4];
+    bool differ = false;
+
+    (void)state;
+    for (int i = 0; i < 4; i++) {
+        atomic_store(&scripts[i].answer, -EAGAIN);
+        writers[i] = start(&scripts[i], -1);
+        iol_writer_put(writers[i], numbered(1));
+        wait_tries(&scripts[i], 1);
+        /* the chance of each begins with the millisecond in which it was started */
+        for (int64_t ms = now_ns() / 1000000; now_ns() / 1000000 == ms;)
+            sched_yield();
+    }
+    for (int i = 0; i < 4; i++) {
+        wait_tries(&scripts[i], TRIES);
+        atomic_store(&scripts[i].answer, 0);
+        assert_int_equal(iol_writer_finish(writers[i], NULL, NULL, NULL), 0);
+        iol_writer_free(writers[i]);
+    }
+    for (int try = 1; try < TRIES; try++) {
+        int64_t least = INT64_MAX, most = 0;
+        for (int i = 0; i < 4; i++) {
+            int64_t gap = scripts[i].tried_ns[try] - scripts[i].tried_ns[try - 1];
+            least = gap < least ? gap : least;
+            most = gap > most ? gap : most;
+        }
+        assert_true(least >= (INT64_C(24000000) << (try - 1))); /* the clock of the waits is in whole ms */
+        differ |= most - least > INT64_C(5000000) << (try - 1);
+    }
+    assert_true(differ);
 }
 
 static void test_rejects_go_by(void **state)
@@ -563,6 +612,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_order),
         cmocka_unit_test(test_retries_until_it_works),
+        cmocka_unit_test(test_backs_off),
         cmocka_unit_test(test_rejects_go_by),
         cmocka_unit_test(test_groups),
         cmocka_unit_test(test_groups_refused),

@@ -95,8 +95,7 @@ int iol_live_start(struct iol_live *live, struct iol_error *err)
     int r;
 
     iol_model_set_boot_offset(live->model, iol_host_boot_offset());
-    live->swept.began_ns = iol_host_boot_ns();
-    r = iol_capture_attach(live->capture, take_record, live, err);
+    r = iol_sweep_attach(&live->swept, live->capture, live->model, &live->batch, take_record, live, err);
     return r < 0 ? r : check(live, 0, err);
 }
 
