@@ -13,8 +13,18 @@
 #include "base/cleanup.h"
 #include "base/error.h"
 
+static bool set_streams(const struct iol_child_streams *streams)
+{
+    const int wanted[] = {streams->in, streams->out, streams->err};
+
+    for (int fd = 0; fd < (int)IOL_ARRAY_SIZE(wanted); fd++)
+        if (wanted[fd] >= 0 && wanted[fd] != fd && dup2(wanted[fd], fd) < 0)
+            return false;
+    return !streams->apart || setsid() >= 0;
+}
+
 /* In the child: waits at the gate, then becomes CMD. */
-static _Noreturn void become_command(char **argv, int gate, int failed)
+static _Noreturn void become_command(char **argv, const struct iol_child_streams *streams, int gate, int failed)
 {
     sigset_t none;
     char byte;
@@ -26,6 +36,8 @@ static _Noreturn void become_command(char **argv, int gate, int failed)
     if (read(gate, &byte, 1) != 1)
         _exit(127); /* the recorder gave up */
     close(gate);
+    if (streams && !set_streams(streams))
+        _exit(126);
     execvp(argv[0], argv);
     code = errno;
     if (write(failed, &code, sizeof(code)) != (ssize_t)sizeof(code))
@@ -33,7 +45,8 @@ static _Noreturn void become_command(char **argv, int gate, int failed)
     _exit(code == ENOENT ? 127 : 126);
 }
 
-int iol_child_start(struct iol_child *child, char **argv, struct iol_error *err)
+int iol_child_start(struct iol_child *child, char **argv, const struct iol_child_streams *streams,
+                    struct iol_error *err)
 {
     int gate[2], failed[2];
     pid_t pid;
@@ -50,7 +63,7 @@ int iol_child_start(struct iol_child *child, char **argv, struct iol_error *err)
     if (pid == 0) {
         close(gate[1]);
         close(failed[0]);
-        become_command(argv, gate[0], failed[1]);
+        become_command(argv, streams, gate[0], failed[1]);
     }
     close(gate[0]);
     close(failed[1]);

@@ -14,7 +14,15 @@ struct iol_child {
     int failed; /* read end: errno of an exec that failed */
 };
 
-int iol_child_start(struct iol_child *child, char **argv, struct iol_error *err);
+/* What CMD gets in the place of our own; -1: our own. They stay the caller's. */
+struct iol_child_streams {
+    int in, out, err;
+    bool apart; /* in a session of its own: without our terminal, whose keys and screen are not for it */
+};
+
+/* `streams` may be NULL: all our own. */
+int iol_child_start(struct iol_child *child, char **argv, const struct iol_child_streams *streams,
+                    struct iol_error *err);
 
 /* Lets it go. 0, or -errno with *err when CMD cannot be run (ENOENT: not found). */
 int iol_child_release(struct iol_child *child, const char *name, struct iol_error *err);

@@ -24,6 +24,7 @@
 #include "app/rates.h"
 #include "app/record_options.h"
 #include "app/status.h"
+#include "app/waiting.h"
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "base/log.h"
@@ -346,7 +347,7 @@ static int open_recording(struct recording *recording, struct iol_error *err)
         return r;
     /* before any thread is there, and before any memory that a fork would copy */
     if (options->command) {
-        r = iol_child_start(&recording->child, options->command, err);
+        r = iol_child_start(&recording->child, options->command, NULL, err);
         if (r < 0)
             return r;
         if (!options->system)
@@ -496,11 +497,41 @@ static void tell_about_pins(const char *folder)
         which, named, which, named);
 }
 
+/* What was waiting when the recording ended. */
+struct catching_up {
+    struct recording *recording;
+    uint64_t rows, waiting;
+};
+
+static void ask_writer(void *arg, struct iol_reached *ret_reached)
+{
+    const struct catching_up *start = arg;
+    struct iol_pipeline_stats stats;
+    const struct iol_writer_stats *writer = &stats.writer;
+
+    iol_pipeline_get_stats(start->recording->pipeline, &stats);
+    ret_reached->what = writer->down ? "waiting for the database" : "storing what waits";
+    ret_reached->rows = writer->rows - start->rows;
+    if (start->waiting > 0 && writer->waiting <= start->waiting)
+        ret_reached->part = 1 - (double)writer->waiting / (double)start->waiting;
+}
+
+static struct iol_waiting *show_catching_up(struct recording *recording, struct catching_up *start)
+{
+    struct iol_pipeline_stats stats;
+
+    iol_pipeline_get_stats(recording->pipeline, &stats);
+    *start = (struct catching_up){.recording = recording, .rows = stats.writer.rows, .waiting = stats.writer.waiting};
+    return recording->options->common.quiet ? NULL : iol_waiting_new_asking(ask_writer, start);
+}
+
 /* Everything counted reaches the database, or the spool, whatever ended the recording. */
 static int finish_recording(struct recording *recording, struct iol_error *err)
 {
     struct iol_pipeline_stats stats;
     struct aside server;
+    struct catching_up start;
+    struct iol_waiting *waiting;
     uint64_t unwritten = 0;
     int r = iol_pipeline_stop(recording->pipeline, false, err);
     int finished;
@@ -511,7 +542,9 @@ static int finish_recording(struct recording *recording, struct iol_error *err)
     tell_about_wait(recording);
     serve_aside(recording, &server);
     let_signals_interrupt();
+    waiting = show_catching_up(recording, &start);
     finished = iol_pipeline_finish(recording->pipeline, &interrupted, &unwritten, r < 0 ? NULL : err);
+    iol_waiting_free(waiting);
     iol_pipeline_get_stats(recording->pipeline, &stats);
     stop_serving(&server);
     if (recording->control)

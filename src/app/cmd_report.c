@@ -85,9 +85,10 @@ static void done_file(struct iol_new_file **file)
     iol_new_file_free(*file);
 }
 
-static void step(void *data, const char *what)
+static void step(void *data, const struct iol_reached *reached)
 {
-    iol_waiting_step(data, what);
+    iol_waiting_step(data, reached->what);
+    iol_waiting_reached(data, reached->rows, reached->part);
 }
 
 static int gather(const struct iol_options *options, const struct page *page, struct iol_report **ret_report,

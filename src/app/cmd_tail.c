@@ -9,13 +9,13 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-#include "app/child.h"
 #include "app/command.h"
 #include "app/host.h"
 #include "app/live/live.h"
 #include "app/live/live_options.h"
 #include "app/live/names.h"
 #include "app/live/tail_line.h"
+#include "app/live/watched.h"
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "base/log.h"
@@ -24,13 +24,14 @@
 #define NS_PER_MS 1000000
 #define LOOK_IN_MS 100 /* at the ring buffer, when it does not call before: how late a line may be */
 
-enum { KEY_IO = IOL_LIVE_OWN_KEYS, KEY_JSON, KEY_FULL };
+enum { KEY_IO = IOL_LIVE_OWN_KEYS, KEY_JSON, KEY_FULL, KEY_OUTPUT };
 
 static const struct argp_option own_options[] = {
     {"io", KEY_IO, NULL, 0, "Also what each process has read from and written to each file, once an interval", 0},
     {"json", KEY_JSON, NULL, 0, "One JSON object a line, with exact numbers", 0},
     {"full", KEY_FULL, NULL, 0, "Do not cut lines at the width of the terminal", 0},
     {"count", 'n', "COUNT", 0, "End after so many lines", 0},
+    {"output", KEY_OUTPUT, "FILE", 0, "Write what CMD prints to FILE", 0},
     {0},
 };
 
@@ -38,6 +39,7 @@ struct tail_options {
     struct iol_record_options record;
     bool io, json, full;
     int64_t count; /* of lines; 0: no end */
+    const char *output;
 };
 
 static int take_option(int key, const char *text, void *input, struct iol_error *err)
@@ -55,6 +57,8 @@ static int take_option(int key, const char *text, void *input, struct iol_error 
     case KEY_FULL:
         options->full = true;
         return 0;
+    case KEY_OUTPUT:
+        return iol_option_text(text, &options->output, err);
     default:
         r = iol_option_count(text, &options->count, err);
         return r == 0 && options->count == 0 ? iol_error_set(err, -EINVAL, "at least 1") : r;
@@ -67,19 +71,21 @@ static const struct iol_usage usage = {
                "--duration, --count or the end of CMD. With CMD it is about CMD and its descendants only. It has a "
                "ring buffer of its own: whatever it is slowed down by, no recorder is, and "
                "what it misses it tells, as lines of the kind 'loss'. Times are UTC.",
-    .details = "Of several filters of one kind a process has to meet one, of each kind that is given. PATTERN is as in "
-               "'ioledger record --help'.\n\n"
-               "Examples:\n"
-               "  sudo ioledger tail\n"
-               "  sudo ioledger tail --uid www-data --io\n"
-               "  sudo ioledger tail --every '/etc/** if comm=sh'\n"
-               "  sudo ioledger tail --events rename,unlink --full\n"
-               "  sudo ioledger tail --io -- make\n"
-               "  sudo ioledger tail --json | jq -r 'select(.kind == \"exec\") | .argv'\n\n"
-               "NO_COLOR in the environment is heeded.\n\n"
-               "Exit status: that of CMD, if there is one; else 0, also when nobody reads the lines any more; 1 a "
-               "failure; 2 bad "
-               "usage; 126 or 127 when CMD cannot be run.",
+    .details =
+        "Of several filters of one kind a process has to meet one, of each kind that is given. PATTERN is as in "
+        "'ioledger record --help'. What CMD writes to its standard output goes to standard error, or to the file of "
+        "--output: on standard output are lines only.\n\n"
+        "Examples:\n"
+        "  sudo ioledger tail\n"
+        "  sudo ioledger tail --uid www-data --io\n"
+        "  sudo ioledger tail --every '/etc/** if comm=sh'\n"
+        "  sudo ioledger tail --events rename,unlink --full\n"
+        "  sudo ioledger tail --io -- make\n"
+        "  sudo ioledger tail --json | jq -r 'select(.kind == \"exec\") | .argv'\n\n"
+        "NO_COLOR in the environment is heeded.\n\n"
+        "Exit status: that of CMD, if there is one; else 0, also when nobody reads the lines any more; 1 a "
+        "failure; 2 bad "
+        "usage; 126 or 127 when CMD cannot be run.",
     .common = IOL_COMMON_QUIET | IOL_COMMON_COMMAND,
     .max_args = SIZE_MAX,
     .options = own_options,
@@ -98,9 +104,7 @@ struct session {
     struct iol_live *live;
     struct iol_live_names *names;
     struct iol_tail_format format;
-    struct iol_child child;
-    bool command_ended;
-    int command_status;
+    struct iol_watched watched;
     uint64_t next_post_ns, end_ns;
     int64_t lines;
 };
@@ -200,16 +204,9 @@ static int wait_for_work(const struct session *session)
     return fds[1].revents & (POLLERR | POLLHUP | POLLNVAL) ? 1 : 0;
 }
 
-/* Looked at before the records are taken in: what it did is among these then. */
-static void look_at_command(struct session *session)
-{
-    if (session->child.pid > 0 && iol_child_ended(&session->child, &session->command_status))
-        session->command_ended = true;
-}
-
 static bool is_over(const struct session *session)
 {
-    return ended_by || session->command_ended || (session->end_ns && iol_host_boot_ns() >= session->end_ns) ||
+    return ended_by || session->watched.ended || (session->end_ns && iol_host_boot_ns() >= session->end_ns) ||
            (session->options->count && session->lines >= session->options->count);
 }
 
@@ -219,7 +216,7 @@ static int follow(struct session *session, struct iol_error *err)
 
     while (r == 0 && !is_over(session)) {
         r = wait_for_work(session);
-        look_at_command(session);
+        iol_watched_look(&session->watched);
         if (r < 0)
             return iol_error_set(err, r, "cannot wait: %s", strerror(-r));
         if (r == 0)
@@ -249,15 +246,6 @@ static void choose_format(struct session *session)
         format->width = size.ws_col;
 }
 
-static int release(struct session *session, struct iol_error *err)
-{
-    int r = iol_child_release(&session->child, session->options->record.command[0], err);
-
-    if (r < 0)
-        session->command_status = r == -ENOENT ? 127 : 126;
-    return r;
-}
-
 static int start(struct session *session, struct iol_error *err)
 {
     const struct iol_record_options *record = &session->options->record;
@@ -269,8 +257,8 @@ static int start(struct session *session, struct iol_error *err)
     if (r < 0 && err->hint[0])
         iol_error_hint(err, "try: sudo ioledger tail");
     if (r == 0 && record->command)
-        r = iol_child_start(&session->child, record->command, err);
-    capture.command = session->child.pid;
+        r = iol_watched_start(&session->watched, record->command, session->options->output, false, err);
+    capture.command = session->watched.child.pid;
     if (r == 0)
         r = iol_live_open(&capture, &session->live, err);
     if (r < 0)
@@ -293,7 +281,7 @@ static int start(struct session *session, struct iol_error *err)
         iol_tail_heading(&session->format, stdout);
         fflush(stdout);
     }
-    return record->command ? release(session, err) : 0;
+    return record->command ? iol_watched_release(&session->watched, err) : 0;
 }
 
 static void watch_signals(void)
@@ -321,25 +309,30 @@ int iol_cmd_tail(int argc, char **argv)
     };
     struct tail_options options = {0};
     const struct iol_live_usage live = {.own = &usage, .input = &options, .more = more};
-    struct session session = {.options = &options, .child = {.gate = -1, .failed = -1}};
+    struct session session = {.options = &options, .watched = IOL_WATCHED_NONE};
     struct iol_error err = {0};
     int status, r;
 
     if (!iol_live_options_parse(&live, argc, argv, &options.record, &status))
         return status;
+    if (options.output && !options.record.command) {
+        iol_error_set(&err, -EINVAL, "--output is for what CMD prints: give a CMD, as in 'ioledger tail -- make'");
+        iol_record_options_done(&options.record);
+        return iol_options_fail("tail", &err);
+    }
     watch_signals();
     r = start(&session, &err);
     if (r == 0)
         r = follow(&session, &err);
     if (r < 0)
         iol_command_fail(&err);
-    if (ended_by && session.child.pid > 0)
-        kill(session.child.pid, ended_by);
-    iol_child_done(&session.child);
+    if (ended_by)
+        iol_watched_signal(&session.watched, ended_by);
+    iol_watched_done(&session.watched);
     iol_live_names_free(session.names);
     iol_live_free(session.live);
     iol_record_options_done(&options.record);
-    if (session.command_status)
-        return session.command_status;
+    if (session.watched.status)
+        return session.watched.status;
     return r < 0 ? IOL_EXIT_FAILURE : IOL_EXIT_OK;
 }

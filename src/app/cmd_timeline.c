@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "app/command.h"
 #include "app/coverage.h"
@@ -18,6 +19,8 @@
 #include "base/text.h"
 
 #define TABLE_LIMIT 200
+#define WHAT_WIDTH 24 /* columns of WHAT on a narrow terminal */
+#define SHORT_PATH (WHAT_WIDTH - sizeof("renamed to"))
 #define PAUSE_NS INT64_C(60000000000)
 
 enum { KEY_LIMIT = 'n', KEY_PAUSE = 0x200 };
@@ -81,8 +84,8 @@ static const struct iol_output_column told_columns[TOLD_COLUMNS] = {
     [TOLD_USER] = {"user", "USER", IOL_CELL_TEXT, IOL_SHORTEN_END, .drop = 1},
     [TOLD_OPS] = {"ops", "OPS", IOL_CELL_COUNT, .drop = 2},
     [TOLD_BYTES] = {"bytes", "BYTES", IOL_CELL_BYTES},
-    [TOLD_WHAT] = {"what", "WHAT", IOL_CELL_TEXT, IOL_SHORTEN_MIDDLE, .least = 34},
-    [TOLD_PATH] = {"path", "PATH", IOL_CELL_TEXT, IOL_SHORTEN_MIDDLE, .hide = IOL_HIDE_SAME, .least = 16},
+    [TOLD_WHAT] = {"what", "WHAT", IOL_CELL_TEXT, IOL_SHORTEN_MIDDLE, .least = WHAT_WIDTH},
+    [TOLD_PATH] = {"path", "PATH", IOL_CELL_TEXT, IOL_SHORTEN_MIDDLE, .hide = IOL_HIDE_SAME, .least = 14},
 };
 
 static int take_option(int key, const char *text, void *input, struct iol_error *err)
@@ -152,15 +155,20 @@ static int print_data(struct iol_output *output, const struct iol_episode *episo
     return iol_output_row(output);
 }
 
-/* "renamed to /b/x", "read, 2 failed"; to be freed. */
-static char *tell_what(const struct iol_episode *episode)
+/* "renamed to /b/x", and not `whole` "renamed to …/x" when it is long; "read, 2 failed"; to be freed. */
+static char *tell_what(const struct iol_episode *episode, bool whole)
 {
     bool renamed = strcmp(episode->what, "renamed") == 0;
+    const char *slash = episode->other_path ? strrchr(episode->other_path, '/') : NULL;
+    const char *start = whole || !slash || strlen(episode->other_path) <= SHORT_PATH ? ""
+                        : iol_output_is_utf8()                                       ? "\u2026"
+                                                                                     : "...";
     char *text = NULL;
     int n;
 
     if (episode->other_path)
-        n = asprintf(&text, "%s %s %s", episode->what, renamed ? "to" : "as", episode->other_path);
+        n = asprintf(&text, "%s %s %s%s", episode->what, renamed ? "to" : "as", start,
+                     *start ? slash : episode->other_path);
     else if (episode->errors > 0)
         n = asprintf(&text, "%s, %lld failed", episode->what, (long long)episode->errors);
     else
@@ -170,10 +178,12 @@ static char *tell_what(const struct iol_episode *episode)
 
 static int print_told(struct iol_output *output, const struct iol_episode *episode)
 {
-    _cleanup_free_ char *what = tell_what(episode), *by = NULL;
+    _cleanup_free_ char *what = tell_what(episode, isatty(STDOUT_FILENO) != 1), *whole = tell_what(episode, true),
+                        *by = NULL;
+    const char *const forms[] = {whole};
     char time[32], lasted[32];
 
-    if (!what || asprintf(&by, "%s(%lld)", episode->comm ? episode->comm : "?", (long long)episode->pid) < 0)
+    if (!what || !whole || asprintf(&by, "%s(%lld)", episode->comm ? episode->comm : "?", (long long)episode->pid) < 0)
         return -ENOMEM;
     iol_output_set_text(output, TOLD_TIME, iol_text_time(time, sizeof(time), episode->first_ns));
     iol_output_set_text(output, TOLD_LASTED,
@@ -191,6 +201,7 @@ static int print_told(struct iol_output *output, const struct iol_episode *episo
     else if (!episode->counted)
         iol_output_set_text(output, TOLD_BYTES, "");
     iol_output_set_text(output, TOLD_WHAT, what);
+    iol_output_set_forms(output, TOLD_WHAT, forms, IOL_ARRAY_SIZE(forms));
     iol_output_set_text(output, TOLD_PATH, episode->path);
     return iol_output_row(output);
 }

@@ -17,6 +17,7 @@
 #include "app/live/top_batch.h"
 #include "app/live/top_keys.h"
 #include "app/live/top_page.h"
+#include "app/live/watched.h"
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "core/batch.h"
@@ -24,8 +25,9 @@
 #define NS_PER_MS 1000000
 #define LOOK_IN_MS 200 /* at the ring buffer, when it does not call before */
 #define BATCH_ROWS 25
+#define KEEP_PAIRS 200000 /* of CMD, for its totals: 70 MB */
 
-enum { KEY_BATCH = IOL_LIVE_OWN_KEYS, KEY_GROUP, KEY_SORT, KEY_FILTER, KEY_ROWS };
+enum { KEY_BATCH = IOL_LIVE_OWN_KEYS, KEY_GROUP, KEY_SORT, KEY_FILTER, KEY_ROWS, KEY_OUTPUT };
 
 static const struct argp_option own_options[] = {
     {"group", KEY_GROUP, "BY", 0, "pair (process and file, the default), process, file, directory or container", 0},
@@ -35,6 +37,7 @@ static const struct argp_option own_options[] = {
     {"batch", KEY_BATCH, NULL, 0, "Print frames, one after the other, instead of taking over the terminal", 0},
     {"count", 'n', "COUNT", 0, "End after so many frames", 0},
     {"rows", KEY_ROWS, "N", 0, "With --batch: rows in a frame (default: 25)", 0},
+    {"output", KEY_OUTPUT, "FILE", 0, "Write what CMD prints to FILE", 0},
     {0},
 };
 
@@ -46,6 +49,7 @@ struct top_options {
     bool batch;
     int64_t count; /* of frames; 0: no end */
     int64_t rows;
+    const char *output;
 };
 
 static const char *const group_words[] = {
@@ -127,6 +131,8 @@ static int take_option(int key, const char *text, void *input, struct iol_error 
     case KEY_BATCH:
         options->batch = true;
         return 0;
+    case KEY_OUTPUT:
+        return iol_option_text(text, &options->output, err);
     case KEY_ROWS:
         return take_positive(text, &options->rows, err);
     default:
@@ -135,32 +141,42 @@ static int take_option(int key, const char *text, void *input, struct iol_error 
 }
 
 static const struct iol_usage usage = {
+    .arguments = "[[--] CMD [ARG...]]",
     .summary =
         "Shows which process reads and writes which file right now, the busiest first, straight from the kernel's "
-        "accounts: no database is needed, and a recorder that runs is not disturbed. '?' shows the keys.",
-    .details = "Of several filters of one kind a process has to meet one, of each kind that is given. What has been "
-               "used in the "
-               "last minute is shown; a dim process has ended. Times are UTC.\n\n"
-               "With --batch, --format json and csv have exact numbers of each interval beside the rates.\n\n"
-               "Examples:\n"
-               "  sudo ioledger top\n"
-               "  sudo ioledger top --group directory --sort written\n"
-               "  sudo ioledger top --uid postgres --filter /base/\n"
-               "  sudo ioledger top --batch -n 3 --rows 10\n"
-               "  sudo ioledger top --batch -n 60 --format csv > minute.csv\n\n"
-               "NO_COLOR in the environment is heeded.\n\n"
-               "Exit status: 0; 1 a failure; 2 bad usage.",
-    .common = IOL_COMMON_FORMAT,
+        "accounts: no database is needed, and a recorder that runs is not disturbed. '?' shows the keys. With CMD it "
+        "is about CMD and its descendants only, and shows in the end what these have done in all.",
+    .details =
+        "Of several filters of one kind a process has to meet one, of each kind that is given. What has been "
+        "used in the "
+        "last minute is shown; a dim process has ended. Times are UTC.\n\n"
+        "On a terminal, what CMD prints comes when the screen is given back, and CMD has no terminal and nothing "
+        "to read; with --batch its standard output goes to standard error. --output is for both. Ctrl-C is for "
+        "CMD as long as it runs, a second one for top.\n\n"
+        "With --batch, --format json and csv have exact numbers of each interval beside the rates.\n\n"
+        "Examples:\n"
+        "  sudo ioledger top\n"
+        "  sudo ioledger top --group directory --sort written\n"
+        "  sudo ioledger top --uid postgres --filter /base/\n"
+        "  sudo ioledger top -- make -j4\n"
+        "  sudo ioledger top --batch -n 3 --rows 10\n"
+        "  sudo ioledger top --batch -n 60 --format csv > minute.csv\n\n"
+        "NO_COLOR in the environment is heeded.\n\n"
+        "Exit status: that of CMD, if there is one; else 0; 1 a failure; 2 bad usage; 126 or 127 when CMD "
+        "cannot be run.",
+    .common = IOL_COMMON_FORMAT | IOL_COMMON_COMMAND,
+    .max_args = SIZE_MAX,
     .options = own_options,
     .option = take_option,
     .word = option_word,
 };
 
-static volatile sig_atomic_t ended_by;
+static volatile sig_atomic_t ended_by, n_signals;
 
 static void on_signal(int signal)
 {
     ended_by = signal;
+    n_signals++;
 }
 
 struct session {
@@ -170,6 +186,10 @@ struct session {
     struct iol_top top;
     struct iol_page page;
     struct iol_top_batch *batch;
+    struct iol_watched watched;
+    char command[512]; /* how it is, for the page */
+    int quits;         /* of q: it asks before it ends what runs */
+    bool passed_on;    /* a signal, to CMD */
     uint64_t started_ns, posted_ns, next_post_ns, end_ns;
     int64_t frames;
 };
@@ -184,7 +204,7 @@ static void take_losses(struct iol_top *top, const struct iol_batch *batch)
     }
 }
 
-/* Ends an interval. While it is paused, only the names are taken in: they come once. */
+/* Ends an interval. While it is paused, only the names are taken in: they come once; but of CMD, whose totals are wanted, all. */
 static int post(struct session *session, struct iol_error *err)
 {
     uint64_t now;
@@ -196,7 +216,7 @@ static int post(struct session *session, struct iol_error *err)
     now = iol_host_boot_ns();
     batch = iol_live_take(session->live);
     r = batch ? iol_live_names_take(session->top.names, batch) : -ENOMEM;
-    if (r == 0 && !session->top.paused) {
+    if (r == 0 && (!session->top.paused || session->options->record.command)) {
         take_losses(&session->top, batch);
         r = iol_live_pairs_take(session->pairs, batch, now, iol_host_wall_ns(), now - session->posted_ns);
     }
@@ -215,11 +235,31 @@ static int post(struct session *session, struct iol_error *err)
     return 0;
 }
 
+/* What is to be known of CMD. */
+static void tell_command(struct session *session)
+{
+    const struct iol_watched *watched = &session->watched;
+    char *text = session->command;
+    size_t size = sizeof(session->command);
+
+    if (!session->options->record.command)
+        return;
+    session->top.command = text;
+    session->top.command_failed = watched->ended && watched->status != 0;
+    if (iol_watched_runs(watched) && session->quits == 1)
+        snprintf(text, size, "%s still runs: q again ends it, any other key goes on", watched->argv[0]);
+    else if (iol_watched_runs(watched) && session->quits > 1)
+        snprintf(text, size, "%s was told to end (SIGTERM): q again leaves it alone", watched->argv[0]);
+    else
+        iol_watched_say(watched, iol_host_boot_ns(), text, size);
+}
+
 static int show(struct session *session, struct iol_error *err)
 {
     size_t width, height;
     int r;
 
+    tell_command(session);
     if (session->batch) {
         r = iol_top_batch_frame(session->batch, &session->top);
         return r < 0 && r != -EPIPE ? iol_error_set(err, r, "cannot print: %s", strerror(-r)) : r;
@@ -242,8 +282,14 @@ static int take_keys(struct session *session, bool *ret_changed)
     while ((key = iol_screen_key()) != IOL_KEY_NONE) {
         *ret_changed = true;
         iol_screen_size(&width, &height);
-        if (!iol_top_key(&session->top, key, iol_top_lines(&session->top, height)))
+        if (iol_top_key(&session->top, key, iol_top_lines(&session->top, height))) {
+            session->quits = session->quits > 1 ? session->quits : 0;
+            continue;
+        }
+        if (!iol_watched_runs(&session->watched) || ++session->quits > 2)
             return 1;
+        if (session->quits == 2)
+            iol_watched_signal(&session->watched, SIGTERM);
     }
     return 0;
 }
@@ -272,10 +318,61 @@ static int wait_for_work(const struct session *session)
     return fds[0].revents & (POLLERR | POLLHUP) || fds[2].revents & (POLLERR | POLLHUP);
 }
 
-static bool is_over(const struct session *session)
+/* The first signal is for CMD, while that runs: it ends, and so do we. A second one, and a terminal that goes, are for us too. */
+static bool is_stopped(struct session *session)
 {
-    return ended_by || (session->end_ns && iol_host_boot_ns() >= session->end_ns) ||
+    if (n_signals == 0)
+        return false;
+    if (!session->passed_on)
+        iol_watched_signal(&session->watched, ended_by);
+    session->passed_on = true;
+    return !iol_watched_runs(&session->watched) || ended_by == SIGHUP || n_signals > 1;
+}
+
+static bool is_over(struct session *session)
+{
+    return is_stopped(session) || session->watched.ended ||
+           (session->end_ns && iol_host_boot_ns() >= session->end_ns) ||
            (session->options->count && session->frames >= session->options->count);
+}
+
+/* The last picture stays until q, a signal, or the end of the terminal. */
+static int stay(struct session *session, struct iol_error *err)
+{
+    struct pollfd keys = {.fd = STDIN_FILENO, .events = POLLIN};
+    int signals = n_signals, r = 0;
+    bool changed = true;
+
+    while (r == 0 && n_signals == signals) {
+        if (changed)
+            r = show(session, err);
+        changed = false;
+        if (r == 0 && poll(&keys, 1, LOOK_IN_MS) < 0 && errno != EINTR)
+            r = iol_error_set(err, -errno, "cannot wait: %m");
+        if (r == 0 && keys.revents & (POLLERR | POLLHUP))
+            return 0;
+        if (r == 0)
+            r = take_keys(session, &changed);
+    }
+    return r < 0 ? r : 0;
+}
+
+/* CMD has ended: what is left of it, and what it has done in all. Nothing is left in the kernel then. */
+static int show_end(struct session *session, struct iol_error *err)
+{
+    bool stays = !session->batch && session->quits < 2 && !(n_signals > 0 && ended_by != SIGINT);
+    int r = post(session, err);
+
+    if (r < 0)
+        return r;
+    iol_live_free(TAKE_PTR(session->live));
+    session->top.paused = false;
+    if (session->batch) {
+        r = show(session, err);
+        return r == 0 ? iol_top_batch_totals(session->batch, &session->top) : r;
+    }
+    iol_view_set_totals(session->top.view, true);
+    return stays ? stay(session, err) : 0;
 }
 
 static int look(struct session *session, struct iol_error *err)
@@ -291,6 +388,7 @@ static int look(struct session *session, struct iol_error *err)
             r = wait_for_work(session);
         if (r < 0)
             return err->text[0] || r == -EPIPE ? r : iol_error_set(err, r, "cannot wait: %s", strerror(-r));
+        iol_watched_look(&session->watched);
         if (r == 0 && !session->batch)
             r = take_keys(session, &changed);
         if (r == 0)
@@ -306,6 +404,8 @@ static int look(struct session *session, struct iol_error *err)
     /* the last of COUNT frames */
     if (r == 0 && changed && session->frames > 0)
         r = show(session, err);
+    if (r == 0 && session->watched.ended)
+        r = show_end(session, err);
     return r < 0 && r != -EPIPE ? r : 0;
 }
 
@@ -320,6 +420,11 @@ static int open_session(struct session *session, struct iol_error *err)
     r = iol_capture_allowed(err);
     if (r < 0 && err->hint[0])
         iol_error_hint(err, "try: sudo ioledger top");
+    if (r == 0 && !options->batch)
+        r = iol_screen_possible(err);
+    if (r == 0 && options->record.command)
+        r = iol_watched_start(&session->watched, options->record.command, options->output, !options->batch, err);
+    capture.command = session->watched.child.pid;
     if (r == 0)
         r = iol_live_open(&capture, &session->live, err);
     if (r < 0)
@@ -330,6 +435,8 @@ static int open_session(struct session *session, struct iol_error *err)
     if (!top->view || (options->batch &&
                        iol_top_batch_new(options->record.common.format, (size_t)options->rows, &session->batch) < 0))
         return iol_error_set(err, -ENOMEM, "out of memory");
+    if (options->record.command)
+        iol_live_pairs_keep(session->pairs, KEEP_PAIRS);
     top->interval = iol_live_pairs_interval(session->pairs);
     top->uncovered = iol_live_uncovered(session->live);
     iol_view_set_group(top->view, options->group);
@@ -347,12 +454,14 @@ static int start_session(struct session *session, struct iol_error *err)
     session->next_post_ns = session->started_ns + (uint64_t)record->interval_ns;
     if (record->duration_ns)
         session->end_ns = session->started_ns + (uint64_t)record->duration_ns;
-    return r;
+    return r == 0 && record->command ? iol_watched_release(&session->watched, err) : r;
 }
 
 static void close_session(struct session *session)
 {
     iol_screen_close();
+    iol_watched_show(&session->watched);
+    iol_watched_done(&session->watched);
     iol_top_batch_free(session->batch);
     iol_page_done(&session->page);
     iol_view_free(session->top.view);
@@ -371,9 +480,10 @@ static void watch_signals(void)
     signal(SIGPIPE, SIG_IGN);
 }
 
-static int run(const struct top_options *options, struct iol_error *err)
+/* *ret_status: of CMD. */
+static int run(const struct top_options *options, int *ret_status, struct iol_error *err)
 {
-    struct session session = {.options = options};
+    struct session session = {.options = options, .watched = IOL_WATCHED_NONE};
     int r = open_session(&session, err);
 
     watch_signals();
@@ -383,6 +493,9 @@ static int run(const struct top_options *options, struct iol_error *err)
         r = look(&session, err);
     if (r == 0 && session.batch)
         iol_top_batch_finish(session.batch);
+    if (iol_watched_runs(&session.watched) && session.quits > 1)
+        session.watched.status = 128 + SIGTERM;
+    *ret_status = session.watched.status;
     close_session(&session);
     return r;
 }
@@ -396,9 +509,16 @@ int iol_cmd_top(int argc, char **argv)
 
     if (!iol_live_options_parse(&live, argc, argv, &options.record, &status))
         return status;
-    r = run(&options, &err);
+    if (options.output && !options.record.command) {
+        iol_error_set(&err, -EINVAL, "--output is for what CMD prints: give a CMD, as in 'ioledger top -- make'");
+        iol_record_options_done(&options.record);
+        return iol_options_fail("top", &err);
+    }
+    r = run(&options, &status, &err);
     if (r < 0)
         iol_command_fail(&err);
     iol_record_options_done(&options.record);
+    if (status)
+        return status;
     return r < 0 ? IOL_EXIT_FAILURE : IOL_EXIT_OK;
 }

@@ -5,6 +5,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <libgen.h>
+#include <limits.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,6 +22,31 @@ struct iol_new_file {
     char *path;  /* without symbolic links; NULL: stdout */
     char *aside; /* what is written to; NULL: written directly */
 };
+
+/* Of the one that is being written: a signal that ends us takes it away. */
+static char unfinished[PATH_MAX];
+
+static void on_signal(int signum)
+{
+    unlink(unfinished);
+    raise(signum); /* SA_RESETHAND: as if nobody had caught it */
+}
+
+/* While `path` is not NULL. Signals with a handler, or that are ignored, are somebody else's affair. */
+static void watch_signals(const char *path)
+{
+    static const int signals[] = {SIGINT, SIGTERM, SIGHUP, SIGPIPE};
+    const struct sigaction action = {.sa_handler = path ? on_signal : SIG_DFL,
+                                     .sa_flags = path ? SA_RESETHAND | SA_NODEFER : 0};
+    struct sigaction now;
+
+    if (path)
+        snprintf(unfinished, sizeof(unfinished), "%s", path);
+    for (size_t i = 0; i < IOL_ARRAY_SIZE(signals); i++) {
+        if (sigaction(signals[i], NULL, &now) == 0 && now.sa_handler == (path ? SIG_DFL : on_signal))
+            sigaction(signals[i], &action, NULL);
+    }
+}
 
 static int fail(struct iol_error *err, int code, const char *path)
 {
@@ -58,8 +85,10 @@ static int open_aside(struct iol_new_file *file)
             return -ENOMEM;
         }
         fd = open(file->aside, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-        if (fd >= 0)
+        if (fd >= 0) {
+            watch_signals(file->aside);
             return fd;
+        }
         free(TAKE_PTR(file->aside));
         if (errno != EEXIST)
             return -errno;
@@ -134,6 +163,7 @@ int iol_new_file_finish(struct iol_new_file *file, int written, long long *ret_s
         written = -errno;
     if (written < 0)
         return fail(err, -written, file->path);
+    watch_signals(NULL);
     free(TAKE_PTR(file->aside));
     return 0;
 }
@@ -144,8 +174,10 @@ void iol_new_file_free(struct iol_new_file *file)
         return;
     if (file->stream && file->path)
         fclose(file->stream);
-    if (file->aside)
+    if (file->aside) {
         unlink(file->aside);
+        watch_signals(NULL);
+    }
     free(file->aside);
     free(file->path);
     free(file);

@@ -76,18 +76,26 @@ static void tell_about_spool(struct iol_progress *progress, const struct iol_wri
     progress->merges = merges;
 }
 
-/* ", 3 batches wait" or ", 120 batches (3.1M) wait, 2 min"; nothing when all is as usual. */
-static void print_waiting(char *buf, size_t size, const struct iol_writer_stats *writer, int64_t wall_ns)
+/*
+ * ", 3 batches wait", ", 120 batches (3.1M) wait, 2 min", or, while they get fewer, "... wait, 12 s left"; nothing when all is as
+ * usual.
+ */
+static void print_waiting(char *buf, size_t size, const struct iol_writer_stats *writer, const struct iol_rates *rates,
+                          int64_t wall_ns)
 {
     char bytes[SHORT], age[32];
+    const char *left = rates->drained_per_s ? " left" : "";
+    int64_t span = wall_ns - writer->oldest_ts;
 
     buf[0] = '\0';
     if (writer->waiting <= 2)
         return;
     iol_text_bytes(bytes, sizeof(bytes), writer->spool.bytes);
+    if (rates->drained_per_s)
+        span = (int64_t)((double)writer->spool.rows / (double)rates->drained_per_s * NS_PER_S);
     if (writer->spool.entries)
-        snprintf(buf, size, ", %" PRIu64 " batches (%s) wait, %s", writer->waiting, bytes,
-                 iol_text_span(age, sizeof(age), wall_ns - writer->oldest_ts));
+        snprintf(buf, size, ", %" PRIu64 " batches (%s) wait, %s%s", writer->waiting, bytes,
+                 iol_text_span(age, sizeof(age), span), left);
     else
         snprintf(buf, size, ", %" PRIu64 " batches wait", writer->waiting);
 }
@@ -195,7 +203,7 @@ char *iol_progress_line(char buf[IOL_PROGRESS_LINE_MAX], size_t columns, const s
                         const struct iol_rates *rates, int64_t elapsed_ns, int64_t wall_ns)
 {
     const struct iol_writer_stats *writer = &stats->writer;
-    char rate[SHORT], accounts[SHORT], rows[SHORT], losses[SHORT], queued[96];
+    char rate[SHORT], accounts[SHORT], rows[SHORT], rows_rate[SHORT + 4] = "", losses[SHORT], queued[96];
     uint64_t seconds = (uint64_t)(elapsed_ns / NS_PER_S);
 
     if (columns > IOL_PROGRESS_COLUMNS_MAX)
@@ -204,13 +212,17 @@ char *iol_progress_line(char buf[IOL_PROGRESS_LINE_MAX], size_t columns, const s
     iol_text_count(accounts, sizeof(accounts), stats->accounts.in_use);
     iol_text_count(rows, sizeof(rows), writer->rows);
     iol_text_count(losses, sizeof(losses), count_losses(&stats->accounts));
-    print_waiting(queued, sizeof(queued), writer, wall_ns);
+    if (writer->waiting > 2 && rates->drained_per_s) {
+        iol_text_count(queued, sizeof(queued), rates->rows_per_s);
+        snprintf(rows_rate, sizeof(rows_rate), " %.12s/s", queued);
+    }
+    print_waiting(queued, sizeof(queued), writer, rates, wall_ns);
     if (writer->down)
         print_away(buf, columns, writer, seconds, wall_ns);
     else
         snprintf(buf, IOL_PROGRESS_LINE_MAX,
-                 "%02" PRIu64 ":%02" PRIu64 "  %s ops/s  %s accounts  %s rows stored%s  %s losses", seconds / 60,
-                 seconds % 60, rate, accounts, rows, queued, losses);
+                 "%02" PRIu64 ":%02" PRIu64 "  %s ops/s  %s accounts  %s rows stored%s%s  %s losses", seconds / 60,
+                 seconds % 60, rate, accounts, rows, rows_rate, queued, losses);
     fit(buf, columns);
     return buf;
 }

@@ -40,7 +40,7 @@ void iol_question_done_query(struct iol_query **query)
 
 struct iol_waiting *iol_question_waiting(const char *what)
 {
-    struct iol_waiting *waiting = isatty(STDERR_FILENO) ? iol_waiting_new() : NULL;
+    struct iol_waiting *waiting = iol_waiting_new();
 
     iol_waiting_step(waiting, what);
     return waiting;

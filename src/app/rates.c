@@ -14,12 +14,24 @@ static uint64_t rate(uint64_t *before, uint64_t now, double seconds)
     return (uint64_t)(per_second + 0.5);
 }
 
+/* What is sent, less what comes: of what it was, four fifths stay in each interval, as batches come and go in groups. */
+static void update_drained(struct iol_rates *rates, uint64_t spooled, double seconds)
+{
+    double fewer = ((double)rates->spooled - (double)spooled) / seconds, before = (double)rates->drained_per_s;
+
+    if (rates->spooled > 0 && spooled > 0)
+        fewer = before > 0 ? 0.8 * before + 0.2 * fewer : fewer;
+    rates->drained_per_s = rates->spooled > 0 && fewer > 0 ? (uint64_t)fewer : 0;
+    rates->spooled = spooled;
+}
+
 void iol_rates_update(struct iol_rates *rates, const struct iol_pipeline_stats *stats, uint64_t now_ns)
 {
     double counted = (double)(now_ns - rates->counted_ns) / NS_PER_S;
     double written = (double)(now_ns - rates->written_ns) / NS_PER_S;
 
     if (written > 0) {
+        update_drained(rates, stats->writer.spool.rows, written);
         rates->rows_per_s = rate(&rates->rows, stats->writer.rows, written);
         rates->written_ns = now_ns;
     }

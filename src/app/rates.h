@@ -11,6 +11,8 @@ struct iol_rates {
     uint64_t counted_ns, written_ns; /* boot clock: up to when the sums below are; set both to the start */
     uint64_t ops, read_bytes, write_bytes, rows;
     uint64_t postponed;
+    uint64_t spooled;       /* rows in the spool */
+    uint64_t drained_per_s; /* by how many they get fewer, over some intervals; 0: they do not */
     uint64_t ops_per_s, read_bytes_per_s, write_bytes_per_s, rows_per_s;
 };
 

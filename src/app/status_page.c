@@ -88,11 +88,10 @@ static void say_recording(const json_t *status, FILE *to)
 
 static void say_counted(const json_t *status, FILE *to)
 {
-    char a[SHORT], b[SHORT], c[SHORT], d[SHORT];
+    char a[SHORT], b[SHORT], c[SHORT];
 
-    say(to, "rates", "%s operations/s, %s/s read, %s/s written; %s rows/s stored", count(a, status, "ops_per_s"),
-        size_of(b, status, "read_bytes_per_s"), size_of(c, status, "write_bytes_per_s"),
-        count(d, status, "rows_per_s"));
+    say(to, "rates", "%s operations/s, %s/s read, %s/s written", count(a, status, "ops_per_s"),
+        size_of(b, status, "read_bytes_per_s"), size_of(c, status, "write_bytes_per_s"));
     say(to, "so far", "%s operations, %s read, %s written", count(a, status, "ops"), size_of(b, status, "read_bytes"),
         size_of(c, status, "write_bytes"));
     say(to, "accounts", "%s of %s in use", count(a, status, "accounts"), count(b, status, "accounts_max"));
@@ -101,10 +100,10 @@ static void say_counted(const json_t *status, FILE *to)
 
 static void say_stored(const json_t *status, FILE *to)
 {
-    char a[SHORT], b[SHORT], c[SHORT];
+    char a[SHORT], b[SHORT], c[SHORT], d[SHORT];
 
-    say(to, "stored", "%s rows in %s batches; the database is %s behind", count(a, status, "rows"),
-        count(b, status, "batches"), span(c, status, "lag_ms"));
+    say(to, "stored", "%s rows in %s batches, %s rows/s; the database is %s behind", count(a, status, "rows"),
+        count(b, status, "batches"), count(c, status, "rows_per_s"), span(d, status, "lag_ms"));
     if (iol_status_int(status, "queued_batches") > 0)
         say(to, "waiting", "%s batch%s, %s, the oldest for %s", count(a, status, "queued_batches"),
             iol_status_int(status, "queued_batches") == 1 ? "" : "es", size_of(b, status, "queued_bytes"),

@@ -126,6 +126,18 @@ static void put_account_span(struct iol_ask_text *text, const struct iol_ask *as
                 iol_sql_account_time(text->dialect, time, sizeof(time), ask->until));
 }
 
+static void put_slice(struct iol_ask_text *text, const struct iol_ask *ask)
+{
+    char time[64];
+
+    if (ask->ended_from != IOL_NULL)
+        fprintf(text->out, " AND %s >= %s", text->d->end,
+                iol_sql_time(text->dialect, time, sizeof(time), ask->ended_from));
+    if (ask->ended_until != IOL_NULL)
+        fprintf(text->out, " AND %s < %s", text->d->end,
+                iol_sql_time(text->dialect, time, sizeof(time), ask->ended_until));
+}
+
 void iol_ask_put_event_span(struct iol_ask_text *text, const struct iol_ask *ask)
 {
     char time[64];
@@ -157,6 +169,8 @@ void iol_ask_put_accounts(struct iol_ask_text *text, const struct iol_ask *ask, 
     if (ask->processes)
         fprintf(text->out, " AND io.process_id IN (SELECT p.id FROM process p WHERE %s)", ask->processes);
     put_account_span(text, ask, end_until);
+    if (ask->sliced)
+        put_slice(text, ask);
 }
 
 /* What the kernel reads of a program by itself, to execute it, is no account. */

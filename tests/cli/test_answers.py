@@ -9,14 +9,15 @@ test_answers.py IOLEDGER FIXTURE PGCLUSTER CHCLUSTER
 import contextlib
 import os
 import re
+import shlex
 import shutil
 import sqlite3
 import sys
 import tempfile
 import time
 
-from clilib import (Tap, ask, ask_json, fill, one_line_and_hint, remove_servers, run, start_clickhouse, start_postgres)
-from tmuxlib import Terminal, has_tmux
+from clilib import (IOLEDGER, Tap, ask, ask_json, fill, one_line_and_hint, remove_servers, run, start_clickhouse, start_postgres)
+from screenlib import Terminal, has_tmux  # of tests/live, where clilib looks too
 
 
 CONTENTS = ("answers", "full", "many", "renamed", "lossy", "empty")
@@ -295,7 +296,7 @@ def test_screens(tap, db, scratch):
     for width, height in ((80, 24), (200, 50)):
         with Terminal(scratch, width, height) as terminal:
             def screen(*args):
-                return terminal.run([*args, "--db", db["answers"]])
+                return terminal.run(shlex.join([IOLEDGER, *args, "--db", db["answers"]]))[1]
             who = screen("who", "/b/src/a.c")
             tap.ok(re.search(r"LAST +PID .*READ .*WRITTEN", who) and "921" in who and "911" in who and "make(920)" in who, "%d columns: who" % width, who)
             if width == 200:

@@ -26,6 +26,8 @@ struct iol_live_pairs {
     uint32_t *table; /* index + 1; 0: free. Twice as many places as pairs have room */
     struct iol_live_interval interval;
     size_t next; /* where the next row's pair is expected */
+    size_t keep; /* pairs that may be there without being dropped for being idle */
+    struct iol_live_counts dropped;
 };
 
 static size_t table_mask(const struct iol_live_pairs *pairs)
@@ -156,6 +158,7 @@ static void drop(struct iol_live_pairs *pairs, size_t index)
 {
     size_t last = pairs->n - 1;
 
+    iol_live_counts_add(&pairs->dropped, &pairs->pairs[index].total);
     take_from_table(pairs, index);
     pairs->pairs[index].process->refs--;
     pairs->pairs[index].file->refs--;
@@ -168,8 +171,8 @@ static void drop(struct iol_live_pairs *pairs, size_t index)
 
 static void drop_old(struct iol_live_pairs *pairs)
 {
-    for (size_t i = pairs->n; i > 0; i--) {
-        if (pairs->interval.second - pairs->pairs[i - 1].history.last >= IOL_HISTORY_SECONDS)
+    for (size_t i = pairs->n; i > 0 && pairs->n > pairs->keep; i--) {
+        if (iol_live_pair_is_idle(&pairs->pairs[i - 1], &pairs->interval))
             drop(pairs, i - 1);
     }
 }
@@ -197,6 +200,7 @@ static void add_row(struct iol_live_pair *pair, const struct iol_io *row, uint32
         pair->counts = (struct iol_live_counts){0};
     pair->serial = serial;
     iol_live_counts_add(&pair->counts, &counts);
+    iol_live_counts_add(&pair->total, &counts);
 }
 
 /* The row's history is written with each of its routes: of several, the sum is the highest, and stays. */
@@ -256,6 +260,21 @@ int iol_live_pairs_take(struct iol_live_pairs *pairs, const struct iol_batch *ba
     }
     drop_old(pairs);
     return 0;
+}
+
+void iol_live_pairs_keep(struct iol_live_pairs *pairs, size_t most)
+{
+    pairs->keep = most;
+}
+
+struct iol_live_counts iol_live_pairs_dropped(const struct iol_live_pairs *pairs)
+{
+    return pairs->dropped;
+}
+
+bool iol_live_pair_is_idle(const struct iol_live_pair *pair, const struct iol_live_interval *interval)
+{
+    return interval->second - pair->history.last >= IOL_HISTORY_SECONDS;
 }
 
 const struct iol_live_interval *iol_live_pairs_interval(const struct iol_live_pairs *pairs)

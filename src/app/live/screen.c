@@ -46,15 +46,22 @@ static void choose_styles(void)
     }
 }
 
+int iol_screen_possible(struct iol_error *err)
+{
+    if (isatty(STDOUT_FILENO) && isatty(STDIN_FILENO))
+        return 0;
+    iol_error_set(err, -ENOTTY, "this is no terminal");
+    iol_error_hint(err, "'ioledger top --batch' prints plain frames");
+    return -ENOTTY;
+}
+
 int iol_screen_open(struct iol_error *err)
 {
     SCREEN *screen;
+    int r = iol_screen_possible(err);
 
-    if (!isatty(STDOUT_FILENO) || !isatty(STDIN_FILENO)) {
-        iol_error_set(err, -ENOTTY, "this is no terminal");
-        iol_error_hint(err, "'ioledger top --batch' prints plain frames");
-        return -ENOTTY;
-    }
+    if (r < 0)
+        return r;
     screen = newterm(NULL, stdout, stdin);
     if (!screen) {
         const char *term = getenv("TERM");

@@ -26,6 +26,9 @@ enum iol_key {
     IOL_KEY_OTHER,
 };
 
+/* Whether there is a terminal to take over: 0, or -ENOTTY with *err. */
+int iol_screen_possible(struct iol_error *err);
+
 /* Takes the terminal over; call iol_screen_close() before anything else is printed. -ENOTTY with *err: there is none. */
 int iol_screen_open(struct iol_error *err);
 void iol_screen_close(void); /* may be called at any time */

@@ -7,6 +7,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "app/live/names.h"
 #include "base/cleanup.h"
@@ -58,7 +59,8 @@ struct iol_top_batch {
     enum iol_format format;
     size_t rows;
     size_t frames;
-    struct iol_output *output; /* of all frames, as JSON or CSV; of this one, as a table */
+    struct iol_output *output;                     /* of all frames, as JSON or CSV; of this one, as a table */
+    struct iol_output_column headed[COLUMN_COUNT]; /* of a table with totals */
 };
 
 int iol_top_batch_new(enum iol_format format, size_t rows, struct iol_top_batch **ret_batch)
@@ -77,8 +79,7 @@ int iol_top_batch_new(enum iol_format format, size_t rows, struct iol_top_batch 
     return 0;
 }
 
-static void set_rates(struct iol_output *output, const struct iol_live_interval *interval,
-                      const struct iol_live_counts *counts)
+static void set_rates(struct iol_output *output, const struct iol_top *top, const struct iol_live_counts *counts)
 {
     const struct {
         int column;
@@ -91,7 +92,7 @@ static void set_rates(struct iol_output *output, const struct iol_live_interval 
     };
 
     for (size_t i = 0; i < IOL_ARRAY_SIZE(cells); i++)
-        iol_output_set_int(output, (size_t)cells[i].column, (int64_t)(cells[i].n * 1000 / (uint64_t)interval->ms));
+        iol_output_set_int(output, (size_t)cells[i].column, (int64_t)iol_top_figure(top, cells[i].n));
     iol_output_set_int(output, COLUMN_READ_OPS, (int64_t)counts->read_ops);
     iol_output_set_int(output, COLUMN_READ_BYTES, (int64_t)counts->read_bytes);
     iol_output_set_int(output, COLUMN_WRITE_OPS, (int64_t)counts->write_ops);
@@ -115,7 +116,7 @@ static int put_row(struct iol_output *output, const struct iol_top *top, const s
     }
     if (container && container->id[0])
         iol_output_set_text(output, COLUMN_CONTAINER, container->id);
-    set_rates(output, top->interval, &row->counts);
+    set_rates(output, top, &row->counts);
     iol_output_set_int(output, COLUMN_PAIRS, (int64_t)row->pairs);
     if (row->file || row->directory)
         iol_output_set_text(output, COLUMN_PATH, row->file ? row->file->path : row->directory);
@@ -125,45 +126,82 @@ static int put_row(struct iol_output *output, const struct iol_top *top, const s
 static void put_summary(const struct iol_top_batch *batch, const struct iol_top *top, const char *time)
 {
     const struct iol_live_counts sum = iol_view_sum(top->view);
-    uint64_t ms = (uint64_t)top->interval->ms;
+    const char *each = iol_view_totals(top->view) ? "" : "/s";
     char ops[16], read[16], written[16];
 
-    printf("%s%s  %s ops/s  %s/s read  %s/s written  %" PRIu64 " errors/s  %zu by %s, most %s first",
+    printf("%s%.19s  %s ops%s  %s%s read  %s%s written  %" PRIu64 " errors%s\n%zu by %s, most %s first",
            batch->frames ? "\n" : "", time,
-           iol_text_count(ops, sizeof(ops), (sum.read_ops + sum.write_ops) * 1000 / ms),
-           iol_text_size(read, sizeof(read), sum.read_bytes * 1000 / ms),
-           iol_text_size(written, sizeof(written), sum.write_bytes * 1000 / ms), sum.errors * 1000 / ms,
-           iol_view_count(top->view), iol_top_group_name(iol_view_group(top->view)),
-           iol_top_sort_name(iol_view_sort(top->view)));
+           iol_text_count(ops, sizeof(ops), iol_top_figure(top, sum.read_ops + sum.write_ops)), each,
+           iol_text_size(read, sizeof(read), iol_top_figure(top, sum.read_bytes)), each,
+           iol_text_size(written, sizeof(written), iol_top_figure(top, sum.write_bytes)), each,
+           iol_top_figure(top, sum.errors), each, iol_view_count(top->view),
+           iol_top_group_name(iol_view_group(top->view)), iol_top_sort_name(iol_view_sort(top->view)));
     if (top->lost > 0)
         printf("  lost %" PRIu64 " (%s)", top->lost, top->lost_reason);
     putchar('\n');
 }
 
+static void put_command(const struct iol_top *top)
+{
+    char visible[1024];
+
+    iol_text_visible(visible, sizeof(visible), top->command);
+    puts(visible);
+}
+
+/* A table by itself, with the headings of what is in it. */
+static int begin_table(struct iol_top_batch *batch, const struct iol_top *top, const char *time)
+{
+    struct iol_output_column *headed = batch->headed;
+
+    put_summary(batch, top, time);
+    memcpy(headed, columns, sizeof(columns));
+    if (iol_view_totals(top->view)) {
+        put_command(top);
+        headed[COLUMN_READ_BYTES_S].heading = "READ";
+        headed[COLUMN_WRITE_BYTES_S].heading = "WRITTEN";
+        headed[COLUMN_OPS_S].heading = "OPS";
+        headed[COLUMN_ERRORS_S].heading = "ERRORS";
+    }
+    return iol_output_new(stdout, batch->format, headed, COLUMN_COUNT, &batch->output);
+}
+
+static int end_table(struct iol_top_batch *batch, int r)
+{
+    if (r == 0)
+        r = iol_output_finish(batch->output);
+    iol_output_free(TAKE_PTR(batch->output));
+    return r;
+}
+
 int iol_top_batch_frame(struct iol_top_batch *batch, struct iol_top *top)
 {
     const struct iol_view_row *rows;
+    bool table = batch->format == IOL_FORMAT_TABLE;
     char time[32];
     size_t n;
     int r = iol_view_make(top->view, 0, batch->rows);
 
     iol_text_time(time, sizeof(time), top->interval->ts);
     rows = iol_view_rows(top->view, &n);
-    if (r == 0 && batch->format == IOL_FORMAT_TABLE) {
-        put_summary(batch, top, time);
-        r = iol_output_new(stdout, batch->format, columns, COLUMN_COUNT, &batch->output);
-    }
+    if (r == 0 && table)
+        r = begin_table(batch, top, time);
     for (size_t i = 0; r == 0 && i < n; i++)
         r = put_row(batch->output, top, &rows[i], time);
     batch->frames++;
-    if (batch->format == IOL_FORMAT_TABLE && batch->output) {
-        if (r == 0)
-            r = iol_output_finish(batch->output);
-        iol_output_free(TAKE_PTR(batch->output));
-    }
+    if (table && batch->output)
+        r = end_table(batch, r);
     if (r == 0 && fflush(stdout) != 0)
         r = -errno;
     return r;
+}
+
+int iol_top_batch_totals(struct iol_top_batch *batch, struct iol_top *top)
+{
+    if (batch->format != IOL_FORMAT_TABLE)
+        return 0;
+    iol_view_set_totals(top->view, true);
+    return iol_top_batch_frame(batch, top);
 }
 
 int iol_top_batch_finish(struct iol_top_batch *batch)

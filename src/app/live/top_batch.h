@@ -15,5 +15,8 @@ int iol_top_batch_new(enum iol_format format, size_t rows, struct iol_top_batch 
 /* Prints and flushes a frame: 0 or -errno; -EPIPE: nobody reads it any more. */
 int iol_top_batch_frame(struct iol_top_batch *batch, struct iol_top *top);
 
+/* The last one, with what CMD has done in all; only as a table, as the others are added up easily. As frame. */
+int iol_top_batch_totals(struct iol_top_batch *batch, struct iol_top *top);
+
 int iol_top_batch_finish(struct iol_top_batch *batch); /* once, after the last frame; as frame */
 void iol_top_batch_free(struct iol_top_batch *batch);  /* accepts NULL */

@@ -155,6 +155,7 @@ void iol_top_help(struct iol_page *page)
         {"Enter", "open the row: files of a process, processes of a file, a directory"},
         {"Bksp Left", "back to where it was opened; then the filter goes"},
         {"i", "who is behind the row: lineage, arguments"},
+        {"t", "with CMD: what it has done in all, or a second"},
         {"Space", "pause, and go on; what happens meanwhile is not shown"},
         {"Up Down", "select a row, which stays selected wherever it moves; also k and j"},
         {"Home", "back to the first row, whichever that is"},

@@ -175,6 +175,10 @@ static bool command(struct iol_top *top, int key)
     case ' ':
         top->paused = !top->paused;
         break;
+    case 't':
+        if (top->command)
+            iol_view_set_totals(top->view, !iol_view_totals(top->view));
+        break;
     case CONTROL('l'):
         iol_screen_redraw();
         break;

@@ -44,9 +44,9 @@ const char *iol_top_sort_name(enum iol_sort sort)
     return sort_names[sort];
 }
 
-static uint64_t rate(const struct iol_top *top, uint64_t n)
+uint64_t iol_top_figure(const struct iol_top *top, uint64_t n)
 {
-    return n * 1000 / (uint64_t)top->interval->ms;
+    return iol_view_totals(top->view) ? n : n * 1000 / (uint64_t)top->interval->ms;
 }
 
 static bool has_alarm(const struct iol_top *top)
@@ -61,7 +61,7 @@ static size_t details_lines(size_t height)
 
 size_t iol_top_lines(const struct iol_top *top, size_t height)
 {
-    size_t taken = TITLE_LINES + has_alarm(top) + 1 /* headings */ + 1 /* keys */;
+    size_t taken = TITLE_LINES + (top->command ? 1 : 0) + has_alarm(top) + 1 /* headings */ + 1 /* keys */;
 
     if (top->mode == IOL_TOP_DETAILS)
         taken += details_lines(height);
@@ -71,6 +71,7 @@ size_t iol_top_lines(const struct iol_top *top, size_t height)
 static void put_title(const struct iol_top *top, struct iol_page *page)
 {
     const struct iol_live_counts sum = iol_view_sum(top->view);
+    const char *each = iol_view_totals(top->view) ? "" : "/s";
     char time[32], ops[16], read[16], written[16], errors[16], accounts[16];
 
     iol_text_time(time, sizeof(time), top->interval->ts);
@@ -78,16 +79,16 @@ static void put_title(const struct iol_top *top, struct iol_page *page)
     if (top->interval->serial == 0) {
         iol_page_say(page, IOL_STYLE_PLAIN, " measuring the first interval");
     } else {
-        iol_text_count(ops, sizeof(ops), rate(top, sum.read_ops + sum.write_ops));
-        iol_text_count(errors, sizeof(errors), rate(top, sum.errors));
-        iol_text_size(read, sizeof(read), rate(top, sum.read_bytes));
-        iol_text_size(written, sizeof(written), rate(top, sum.write_bytes));
-        iol_page_say(page, IOL_STYLE_PLAIN, "%.8s%s  %s ops/s  ", time + strlen("YYYY-MM-DD "),
-                     page->width >= MEDIUM ? " UTC" : "", ops);
-        iol_page_say(page, IOL_STYLE_READ, "%s/s read", read);
+        iol_text_count(ops, sizeof(ops), iol_top_figure(top, sum.read_ops + sum.write_ops));
+        iol_text_count(errors, sizeof(errors), iol_top_figure(top, sum.errors));
+        iol_text_size(read, sizeof(read), iol_top_figure(top, sum.read_bytes));
+        iol_text_size(written, sizeof(written), iol_top_figure(top, sum.write_bytes));
+        iol_page_say(page, IOL_STYLE_PLAIN, "%.8s%s  %s ops%s  ", time + strlen("YYYY-MM-DD "),
+                     page->width >= MEDIUM ? " UTC" : "", ops, each);
+        iol_page_say(page, IOL_STYLE_READ, "%s%s read", read, each);
         iol_page_say(page, IOL_STYLE_PLAIN, "  ");
-        iol_page_say(page, IOL_STYLE_WRITTEN, "%s/s written", written);
-        iol_page_say(page, sum.errors ? IOL_STYLE_ALARM : IOL_STYLE_PLAIN, "  %s errors/s", errors);
+        iol_page_say(page, IOL_STYLE_WRITTEN, "%s%s written", written, each);
+        iol_page_say(page, sum.errors ? IOL_STYLE_ALARM : IOL_STYLE_PLAIN, "  %s errors%s", errors, each);
         if (page->width >= MEDIUM)
             iol_page_say(page, IOL_STYLE_DIM, "  %s accounts open",
                          iol_text_count(accounts, sizeof(accounts), top->accounts));
@@ -111,6 +112,15 @@ static void put_settings(const struct iol_top *top, struct iol_page *page)
         iol_page_say(page, IOL_STYLE_PLAIN, "  in ");
         iol_page_put_path(page, IOL_STYLE_TITLE, iol_page_left(page), scope);
     }
+    iol_page_end_line(page);
+}
+
+static void put_command(const struct iol_top *top, struct iol_page *page)
+{
+    if (!top->command)
+        return;
+    iol_page_put(page, top->command_failed ? IOL_STYLE_ALARM : IOL_STYLE_TITLE, IOL_ALIGN_LEFT, iol_page_left(page),
+                 top->command);
     iol_page_end_line(page);
 }
 
@@ -170,7 +180,7 @@ static void put_heading(struct iol_page *page, enum iol_align align, size_t widt
 static void put_headings(const struct iol_top *top, const struct layout *layout, struct iol_page *page)
 {
     enum iol_sort sort = iol_view_sort(top->view);
-    bool both = sort == IOL_SORT_BYTES;
+    bool both = sort == IOL_SORT_BYTES, totals = iol_view_totals(top->view);
 
     if (layout->process) {
         put_heading(page, IOL_ALIGN_RIGHT, PID_WIDTH, "PID", false);
@@ -180,11 +190,11 @@ static void put_headings(const struct iol_top *top, const struct layout *layout,
         put_heading(page, IOL_ALIGN_LEFT, USER_WIDTH, "USER", false);
     if (layout->container)
         put_heading(page, IOL_ALIGN_LEFT, CONTAINER_WIDTH, "CONTAINER", false);
-    put_heading(page, IOL_ALIGN_RIGHT, BYTES_WIDTH, "READ/s", both || sort == IOL_SORT_READ);
-    put_heading(page, IOL_ALIGN_RIGHT, BYTES_WIDTH, "WRITE/s", both || sort == IOL_SORT_WRITTEN);
-    put_heading(page, IOL_ALIGN_RIGHT, OPS_WIDTH, "OPS/s", sort == IOL_SORT_OPS);
+    put_heading(page, IOL_ALIGN_RIGHT, BYTES_WIDTH, totals ? "READ" : "READ/s", both || sort == IOL_SORT_READ);
+    put_heading(page, IOL_ALIGN_RIGHT, BYTES_WIDTH, totals ? "WRITTEN" : "WRITE/s", both || sort == IOL_SORT_WRITTEN);
+    put_heading(page, IOL_ALIGN_RIGHT, OPS_WIDTH, totals ? "OPS" : "OPS/s", sort == IOL_SORT_OPS);
     if (layout->errors)
-        put_heading(page, IOL_ALIGN_RIGHT, ERRORS_WIDTH, "ERR/s", sort == IOL_SORT_ERRORS);
+        put_heading(page, IOL_ALIGN_RIGHT, ERRORS_WIDTH, totals ? "ERRORS" : "ERR/s", sort == IOL_SORT_ERRORS);
     put_heading(page, IOL_ALIGN_LEFT, layout->chart_width, layout->chart_width > 10 ? "LAST MINUTE" : "LAST MIN",
                 false);
     if (layout->pairs)
@@ -221,13 +231,13 @@ static void put_rate(const struct iol_top *top, uint64_t n, enum iol_style style
                      struct iol_page *page)
 {
     char buf[16];
-    uint64_t a_second = rate(top, n);
+    uint64_t shown = iol_top_figure(top, n);
 
     if (bytes)
-        iol_text_bytes(buf, sizeof(buf), a_second);
+        iol_text_bytes(buf, sizeof(buf), shown);
     else
-        iol_text_count(buf, sizeof(buf), a_second);
-    if (n > 0 && a_second == 0)
+        iol_text_count(buf, sizeof(buf), shown);
+    if (n > 0 && shown == 0)
         snprintf(buf, sizeof(buf), "<1");
     put_cell(page, n ? style : IOL_STYLE_DIM, IOL_ALIGN_RIGHT, width, buf);
 }
@@ -327,7 +337,8 @@ static void put_list(struct iol_top *top, size_t lines, struct iol_page *page)
         put_row(top, &layout, &rows[i], page);
     }
     if (n == 0 && top->interval->serial > 0)
-        iol_page_say(page, IOL_STYLE_DIM, "nothing was read or written in the last minute%s",
+        iol_page_say(page, IOL_STYLE_DIM, "nothing was read or written%s%s",
+                     iol_view_totals(top->view) ? "" : " in the last minute",
                      iol_view_filter(top->view)[0] ? " that the filter lets through" : "");
     page->line = start + lines;
     page->column = 0;
@@ -349,6 +360,7 @@ int iol_top_page(struct iol_top *top, struct iol_page *page)
     page->height--; /* the last line is for the keys, whatever comes */
     put_title(top, page);
     put_settings(top, page);
+    put_command(top, page);
     put_alarm(top, page);
     if (top->mode == IOL_TOP_HELP) {
         iol_top_help(page);

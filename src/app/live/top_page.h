@@ -22,6 +22,8 @@ struct iol_top {
     uint64_t lost;      /* rows of detail, since the start */
     char lost_reason[128];
     const char *uncovered; /* a route; NULL: none */
+    const char *command;   /* how CMD is; NULL: there is none */
+    bool command_failed;
     enum iol_top_mode mode;
     bool paused;
     bool typing;       /* the filter */
@@ -38,6 +40,9 @@ int iol_top_page(struct iol_top *top, struct iol_page *page);
 
 /* The selected row, as of the last page; NULL: there are no rows. */
 const struct iol_view_row *iol_top_row(const struct iol_top *top);
+
+/* What is shown of a count: so many a second, or all when the view has totals. */
+uint64_t iol_top_figure(const struct iol_top *top, uint64_t n);
 
 const char *iol_top_group_name(enum iol_group group);
 const char *iol_top_sort_name(enum iol_sort sort);

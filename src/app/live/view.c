@@ -45,6 +45,7 @@ struct iol_view {
     struct iol_live_pairs *pairs;
     enum iol_group group;
     enum iol_sort sort;
+    bool totals;
     char filter[IOL_VIEW_FILTER_MAX];
     char words[IOL_VIEW_FILTER_MAX]; /* NUL after each */
     const char *word[MAX_WORDS];
@@ -120,6 +121,16 @@ enum iol_group iol_view_group(const struct iol_view *view)
 enum iol_sort iol_view_sort(const struct iol_view *view)
 {
     return view->sort;
+}
+
+void iol_view_set_totals(struct iol_view *view, bool totals)
+{
+    view->totals = totals;
+}
+
+bool iol_view_totals(const struct iol_view *view)
+{
+    return view->totals;
 }
 
 void iol_view_set_filter(struct iol_view *view, const char *text)
@@ -304,8 +315,15 @@ static void note_file(const struct iol_view *view, struct iol_live_file *file)
     file->note.generation = view->generation;
 }
 
+static struct iol_live_counts counts_of(const struct iol_view *view, const struct iol_live_pair *pair)
+{
+    return view->totals ? pair->total : iol_live_pair_counts(pair, iol_live_pairs_interval(view->pairs));
+}
+
 static bool is_wanted(const struct iol_view *view, const struct iol_live_pair *pair)
 {
+    if (!view->totals && iol_live_pair_is_idle(pair, iol_live_pairs_interval(view->pairs)))
+        return false;
     if (pair->process->note.generation != view->generation)
         note_process(view, pair->process);
     if (pair->file->note.generation != view->generation)
@@ -403,16 +421,17 @@ static int add_to_group(struct iol_view *view, struct iol_live_pair *pair, const
 /* All pairs that are wanted, each by itself or in its group, with their rank. */
 static int gather(struct iol_view *view)
 {
-    const struct iol_live_interval *interval = iol_live_pairs_interval(view->pairs);
     size_t n;
     struct iol_live_pair *pairs = iol_live_pairs_all(view->pairs, &n);
     int r = 0;
 
     view->n_groups = view->n_ranked = 0;
     view->sum = (struct iol_live_counts){0};
+    if (view->totals && view->n_words == 0 && view->n_scopes == 0)
+        view->sum = iol_live_pairs_dropped(view->pairs);
     view->frame++;
     for (size_t i = 0; r == 0 && i < n; i++) {
-        struct iol_live_counts counts = iol_live_pair_counts(&pairs[i], interval);
+        struct iol_live_counts counts = counts_of(view, &pairs[i]);
 
         if (!is_wanted(view, &pairs[i]))
             continue;
@@ -448,7 +467,7 @@ static void fill_pair(const struct iol_view *view, const struct iol_live_pair *p
     *row = (struct iol_view_row){
         .process = pair->process,
         .file = pair->file,
-        .counts = iol_live_pair_counts(pair, iol_live_pairs_interval(view->pairs)),
+        .counts = counts_of(view, pair),
         .pairs = 1,
     };
     sum_history(view, pair, row);

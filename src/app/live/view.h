@@ -32,8 +32,8 @@ struct iol_view_row {
     const struct iol_live_file *file;
     const struct iol_live_container *container;
     const char *directory;         /* its path, ends in '/'; or that of a file in the directory that is looked at */
-    struct iol_live_counts counts; /* of the interval */
-    size_t pairs;                  /* used within the last minute */
+    struct iol_live_counts counts; /* of the interval, or totals */
+    size_t pairs;                  /* used within the last minute, or at all when it has totals */
     uint64_t history[IOL_HISTORY_SECONDS]; /* of what is sorted by, a second; the oldest first */
 };
 
@@ -44,6 +44,10 @@ void iol_view_set_group(struct iol_view *view, enum iol_group group);
 void iol_view_set_sort(struct iol_view *view, enum iol_sort sort);
 enum iol_group iol_view_group(const struct iol_view *view);
 enum iol_sort iol_view_sort(const struct iol_view *view);
+
+/* Counts of the interval, or (true) totals since the pairs were met, idle ones included. */
+void iol_view_set_totals(struct iol_view *view, bool totals);
+bool iol_view_totals(const struct iol_view *view);
 
 /* Words with blanks between them; each has to be in the path, or in name, pid, user or container of the process. */
 #define IOL_VIEW_FILTER_MAX 128

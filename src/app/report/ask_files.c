@@ -212,7 +212,7 @@ static int ask_names(struct iol_report_asking *asking, struct biggest *heap, str
     _cleanup_free_ struct iol_report_file *file = NULL;
     int r;
 
-    asking->step(asking->data, "looking up the names of files");
+    iol_report_say(asking, "looking up the names of files", -1);
     r = iol_ask_report_files(asking->db, &query, err);
     while (r >= 0 && (r = iol_query_next(query, err)) > 0) {
         struct iol_report_total *total;
@@ -318,8 +318,8 @@ static int ask_pairs(struct iol_report_asking *asking, struct iol_error *err)
 
     if (!ids || !some)
         return iol_report_no_memory(err);
-    asking->step(asking->data, "looking up who used the biggest files");
     for (; r == 0 && from < n; from = to) {
+        iol_report_say(asking, "looking up who used the biggest files", (double)from / (double)n);
         for (to = from; to < n && (to - from < IDS_AT_ONCE || ids[to].place == ids[to - 1].place); to++)
             some[to - from] = ids[to].id;
         r = ask_some_pairs(asking, some, to - from, err);

@@ -73,10 +73,11 @@ static int take_biggest(struct iol_report_asking *asking, struct iol_error *err)
         if (biggest)
             ids[i] = totals[i]->id;
     }
-    asking->step(asking->data, "counting the files of the biggest processes");
     n = n < (size_t)report->limit ? n : (size_t)report->limit;
-    for (size_t from = 0; r == 0 && from < n; from += ASKED_AT_ONCE)
+    for (size_t from = 0; r == 0 && from < n; from += ASKED_AT_ONCE) {
+        iol_report_say(asking, "counting the files of the biggest processes", (double)from / (double)n);
         r = ask_file_counts(asking, ids + from, n - from < ASKED_AT_ONCE ? n - from : ASKED_AT_ONCE, err);
+    }
     return r;
 }
 
@@ -180,7 +181,7 @@ static int describe_all(struct iol_report_asking *asking, struct iol_error *err)
     struct iol_report_process *process = asking->report->processes;
     int r = 0;
 
-    asking->step(asking->data, "looking up who started whom");
+    iol_report_say(asking, "looking up who started whom", -1);
     while (r == 0 && process) {
         _cleanup_free_ char *seeds = NULL;
         size_t size = 0, n = 0;
@@ -271,7 +272,7 @@ static int ask_programs(struct iol_report_asking *asking, struct iol_error *err)
     struct program *programs = NULL;
     int r;
 
-    asking->step(asking->data, "adding up programs");
+    iol_report_say(asking, "adding up programs", -1);
     r = iol_ask_report_programs(asking->db, &query, err);
     while (r >= 0 && (r = iol_query_next(query, err)) > 0) {
         struct iol_report_total *total;

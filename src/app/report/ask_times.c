@@ -256,7 +256,7 @@ int iol_report_ask_times(struct iol_report_asking *asking, struct iol_error *err
     _cleanup_(done_intervals) struct intervals intervals = {0};
     int r;
 
-    asking->step(asking->data, "looking up when it was recorded");
+    iol_report_say(asking, "looking up when it was recorded", -1);
     r = ask_all(asking, "SELECT h.id, h.name, h.kernel FROM host h ORDER BY h.name, h.id", take_host, err);
     if (r == 0)
         r = ask_all(asking,
@@ -270,6 +270,7 @@ int iol_report_ask_times(struct iol_report_asking *asking, struct iol_error *err
         r = ask_intervals(asking, &intervals, err);
     if (r < 0)
         return r;
+    asking->n_intervals = intervals.n;
     set_bounds(asking->report, &intervals);
     return make_bars(asking->report, &intervals, err);
 }

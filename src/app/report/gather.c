@@ -9,6 +9,7 @@
 #include "app/question.h"
 #include "app/report/directories.h"
 #include "app/report/report.intern.h"
+#include "app/waiting.h"
 #include "base/arena.h"
 #include "base/cleanup.h"
 #include "base/error.h"
@@ -98,6 +99,11 @@ const char *iol_report_text(struct iol_report *report, const struct iol_query *q
     if (!copy)
         *ret_failed = true;
     return copy;
+}
+
+void iol_report_say(struct iol_report_asking *asking, const char *what, double part)
+{
+    asking->step(asking->data, &(struct iol_reached){.what = what, .rows = asking->rows, .part = part});
 }
 
 struct iol_report_process *iol_report_process(struct iol_report *report, int64_t id, bool create)

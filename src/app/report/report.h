@@ -16,6 +16,7 @@ struct iol_arena;
 struct iol_db;
 struct iol_directories;
 struct iol_error;
+struct iol_reached;
 
 enum {
     IOL_SUM_READ_OPS,
@@ -109,8 +110,8 @@ struct iol_report {
     size_t n_bars;
 };
 
-/* Tells how far it is; may be called at any time. */
-typedef void (*iol_report_step)(void *data, const char *what);
+/* Tells how far it is (app/waiting.h); may be called at any time. */
+typedef void (*iol_report_step)(void *data, const struct iol_reached *reached);
 
 /*
  * Asks everything of one state of the ledger. `since` and `until` are nanoseconds since 1970, or IOL_NULL. 0 or -errno with *err; the

@@ -21,9 +21,14 @@ struct iol_report_asking {
     struct iol_ask span;
     struct iol_arena *arena; /* of the totals */
     struct iol_report_total *by_file, *by_process;
+    size_t n_intervals;
     iol_report_step step;
     void *data;
+    uint64_t rows; /* that the database has answered with, as far as they are many */
 };
+
+/* What is asked for now, and which part of it is done (negative: not known). */
+void iol_report_say(struct iol_report_asking *asking, const char *what, double part);
 
 int iol_report_ask_times(struct iol_report_asking *asking, struct iol_error *err);
 int iol_report_ask_sums(struct iol_report_asking *asking, struct iol_error *err);
