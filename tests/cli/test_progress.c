@@ -87,6 +87,30 @@ static void rates_are_of_the_last_interval(void **state)
     assert_int_equal(now.ops_per_s, 1000);
 }
 
+static void what_waits_is_told_with_the_time_that_it_takes(void **state)
+{
+    struct iol_rates now = {0};
+    struct iol_pipeline_stats stats = {
+        .writer = {.waiting = 40, .spool = {.entries = 40, .rows = 100000, .bytes = 5 << 20}}};
+    char line[IOL_PROGRESS_LINE_MAX];
+
+    (void)state;
+    iol_rates_update(&now, &stats, 1 * S);
+    assert_int_equal(now.drained_per_s, 0); /* nobody knows yet */
+    for (int i = 2; i < 5; i++) {
+        stats.writer.rows += 20000;
+        stats.writer.spool.rows -= 10000; /* as many more come */
+        iol_rates_update(&now, &stats, (uint64_t)i * S);
+        assert_int_equal(now.drained_per_s, 10000);
+    }
+    iol_progress_line(line, 120, &stats, &now, 4 * S, 1000 * S);
+    assert_string_equal(
+        line, "00:04  0 ops/s  0 accounts  60.0K rows stored 20.0K/s, 40 batches (5.0M) wait, 7.0 s left  0 losses");
+    stats.writer.spool.rows += 50000;
+    iol_rates_update(&now, &stats, 5 * S);
+    assert_int_equal(now.drained_per_s, 0); /* it gets more */
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -94,6 +118,7 @@ int main(void)
         cmocka_unit_test(a_database_that_is_away_is_told),
         cmocka_unit_test(no_line_is_wider_than_the_terminal),
         cmocka_unit_test(rates_are_of_the_last_interval),
+        cmocka_unit_test(what_waits_is_told_with_the_time_that_it_takes),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
