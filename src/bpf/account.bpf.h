@@ -246,69 +246,78 @@ static __always_inline int for_now(int found)
 }
 
 /*
- * Makes scratch->file_key: everything that tells this name of scratch->file, as scratch->task sees it,
- * from any other, the directories and mounts above it included. So a file has another key as soon as one of them is renamed.
+ * What tells this name of scratch->file, as scratch->task sees it, from any other, but for the directories and mounts above it:
+ * into scratch->mixed. The walk begins at the file.
+ */
+static __always_inline void begin_file_key(struct scratch *scratch)
+{
+    __u64 file = (__u64)scratch->file, inode = LOAD_ADDRESS(file, file, f_inode);
+    __u64 fs = LOAD_ADDRESS(task_struct, (__u64)scratch->task, fs), dentry, h;
+
+    set_walk(scratch, (struct path *)(file + bpf_core_field_offset(struct file, f_path)),
+             (struct path *)(fs + bpf_core_field_offset(struct fs_struct, root)));
+    dentry = scratch->dentry;
+    h = ((__u64)LOAD(AS(super_block, LOAD_ADDRESS(inode, inode, i_sb)), s_dev) << 32 |
+         LOAD(AS(inode, inode), i_generation)) *
+        MIX_A;
+    h = (h ^ LOAD(AS(inode, inode), i_ino)) * MIX_B;
+    h = (h ^ h >> 31 ^ dentry ^ dentry_is_unhashed(dentry)) * MIX_C;
+    h = (h ^ h >> 31 ^ scratch->mnt) * MIX_A;
+    h = (h ^ h >> 31 ^ scratch->root_dentry) * MIX_B;
+    scratch->mixed = (h ^ h >> 31 ^ scratch->root_mnt) * MIX_C;
+}
+
+/* Of all that was passed from the file up to the root. */
+static __always_inline __u64 finish_file_key(const struct scratch *scratch)
+{
+    __u64 h = scratch->mixed;
+
+    h ^= h >> 31;
+    return h < IOL_FILE_PSEUDO_END ? h + IOL_FILE_PSEUDO_END : h;
+}
+
+/*
+ * The key of scratch->file into scratch->file_key; the directories and mounts above it are in it, so that a file has another key
+ * as soon as one of them is renamed.
  */
 __noinline int make_file_key(__u32 index)
 {
     struct scratch *scratch = bpf_map_lookup_elem(&scratches, &index);
-    struct task_struct *task;
-    struct dentry *dentry;
-    struct inode *inode;
-    struct fs_struct *fs;
-    struct file *file;
-    __u64 h;
     int i;
 
     if (!scratch)
         return 0;
-    task = scratch->task;
-    file = scratch->file;
-    fs = BPF_CORE_READ(task, fs);
-    inode = BPF_CORE_READ(file, f_inode);
-    dentry = BPF_CORE_READ(file, f_path.dentry);
-    h = ((__u64)BPF_CORE_READ(inode, i_sb, s_dev) << 32 | BPF_CORE_READ(inode, i_generation)) * MIX_A;
-    h = (h ^ BPF_CORE_READ(inode, i_ino)) * MIX_B;
-    h = (h ^ h >> 31 ^ (__u64)dentry ^ dentry_is_unhashed(dentry)) * MIX_C;
-    h = (h ^ h >> 31 ^ (__u64)BPF_CORE_READ(file, f_path.mnt)) * MIX_A;
-    h = (h ^ h >> 31 ^ (__u64)BPF_CORE_READ(fs, root.dentry)) * MIX_B;
-    scratch->file_key = (h ^ h >> 31 ^ (__u64)BPF_CORE_READ(fs, root.mnt)) * MIX_C;
-    set_walk(scratch, __builtin_preserve_access_index(&file->f_path), __builtin_preserve_access_index(&fs->root));
+    begin_file_key(scratch);
     for (i = 0; i < WALK_CALLS; i++) {
         if (mix_steps(index))
             break;
     }
-    h = scratch->file_key;
-    h ^= h >> 31;
-    scratch->file_key = h < IOL_FILE_PSEUDO_END ? h + IOL_FILE_PSEUDO_END : h;
+    scratch->file_key = finish_file_key(scratch);
     return 0;
 }
 
-/* Builds the record of scratch->file, with scratch->file_key, as scratch->task sees it. */
+/*
+ * Builds the record of scratch->file, with scratch->file_key, as scratch->task sees it. What it passes goes into scratch->mixed, as when
+ * the key was made.
+ */
 __noinline int build_file(__u32 index)
 {
     struct scratch *scratch = bpf_map_lookup_elem(&scratches, &index);
     struct iol_record_file *record;
-    struct fs_struct *fs;
-    struct task_struct *task;
-    struct file *file;
-    struct path *root;
+    __u64 fs;
 
     if (!scratch)
         return 0;
-    task = scratch->task;
-    file = scratch->file;
-    fs = BPF_CORE_READ(task, fs);
-    root = __builtin_preserve_access_index(&fs->root);
     record = (struct iol_record_file *)scratch->record;
-    __builtin_memset(record, 0, sizeof(*record));
     record->head.type = IOL_RECORD_FILE;
     record->head.ts = bpf_ktime_get_boot_ns();
     record->key = scratch->file_key;
-    fill_file_info(&record->info, file);
-    set_walk(scratch, __builtin_preserve_access_index(&file->f_path), root);
+    fill_file_info(&record->info, scratch->file);
+    begin_file_key(scratch);
     walk_path(index);
-    record->info.bits = scratch->bits | root_bits(task, root);
+    fs = LOAD_ADDRESS(task_struct, (__u64)scratch->task, fs);
+    record->info.bits =
+        scratch->bits | root_bits(scratch->task, (struct path *)(fs + bpf_core_field_offset(struct fs_struct, root)));
     record->info.path_len = path_length(scratch);
     record->head.size = copy_path(scratch, sizeof(*record));
     return 0;
@@ -348,13 +357,29 @@ __noinline int judge_file(__u32 index)
 /* Changes whenever the file's own name does. */
 static __always_inline __u32 name_sequence(struct file *file)
 {
-    return BPF_CORE_READ(file, f_path.dentry, d_seq.seqcount.sequence);
+    return sequence_of(LOAD_ADDRESS(file, (__u64)file, f_path.dentry));
+}
+
+/*
+ * Whether the key that was made is still the file's, and that of the path in the record. Each link of the way up was read twice then, and
+ * was the same: so at the time between the two readings all of them were there at once. A path that does not fit was not walked to its end.
+ */
+static __always_inline bool key_holds(struct scratch *scratch, __u32 index, bool walked)
+{
+    __u64 key = scratch->file_key;
+
+    if (walked && !(scratch->bits & IOL_FILE_TRUNCATED))
+        scratch->file_key = finish_file_key(scratch);
+    else
+        make_file_key(index);
+    return scratch->file_key == key && name_sequence(scratch->file) == scratch->name_sequence;
 }
 
 /* Once: see consider_file(). 1 + IOL_LOST_RENAMED: the name has changed meanwhile. */
 static __always_inline int try_to_consider(struct scratch *scratch, __u32 index)
 {
     struct known_file *known;
+    bool sends;
 
     scratch->name_sequence = name_sequence(scratch->file);
     scratch->verdict = IOL_VERDICT_AGGREGATE;
@@ -370,14 +395,12 @@ static __always_inline int try_to_consider(struct scratch *scratch, __u32 index)
         judge_file(index);
     if (known && known->rules == scratch->known_file.rules && (known->sent || scratch->verdict == IOL_VERDICT_IGNORE))
         return 0;
-    if (!scratch->known_file.sent && scratch->verdict != IOL_VERDICT_IGNORE)
+    sends = !scratch->known_file.sent && scratch->verdict != IOL_VERDICT_IGNORE;
+    if (sends)
         build_file(index);
-    /* key and path have been read one after the other: of the same name? */
-    scratch->first_key = scratch->file_key;
-    make_file_key(index);
-    if (scratch->file_key != scratch->first_key || name_sequence(scratch->file) != scratch->name_sequence)
+    if (!key_holds(scratch, index, sends))
         return 1 + IOL_LOST_RENAMED;
-    if (!scratch->known_file.sent && scratch->verdict != IOL_VERDICT_IGNORE) {
+    if (sends) {
         if (send_record(scratch))
             return 1 + IOL_LOST_FILE_RECORDS;
         scratch->known_file.sent = 1;
@@ -547,7 +570,7 @@ __noinline int open_account(__u64 image, __u64 task, __u64 file, __u32 route)
     scratch->sample = 1;
     name_account(&scratch->key, image, file, scratch->route);
     known = bpf_map_lookup_elem(&accounts, &scratch->key);
-    scratch->kind = file ? file_kind(BPF_CORE_READ(opened, f_inode), BPF_CORE_READ(opened, f_path.dentry)) : 0;
+    scratch->kind = file ? file_kind(LOAD_ADDRESS(file, file, f_inode), LOAD_ADDRESS(file, file, f_path.dentry)) : 0;
     ADDRESSES_ANEW(scratch);
     if (known && known->renames == (__u32)scratch->version)
         found = FOUND(known->slot, known->verdict); /* another thread has opened it meanwhile */

@@ -110,7 +110,8 @@ static __always_inline void put_walked(__u32 index, struct scratch *scratch, str
     if (itself && file)
         fill_file_info(info, file);
     else if (itself)
-        fill_info(info, BPF_CORE_READ(start, dentry, d_inode), BPF_CORE_READ(start, dentry));
+        fill_info(info, LOAD_ADDRESS(dentry, LOAD_ADDRESS(path, (__u64)start, dentry), d_inode),
+                  LOAD_ADDRESS(path, (__u64)start, dentry));
     set_walk(scratch, start, root);
     walk_path(index);
     info->bits |= scratch->bits;

@@ -22,14 +22,9 @@
 struct dentry *home_root_dentry;
 struct vfsmount *home_root_mnt;
 
-static __always_inline bool dentry_is_unhashed(struct dentry *dentry)
+static __always_inline bool dentry_is_unhashed(__u64 dentry)
 {
-    return !BPF_CORE_READ(dentry, d_hash.pprev) && BPF_CORE_READ(dentry, d_parent) != dentry;
-}
-
-static __always_inline struct mount *mount_of(struct vfsmount *mnt)
-{
-    return (struct mount *)((char *)mnt - bpf_core_field_offset(struct mount, mnt));
+    return !LOAD(AS(dentry, dentry), d_hash.pprev) && LOAD_ADDRESS(dentry, dentry, d_parent) != dentry;
 }
 
 /* One name in front of the path; false when it does not fit. */
@@ -54,12 +49,12 @@ static __always_inline bool prepend_name(struct scratch *scratch, const unsigned
 }
 
 /* At the top of a mount: false when the walk ends here. */
-static __always_inline bool cross_mount(struct scratch *scratch, struct dentry *dentry, struct vfsmount *mnt)
+static __always_inline bool cross_mount(struct scratch *scratch, __u64 dentry, __u64 mnt, __u64 top)
 {
-    struct mount *mount = mount_of(mnt);
-    struct mount *parent = BPF_CORE_READ(mount, mnt_parent);
+    __u64 mount = mnt - bpf_core_field_offset(struct mount, mnt);
+    __u64 parent = LOAD_ADDRESS(mount, mount, mnt_parent);
 
-    if (dentry != BPF_CORE_READ(mnt, mnt_root)) {
+    if (dentry != top) {
         /* a dentry that hangs on no directory: memfd, pipe, socket, or a file handle not yet connected */
         scratch->bits |= IOL_FILE_PSEUDO_DENTRY;
         return false;
@@ -68,36 +63,52 @@ static __always_inline bool cross_mount(struct scratch *scratch, struct dentry *
         scratch->bits |= IOL_FILE_UNREACHABLE;
         return false;
     }
-    scratch->dentry = BPF_CORE_READ(mount, mnt_mountpoint);
-    scratch->mnt = (struct vfsmount *)((char *)parent + bpf_core_field_offset(struct mount, mnt));
+    scratch->dentry = LOAD_ADDRESS(mount, mount, mnt_mountpoint);
+    scratch->mnt = parent + bpf_core_field_offset(struct mount, mnt);
     return true;
+}
+
+static __always_inline __u32 sequence_of(__u64 dentry)
+{
+    __u32 sequence = LOAD(AS(dentry, dentry), d_seq.seqcount.sequence);
+
+    barrier(); /* whatever is read before stays before, and what is read after it after */
+    return sequence;
+}
+
+/* A dentry and its name into the hash of what a walk passes. */
+static __always_inline __u64 mix_dentry(__u64 h, __u64 dentry, __u64 hash_len)
+{
+    h = (h ^ h >> 31 ^ dentry) * MIX_A;
+    return (h ^ h >> 31 ^ hash_len) * MIX_B;
 }
 
 /* One component or one mount; false at the end. What it reads goes into scratch: there are many frames above this one. */
 static __always_inline bool walk_step(struct scratch *scratch)
 {
-    struct dentry *dentry = scratch->dentry;
-    struct vfsmount *mnt = scratch->mnt;
+    __u64 dentry = scratch->dentry, mnt = scratch->mnt, top;
     __u32 before;
 
     if (dentry == scratch->root_dentry && mnt == scratch->root_mnt)
         return false;
 
-    BPF_CORE_READ_INTO(&scratch->sequence, dentry, d_seq.seqcount.sequence);
-    BPF_CORE_READ_INTO(&scratch->parent, dentry, d_parent);
-    if (dentry == BPF_CORE_READ(mnt, mnt_root) || dentry == scratch->parent || !scratch->parent)
-        return cross_mount(scratch, dentry, mnt);
+    scratch->sequence = sequence_of(dentry);
+    scratch->parent = LOAD_ADDRESS(dentry, dentry, d_parent);
+    top = LOAD_ADDRESS(vfsmount, mnt, mnt_root);
+    if (dentry == top || dentry == scratch->parent || !scratch->parent)
+        return cross_mount(scratch, dentry, mnt, top);
 
-    BPF_CORE_READ_INTO(&scratch->name, dentry, d_name.name);
-    BPF_CORE_READ_INTO(&scratch->len, dentry, d_name.len);
+    scratch->hash_len = LOAD(AS(dentry, dentry), d_name.hash_len);
     before = scratch->offset;
-    if (!prepend_name(scratch, scratch->name, scratch->len, true))
+    if (!prepend_name(scratch, LOAD(AS(dentry, dentry), d_name.name), LOAD(AS(dentry, dentry), d_name.len), true))
         return false;
-    if (BPF_CORE_READ(dentry, d_seq.seqcount.sequence) != scratch->sequence) {
+    barrier();
+    if (scratch->sequence & 1 || sequence_of(dentry) != scratch->sequence) {
         /* renamed while it was read: the same component once more */
         scratch->offset = before;
         return true;
     }
+    scratch->mixed = mix_dentry(scratch->mixed, dentry, scratch->hash_len);
     scratch->dentry = scratch->parent;
     return true;
 }
@@ -123,7 +134,7 @@ __noinline int walk_steps(__u32 index)
     return 0;
 }
 
-/* As walk_steps(), but only mixes into scratch->file_key what it passes: dentries and their names. */
+/* As walk_steps(), but only mixes into scratch->mixed what it passes: dentries and their names. */
 __noinline int mix_steps(__u32 index)
 {
     struct scratch *scratch = bpf_map_lookup_elem(&scratches, &index);
@@ -132,31 +143,29 @@ __noinline int mix_steps(__u32 index)
     if (!scratch)
         return 1;
     for (i = 0; i < STEPS_PER_CALL; i++) {
-        struct dentry *dentry = scratch->dentry;
-        struct vfsmount *mnt = scratch->mnt;
-        struct dentry *parent = BPF_CORE_READ(dentry, d_parent);
-        __u64 h = scratch->file_key;
+        __u64 dentry = scratch->dentry, mnt = scratch->mnt, parent, top;
 
         if (dentry == scratch->root_dentry && mnt == scratch->root_mnt)
             return 1;
-        if (dentry == BPF_CORE_READ(mnt, mnt_root) || dentry == parent || !parent) {
-            if (!cross_mount(scratch, dentry, mnt))
+        parent = LOAD_ADDRESS(dentry, dentry, d_parent);
+        top = LOAD_ADDRESS(vfsmount, mnt, mnt_root);
+        if (dentry == top || dentry == parent || !parent) {
+            if (!cross_mount(scratch, dentry, mnt, top))
                 return 1;
             continue;
         }
-        h = (h ^ h >> 31 ^ (__u64)dentry) * MIX_A;
-        scratch->file_key = (h ^ h >> 31 ^ BPF_CORE_READ(dentry, d_name.hash_len)) * MIX_B;
+        scratch->mixed = mix_dentry(scratch->mixed, dentry, LOAD(AS(dentry, dentry), d_name.hash_len));
         scratch->dentry = parent;
     }
     return 0;
 }
 
-static __always_inline void set_walk(struct scratch *scratch, struct path *where, struct path *root)
+static __noinline void set_walk(struct scratch *scratch, struct path *where, struct path *root)
 {
-    scratch->dentry = BPF_CORE_READ(where, dentry);
-    scratch->mnt = BPF_CORE_READ(where, mnt);
-    scratch->root_dentry = BPF_CORE_READ(root, dentry);
-    scratch->root_mnt = BPF_CORE_READ(root, mnt);
+    scratch->dentry = LOAD_ADDRESS(path, (__u64)where, dentry);
+    scratch->mnt = LOAD_ADDRESS(path, (__u64)where, mnt);
+    scratch->root_dentry = LOAD_ADDRESS(path, (__u64)root, dentry);
+    scratch->root_mnt = LOAD_ADDRESS(path, (__u64)root, mnt);
 }
 
 /* After set_walk(): the path from root down, into scratch->path from scratch->offset on; what it is goes into scratch->bits. */
@@ -182,11 +191,10 @@ __noinline int walk_path(__u32 index)
     if (!scratch->done)
         scratch->bits |= IOL_FILE_TRUNCATED;
     if (scratch->bits & IOL_FILE_PSEUDO_DENTRY) {
-        struct dentry *dentry = scratch->dentry;
+        const struct dentry *dentry = AS(dentry, scratch->dentry);
 
         scratch->bits &= ~IOL_FILE_DELETED;
-        prepend_name(scratch, BPF_CORE_READ(dentry, d_name.name), BPF_CORE_READ(dentry, d_name.len),
-                     scratch->offset != IOL_PATH_MAX);
+        prepend_name(scratch, LOAD(dentry, d_name.name), LOAD(dentry, d_name.len), scratch->offset != IOL_PATH_MAX);
     } else if (scratch->offset == IOL_PATH_MAX) {
         prepend_name(scratch, NULL, 0, true);
     }
@@ -196,9 +204,12 @@ __noinline int walk_path(__u32 index)
 /* Marks for a process that sees another tree than the recorder does. */
 static __always_inline __u32 root_bits(struct task_struct *task, struct path *root)
 {
-    if (BPF_CORE_READ(task, nsproxy, mnt_ns, ns.inum) != (__u32)settings.home_mnt_ns)
+    __u64 spaces = LOAD_ADDRESS(task_struct, (__u64)task, nsproxy);
+
+    if (LOAD(AS(mnt_namespace, LOAD_ADDRESS(nsproxy, spaces, mnt_ns)), ns.inum) != (__u32)settings.home_mnt_ns)
         return IOL_FILE_MNTNS;
-    if (BPF_CORE_READ(root, dentry) != home_root_dentry || BPF_CORE_READ(root, mnt) != home_root_mnt)
+    if (LOAD_ADDRESS(path, (__u64)root, dentry) != (__u64)home_root_dentry ||
+        LOAD_ADDRESS(path, (__u64)root, mnt) != (__u64)home_root_mnt)
         return IOL_FILE_CHROOT;
     return 0;
 }
@@ -221,16 +232,16 @@ static __always_inline __u32 copy_path(struct scratch *scratch, __u32 at)
 }
 
 /* Kind by mode, and by filesystem where the mode does not tell. */
-static __always_inline __u32 file_kind(struct inode *inode, struct dentry *dentry)
+static __always_inline __u32 file_kind(__u64 inode, __u64 dentry)
 {
-    __u16 mode = BPF_CORE_READ(inode, i_mode);
-    unsigned long magic = BPF_CORE_READ(inode, i_sb, s_magic);
+    __u16 mode = LOAD(AS(inode, inode), i_mode);
+    __u64 magic = LOAD(AS(super_block, LOAD_ADDRESS(inode, inode, i_sb)), s_magic);
 
     if (magic == ANON_INODE_FS_MAGIC)
         return IOL_ABI_KIND_ANON;
     switch (mode & S_IFMT) {
     case S_IFREG:
-        if ((magic == TMPFS_MAGIC || magic == HUGETLBFS_MAGIC) && BPF_CORE_READ(dentry, d_parent) == dentry)
+        if ((magic == TMPFS_MAGIC || magic == HUGETLBFS_MAGIC) && LOAD_ADDRESS(dentry, dentry, d_parent) == dentry)
             return IOL_ABI_KIND_MEMFD;
         return IOL_ABI_KIND_FILE;
     case S_IFDIR:
@@ -250,16 +261,16 @@ static __always_inline __u32 file_kind(struct inode *inode, struct dentry *dentr
     }
 }
 
-static __always_inline void fill_info(struct iol_file_info *info, struct inode *inode, struct dentry *dentry)
+static __always_inline void fill_info(struct iol_file_info *info, __u64 inode, __u64 dentry)
 {
-    info->inode = BPF_CORE_READ(inode, i_ino);
-    info->dev = BPF_CORE_READ(inode, i_sb, s_dev);
-    info->generation = BPF_CORE_READ(inode, i_generation);
+    info->inode = LOAD(AS(inode, inode), i_ino);
+    info->dev = LOAD(AS(super_block, LOAD_ADDRESS(inode, inode, i_sb)), s_dev);
+    info->generation = LOAD(AS(inode, inode), i_generation);
     info->kind = file_kind(inode, dentry);
     info->reserved = 0;
 }
 
 static __always_inline void fill_file_info(struct iol_file_info *info, struct file *file)
 {
-    fill_info(info, BPF_CORE_READ(file, f_inode), BPF_CORE_READ(file, f_path.dentry));
+    fill_info(info, LOAD_ADDRESS(file, (__u64)file, f_inode), LOAD_ADDRESS(file, (__u64)file, f_path.dentry));
 }

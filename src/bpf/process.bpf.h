@@ -202,6 +202,7 @@ __noinline int fill_process(__u32 index)
     struct iol_record_process *record;
     struct task_struct *task;
     const struct cred *cred;
+    struct file *exe;
 
     if (!scratch)
         return 0;
@@ -227,6 +228,9 @@ __noinline int fill_process(__u32 index)
     if (BPF_CORE_READ(task, flags) & PF_KTHREAD)
         record->bits |= IOL_PROCESS_KERNEL;
     bpf_core_read_str(record->comm, sizeof(record->comm), &task->comm);
+    exe = BPF_CORE_READ(task, mm, exe_file);
+    if (scratch->origin != 0 && exe && BPF_CORE_READ(task, fs))
+        fill_file_info(&record->exe, exe);
     return 0;
 }
 
@@ -258,7 +262,6 @@ __noinline int build_process(__u32 index)
     if (scratch->origin == 0) {
         record->bits |= IOL_PROCESS_INHERITS;
     } else if (exe && fs) {
-        fill_file_info(&record->exe, exe);
         set_walk(scratch, __builtin_preserve_access_index(&exe->f_path), root);
         walk_path(index);
         record->exe.bits = scratch->bits | root_bits(task, root);

@@ -24,20 +24,21 @@ struct scratch {
     __u32 offset; /* of the path's first byte within path */
     __u32 bits;   /* enum iol_file_bits */
     __u32 done;
-    __u32 sequence; /* of the dentry whose name is being read, and its length */
-    __u32 len;
-    struct dentry *dentry;
-    struct vfsmount *mnt;
-    struct dentry *root_dentry;
-    struct vfsmount *root_mnt;
-    struct dentry *parent;
-    const unsigned char *name;
+    __u32 sequence; /* of the dentry whose name is being read */
+    __u32 reserved;
+    __u64 dentry; /* addresses, as those below */
+    __u64 mnt;
+    __u64 root_dentry;
+    __u64 root_mnt;
+    __u64 parent;
+    __u64 hash_len; /* of the name */
+    __u64 mixed;    /* what has been passed so far: dentries and their names */
     struct kernfs_node *node;
 
     /* the record that is being built */
     struct task_struct *task;
     struct file *file;
-    __u64 file_key; /* and, while it is made, what has been mixed into it so far */
+    __u64 file_key;
     __u64 parent_image;
     __u32 ppid;
     __u32 origin;     /* 0 fork, 1 exec, 2 running */
@@ -52,11 +53,11 @@ struct scratch {
     /* the account that is being opened: see open_account() */
     struct iol_account_key key;
     struct iol_account_ref ref;
-    __u64 first_key;     /* file_key when it was made for the first time, */
-    __u32 name_sequence; /* and the sequence of the file's own dentry then */
-    __u64 version;       /* version_now() before anything was looked at */
-    __u32 route;
+    __u32 name_sequence; /* of the file's own dentry before its key was made */
     __u32 kind;
+    __u64 version; /* version_now() before anything was looked at */
+    __u32 route;
+    __u32 reserved2;
     struct known_file known_file;
 
     /* a change of a file: what the call was, and where the next text of its record goes */
