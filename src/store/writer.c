@@ -10,6 +10,7 @@
 #include <time.h>
 
 #include "base/cleanup.h"
+#include "base/priority.h"
 #include "core/batch.h"
 #include "store/sink.h"
 
@@ -25,6 +26,13 @@
 #define GROUP_MAX IOL_SPOOL_TAKE_MAX
 #define GROUP_ROWS 100000
 
+/*
+ * Writing can wait while less than this is queued and it has taken less than this time: on a machine that has no CPU left for it, what
+ * comes in three seconds goes into one transaction then.
+ */
+#define HURRY_BYTES (16UL << 20)
+#define HURRY_MS 3000
+
 /* How often iol_writer_finish() looks at `interrupted`, and how long a single write may then still take. */
 #define FINISH_POLL_MS 100
 #define INTERRUPT_GRACE_MS 3000
@@ -35,11 +43,13 @@ struct iol_writer {
     struct iol_writer_options options;
     pthread_t sender, spooler;
     bool sender_started, spooler_started;
+    struct iol_priority priority; /* of the sender */
 
     pthread_mutex_t lock; /* for everything below */
     pthread_cond_t changed;
     struct iol_batch *first; /* of the queue: what neither thread has in its hands */
     struct iol_batch **last;
+    int64_t began_ms;                /* when the sender began to write what it has in its hands; 0: it does not */
     int64_t sending_ts, spooling_ts; /* of the batches of the queue that the threads have in their hands; 0: none */
     struct iol_writer_stats stats;
     struct iol_error reject; /* of the first batch that was rejected */
@@ -95,6 +105,14 @@ static void note_error(struct iol_writer *writer, const struct iol_error *err)
 {
     memcpy(writer->stats.last_error, err->text, sizeof(writer->stats.last_error));
     writer->stats.error_ts = wall_ns();
+}
+
+/* Whether writing can wait: asked whenever something has changed, and once an interval. */
+static void mind_hurry(struct iol_writer *writer)
+{
+    bool late = writer->began_ms && now_ms() - writer->began_ms > HURRY_MS;
+
+    iol_priority_set_hurry(&writer->priority, late || writer->finishing || writer->stats.queued_bytes > HURRY_BYTES);
 }
 
 static void set_deadline(struct iol_writer *writer)
@@ -353,14 +371,20 @@ static void *run_sender(void *arg)
     struct taken taken = {
         .most = GROUP_MAX, .delay_ms = BACKOFF_FIRST_MS, .seed = (unsigned)now_ms() ^ (unsigned)getpid()};
 
+    iol_priority_init(&writer->priority);
     pthread_mutex_lock(&writer->lock);
     for (bool on = true; on && (taken.n > 0 || take(writer, &taken));) {
         struct iol_error err = {0};
 
+        writer->began_ms = now_ms();
+        mind_hurry(writer);
         pthread_mutex_unlock(&writer->lock);
+        iol_priority_lower(&writer->priority);
         ssize_t r = iol_sink_write_some(writer->sink, (const struct iol_batch *const *)taken.batches + taken.first,
                                         taken.n < taken.most ? taken.n : taken.most, &err);
+        iol_priority_restore(&writer->priority); /* before the lock, for which others wait */
         pthread_mutex_lock(&writer->lock);
+        writer->began_ms = 0;
         if (r >= 0)
             writer->stats.server_pid = iol_sink_server_pid(writer->sink);
         on = settle(writer, &taken, r, &err) && !(taken.from_spool && writer->give_up);
@@ -492,6 +516,7 @@ void iol_writer_put(struct iol_writer *writer, struct iol_batch *batch)
     writer->last = &batch->next;
     writer->stats.queued++;
     writer->stats.queued_bytes += iol_batch_memory(batch);
+    mind_hurry(writer);
     pthread_cond_broadcast(&writer->changed);
     pthread_mutex_unlock(&writer->lock);
 }
@@ -512,6 +537,7 @@ bool iol_writer_full(struct iol_writer *writer)
 {
     pthread_mutex_lock(&writer->lock);
     bool full = writer->stats.queued_bytes > writer->options.max_bytes;
+    mind_hurry(writer);
     pthread_mutex_unlock(&writer->lock);
     return full;
 }
@@ -592,6 +618,7 @@ int iol_writer_finish(struct iol_writer *writer, const volatile bool *interrupte
 {
     pthread_mutex_lock(&writer->lock);
     writer->finishing = true;
+    mind_hurry(writer);
     set_deadline(writer);
     pthread_cond_broadcast(&writer->changed);
     wait_done(writer, interrupted);

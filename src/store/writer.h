@@ -64,7 +64,10 @@ void iol_writer_put(struct iol_writer *writer, struct iol_batch *batch);
  */
 bool iol_writer_spooled(struct iol_writer *writer, int timeout_ms);
 
-/* The queue is over its budget: the caller should leave the counters in the kernel and put later. */
+/*
+ * The queue is over its budget: the caller should leave the counters in the kernel and put later. To be asked now and then: it is also
+ * what ends a write's low priority when that has lasted long (see base/priority.h).
+ */
 bool iol_writer_full(struct iol_writer *writer);
 
 void iol_writer_get_stats(struct iol_writer *writer, struct iol_writer_stats *ret_stats);
