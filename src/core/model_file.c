@@ -133,14 +133,17 @@ static void note_file(const struct iol_model *model, uint64_t key, int64_t id)
 
 static struct iol_model_file *remember_file(struct iol_model *model, uint64_t key, int64_t id)
 {
-    struct iol_model_file *file = iol_model_find_file(model, key);
+    struct iol_model_file *file = NULL;
+    unsigned int hash;
 
+    HASH_VALUE(&key, sizeof(key), hash);
+    HASH_FIND_BYHASHVALUE(hh, model->files, &key, sizeof(key), hash, file);
     if (!file) {
         file = calloc(1, sizeof(*file));
         if (!file)
             return NULL;
         file->key = key;
-        HASH_ADD(hh, model->files, key, sizeof(file->key), file);
+        HASH_ADD_BYHASHVALUE(hh, model->files, key, sizeof(file->key), hash, file);
         model->n_idle_files++;
         model->stats.files += key >= IOL_FILE_PSEUDO_END;
     }

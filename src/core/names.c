@@ -87,8 +87,11 @@ static struct spelling *find_spelling(const struct iol_names *names, const struc
 
 static struct spelling *get_spelling(struct iol_names *names, const struct iol_bytes *name)
 {
-    struct spelling *spelling = find_spelling(names, name);
+    struct spelling *spelling = NULL;
+    unsigned int hash;
 
+    HASH_VALUE(name->data, name->size, hash);
+    HASH_FIND_BYHASHVALUE(hh, names->spellings, name->data, name->size, hash, spelling);
     if (spelling)
         return spelling;
     spelling = calloc(1, sizeof(*spelling) + name->size + 1);
@@ -96,7 +99,7 @@ static struct spelling *get_spelling(struct iol_names *names, const struct iol_b
         return NULL;
     spelling->size = name->size;
     memcpy(spelling->name, name->data, name->size);
-    HASH_ADD(hh, names->spellings, name, spelling->size, spelling);
+    HASH_ADD_KEYPTR_BYHASHVALUE(hh, names->spellings, spelling->name, spelling->size, hash, spelling);
     return spelling;
 }
 
@@ -209,7 +212,8 @@ static struct iol_name_node *get_child(struct iol_names *names, struct iol_name_
                                        const struct iol_bytes *name)
 {
     struct place place = {directory, get_spelling(names, name)};
-    struct iol_name_node *node = place.spelling ? find_at(names, &place) : NULL;
+    /* a spelling that is new leads to none, and need not be looked for */
+    struct iol_name_node *node = place.spelling && place.spelling->nodes ? find_at(names, &place) : NULL;
 
     if (node || !place.spelling)
         return node;

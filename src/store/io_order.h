@@ -4,7 +4,8 @@
 
 /*
  * The order in which rows of io are stored: those of a process stand together, so that whoever asks for a process reads few pages,
- * and an index over processes grows at few places. For src/store only.
+ * and an index over processes grows at few places. Within a process they have the order of their files' ids, in which the index over
+ * files takes them best. For src/store only.
  */
 #include <stdint.h>
 
