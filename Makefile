@@ -16,7 +16,7 @@ help:
 	@echo 'make build        builds $(BUILD)/ioledger (as root, installs the packages that are missing)'
 	@echo 'make run          as root: records this machine for some seconds and asks the database what happened'
 	@echo 'make check        builds, then runs every test; as root, the live ones too'
-	@echo 'make soak         as root: what takes long: 200 kills of recorder, database and line between them, 200,000 live accounts (half an hour)'
+	@echo 'make soak         as root: what takes long: 200 kills of recorder, database and line between them, 200,000 live accounts (a quarter of an hour)'
 	@echo 'make check-kernels  boots other kernels under qemu and runs the tests in each (KERNELS=6.12: one; half an hour each)'
 	@echo 'make bench        as root: what ioledger costs; PARTS=calls: a system call only (see bench/run --help)'
 	@echo 'make bench-check  compares instructions and, as root, costs with bench/baseline.json'

@@ -23,6 +23,7 @@ import livelib as live  # pylint: disable=wrong-import-position
 from serverlib import Proxy, crash  # pylint: disable=wrong-import-position
 
 FEED = os.environ.get("IOLEDGER_FEED") or os.path.join(live.HERE, "../../build/bench/feed")
+FLEET = os.environ.get("IOLEDGER_BENCH_FLEET") or os.path.join(live.HERE, "../../build/bench/fleet")
 KILLS = int(os.environ.get("IOLEDGER_KILLS", "8"))
 SEED = int(os.environ.get("IOLEDGER_SEED", "0")) or random.randrange(1 << 30)
 BIN = sorted((d for d in os.listdir("/usr/lib/postgresql") if os.path.exists("/usr/lib/postgresql/%s/bin/initdb" % d)),
@@ -236,6 +237,26 @@ def failover(tap, scratch, cluster):
         first.remove()
 
 
+def many_recorders(tap, scratch, cluster):
+    """Many write to it at once, from the empty database on: nobody fails, has to try again, or is left behind."""
+    del scratch
+    recorders, rate, seconds = 30, 300, 4
+    url = cluster.new_database()
+    with open(os.path.join(cluster.data, "server.log"), encoding="utf-8", errors="replace") as log:
+        log.seek(0, os.SEEK_END)
+        done = subprocess.run([FLEET, url, str(recorders), str(rate), str(seconds)], stdin=subprocess.DEVNULL, capture_output=True, text=True,
+                              check=False, timeout=200)
+        errors = [line for line in log if re.search("ERROR|deadlock|FATAL", line)]
+    tap.ok(done.returncode == 0 and not errors, "many recorders: none fails, and the server tells of no error", done.stderr, *errors[:5])
+    rows, _, least, most, retries, rejected = map(float, done.stdout.split())
+    tap.equal((rows, retries, rejected), (recorders * rate * seconds, 0, 0), "many recorders: all is written at the first try")
+    tap.ok(least > 0, "many recorders: each comes to its turn: %d to %d rows in time" % (least, most))
+    tap.equal(live.psql(url, "select count(*), count(distinct host_id) from io").strip(), "%d|%d" % (rows, recorders),
+              "many recorders: each row is there, once")
+    balance = live.run("balance", "--db", url)
+    tap.ok(balance.returncode == 0, "many recorders: the books balance", balance.stdout, balance.stderr)
+
+
 # What the database does not take, and what the spool does not hold
 
 def rejected(tap, scratch, cluster):
@@ -334,7 +355,7 @@ def tear(spool, luck):
 
 
 def main():
-    tests = (down_at_start, comes_and_goes, backends_killed, no_connections, full_disk, bad_line, failover, rejected, spool_full, writer_killed)
+    tests = (down_at_start, comes_and_goes, backends_killed, no_connections, full_disk, bad_line, failover, many_recorders, rejected, spool_full, writer_killed)
     chosen = [t for t in tests if not sys.argv[1:] or t.__name__ in sys.argv[1:]]
     if not BIN:
         print("1..0 # SKIP no PostgreSQL server on this machine")

@@ -342,6 +342,23 @@ static void test_known_rows(void **state)
     assert_int_equal(ask_int(url, "SELECT (SELECT count(*) FROM file) + (SELECT count(*) FROM process)"), 4);
 }
 
+/* A row that is there is not written again, by the same session nor by the next one: vacuum has nothing to do. */
+static void test_nothing_is_updated(void **state)
+{
+    const char *url = url_in(state);
+
+    for (int session = 0; session < 2; session++) {
+        struct iol_sink *sink = open_sink(url);
+        for (int i = 0; i < 4; i++)
+            write_batch(sink, batch_at(4 * session + i + 1, 10, DAY_0));
+        iol_sink_close(sink);
+    }
+    wait_for(url, "SELECT CASE WHEN sum(n_tup_ins) = 80 THEN 1 ELSE 0 END FROM pg_stat_user_tables"
+                  " WHERE relname LIKE 'io\\_2%'");
+    assert_int_equal(
+        ask_int(url, "SELECT sum(n_tup_upd + n_tup_del) FROM pg_stat_user_tables WHERE schemaname = 'public'"), 0);
+}
+
 struct recorder {
     const char *url;
     int first, count, step;
@@ -819,6 +836,7 @@ int main(void)
         TEST(test_days),
         TEST(test_dropped_day),
         TEST(test_known_rows),
+        TEST(test_nothing_is_updated),
         TEST(test_recorders_at_once),
         TEST(test_restarts),
         TEST(test_terminated_backend),

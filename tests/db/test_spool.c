@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/arena.h"
@@ -18,6 +19,15 @@
 #include "store/spool.h"
 
 #define TARGET "postgresql://ledger@db/ledger"
+
+/* In place of libc's, for the whole program: how often the disk was asked. */
+static unsigned int syncs;
+
+int fdatasync(int fd)
+{
+    syncs++;
+    return (int)syscall(SYS_fdatasync, fd);
+}
 #define SECOND INT64_C(1000000000)
 
 static bool same_cell(const struct iol_column *column, const char *a, const char *b)
@@ -192,6 +202,46 @@ static void test_order(void **state)
         ack(spool);
     iol_spool_close(spool);
     assert_int_equal(access(dir, F_OK), -1);
+}
+
+/* Ten batches, and one more that is made safe when none comes for a while; how often the disk was asked in the two parts. */
+static void append_synced(void **state, enum iol_spool_sync sync, unsigned int *ret_ten, unsigned int *ret_flush)
+{
+    struct iol_spool_options options = options_of(64 << 20);
+
+    options.sync = sync;
+    struct iol_spool *spool = open_spool_with(spool_dir(state), &options);
+    append(spool, io_batch(1, 1));
+    iol_spool_flush(spool);
+    syncs = 0;
+    for (int i = 2; i <= 11; i++)
+        append(spool, io_batch(i, 1));
+    *ret_ten = syncs;
+    append(spool, io_batch(12, 1));
+    syncs = 0;
+    iol_spool_flush(spool);
+    iol_spool_flush(spool);
+    *ret_flush = syncs;
+    while (next_seq(spool))
+        ack(spool);
+    iol_spool_close(spool);
+}
+
+static void test_sync(void **state)
+{
+    unsigned int ten, flush;
+
+    append_synced(state, IOL_SPOOL_SYNC_ALWAYS, &ten, &flush);
+    assert_int_equal(ten, 10);
+    assert_int_equal(flush, 0);
+    append_synced(state, IOL_SPOOL_SYNC_NEVER, &ten, &flush);
+    assert_int_equal(ten, 0);
+    assert_int_equal(flush, 0);
+    append_synced(state, IOL_SPOOL_SYNC_EVERYSEC, &ten, &flush);
+    assert_in_range(ten, 0, 9); /* 0, unless it took seconds */
+    assert_in_range(flush, 0, 1);
+    if (ten == 0)
+        assert_int_equal(flush, 1);
 }
 
 static void test_modes(void **state)
@@ -679,11 +729,10 @@ static void test_full_disk(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_bytes),     TEST(test_cut_bytes),        TEST(test_order),
-        TEST(test_modes),     TEST(test_refusals),         TEST(test_torn_tail),
-        TEST(test_damage),    TEST(test_journal),          TEST(test_quarantine),
-        TEST(test_full),      TEST(test_nothing_to_merge), TEST(test_merged_journal),
-        TEST(test_full_disk),
+        TEST(test_bytes),          TEST(test_cut_bytes),  TEST(test_order),     TEST(test_sync),
+        TEST(test_modes),          TEST(test_refusals),   TEST(test_torn_tail), TEST(test_damage),
+        TEST(test_journal),        TEST(test_quarantine), TEST(test_full),      TEST(test_nothing_to_merge),
+        TEST(test_merged_journal), TEST(test_full_disk),
     };
 
     return cmocka_run_group_tests_name("spool", tests, NULL, NULL);
