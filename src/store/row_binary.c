@@ -30,8 +30,7 @@ void iol_row_binary_done(struct iol_row_binary *rows)
     *rows = (struct iol_row_binary){0};
 }
 
-/* Room for so many bytes more; NULL: no memory. */
-static char *reserve(struct iol_row_binary *rows, size_t size)
+char *iol_row_binary_reserve(struct iol_row_binary *rows, size_t size)
 {
     if (rows->size + size > rows->capacity) {
         size_t capacity = rows->capacity ? rows->capacity : FIRST_CAPACITY;
@@ -62,7 +61,7 @@ static char *put_int(char *to, int64_t value)
 static int add_text(struct iol_row_binary *rows, const char *text)
 {
     size_t length = strlen(text);
-    char *to = reserve(rows, length + 10);
+    char *to = iol_row_binary_reserve(rows, length + 10);
 
     if (!to)
         return -ENOMEM;
@@ -79,7 +78,7 @@ static int add_text(struct iol_row_binary *rows, const char *text)
 
 static int add_int(struct iol_row_binary *rows, const struct iol_column *column, int64_t value)
 {
-    char *to = reserve(rows, sizeof(value) + 1);
+    char *to = iol_row_binary_reserve(rows, sizeof(value) + 1);
 
     if (!to)
         return -ENOMEM;
@@ -93,7 +92,7 @@ static int add_int(struct iol_row_binary *rows, const struct iol_column *column,
 
 static int add_flag(struct iol_row_binary *rows, bool null)
 {
-    char *to = reserve(rows, 1);
+    char *to = iol_row_binary_reserve(rows, 1);
 
     if (!to)
         return -ENOMEM;
@@ -141,7 +140,7 @@ int iol_row_binary_add(struct iol_row_binary *rows, const struct iol_table *tabl
 
 int iol_row_binary_ints(struct iol_row_binary *rows, const int64_t *values, size_t n)
 {
-    char *to = reserve(rows, n * sizeof(*values));
+    char *to = iol_row_binary_reserve(rows, n * sizeof(*values));
 
     if (!to)
         return -ENOMEM;

@@ -22,6 +22,9 @@ struct iol_row_binary {
 void iol_row_binary_clear(struct iol_row_binary *rows);
 void iol_row_binary_done(struct iol_row_binary *rows);
 
+/* Room for so many bytes behind what is there; NULL: no memory. Who fills it moves `size`. */
+char *iol_row_binary_reserve(struct iol_row_binary *rows, size_t size);
+
 /* Appends a row of the table that was checked, and behind it the column of ours; -ENOMEM. */
 int iol_row_binary_add(struct iol_row_binary *rows, const struct iol_table *table, const void *row, int64_t last);
 

@@ -107,6 +107,19 @@ static void print_type(struct ddl *ddl, const struct iol_column *column)
             column->type == IOL_TYPE_TEXT ? "String" : "Int64", column->not_null ? "" : ")", low ? ")" : "");
 }
 
+char *iol_schema_ch_type(const struct iol_column *column)
+{
+    static const struct iol_ch_features any = {0}; /* only texts depend on it */
+    char *text = NULL;
+    size_t size;
+    FILE *out = open_memstream(&text, &size);
+
+    if (!out)
+        return NULL;
+    print_type(&(struct ddl){.out = out, .features = &any}, column);
+    return iol_schema_finish(out, &text);
+}
+
 static void print_codec(struct ddl *ddl, bool delta)
 {
     if (ddl->features->codecs)

@@ -29,6 +29,9 @@ bool iol_schema_ch_replaces(const struct iol_table *table);
 /* "id, host_id, ts_us, ..." as an INSERT has them, with the column of ours at the end. */
 void iol_schema_ch_print_columns(FILE *out, const struct iol_table *table);
 
+/* The type of a column that is no text, as the server tells it; to be freed, NULL: no memory. */
+char *iol_schema_ch_type(const struct iol_column *column);
+
 /* The name of the table itself: with a cluster that of a shard's part. */
 const char *iol_schema_ch_local(char buf[static 64], const char *table, const struct iol_ch_layout *layout);
 

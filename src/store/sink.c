@@ -60,6 +60,11 @@ ssize_t iol_sink_write_some(struct iol_sink *sink, const struct iol_batch *const
     return r < 0 ? r : sink->ops->write_some(sink, batches, n, err);
 }
 
+size_t iol_sink_group_rows(const struct iol_sink *sink)
+{
+    return sink->ops->group_rows;
+}
+
 pid_t iol_sink_server_pid(const struct iol_sink *sink)
 {
     return sink->ops->server_pid ? sink->ops->server_pid(sink) : 0;

@@ -49,6 +49,8 @@ struct iol_sink_ops {
     ssize_t (*write_some)(struct iol_sink *sink, const struct iol_batch *const *batches, size_t n,
                           struct iol_error *err);
 
+    size_t group_rows; /* how many rows write_some likes best, all batches together; 0: no matter */
+
     /* Process id of a database server on this machine that works for this sink (the postmaster), or 0. May be NULL. */
     pid_t (*server_pid)(const struct iol_sink *sink);
 
@@ -76,6 +78,7 @@ int iol_sink_open_late(const char *url, const struct iol_sink_options *options, 
 int iol_sink_write(struct iol_sink *sink, const struct iol_batch *batch, struct iol_error *err);
 ssize_t iol_sink_write_some(struct iol_sink *sink, const struct iol_batch *const *batches, size_t n,
                             struct iol_error *err); /* one, when the driver knows of no more */
+size_t iol_sink_group_rows(const struct iol_sink *sink);
 pid_t iol_sink_server_pid(const struct iol_sink *sink);
 void iol_sink_interrupt(struct iol_sink *sink);
 void iol_sink_close(struct iol_sink *sink); /* accepts NULL */

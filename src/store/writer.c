@@ -24,7 +24,7 @@
  * its size: the more rows it has, the less a row costs.
  */
 #define GROUP_MAX IOL_SPOOL_TAKE_MAX
-#define GROUP_ROWS 100000
+#define GROUP_ROWS 100000 /* unless the sink likes another number */
 
 /*
  * Writing can wait while less than this is queued and it has taken less than this time: on a machine that has no CPU left for it, what
@@ -297,12 +297,19 @@ static bool settle(struct iol_writer *writer, struct taken *taken, ssize_t resul
     return back_off(writer, taken, code, err);
 }
 
+static size_t group_rows(const struct iol_writer *writer)
+{
+    size_t rows = iol_sink_group_rows(writer->sink);
+
+    return rows ? rows : GROUP_ROWS;
+}
+
 static bool take_from_spool(struct iol_writer *writer, struct taken *taken)
 {
     struct iol_error err = {0};
 
     pthread_mutex_unlock(&writer->lock);
-    int r = iol_spool_take(writer->spool, GROUP_MAX, GROUP_ROWS, taken->batches, &err);
+    int r = iol_spool_take(writer->spool, GROUP_MAX, group_rows(writer), taken->batches, &err);
     pthread_mutex_lock(&writer->lock);
     taken->from_spool = true;
     taken->first = 0;
@@ -320,11 +327,11 @@ static bool may_bypass_spool(const struct iol_writer *writer)
 static void take_from_queue(struct iol_writer *writer, struct taken *taken)
 {
     /* What was tried from memory is not spooled any more: no more than one then. */
-    size_t max = writer->spool ? 1 : GROUP_MAX;
+    size_t max = writer->spool ? 1 : GROUP_MAX, most_rows = group_rows(writer);
 
     taken->from_spool = false;
     taken->first = taken->n = 0;
-    for (size_t rows = 0; writer->first && taken->n < max && rows < GROUP_ROWS; taken->n++) {
+    for (size_t rows = 0; writer->first && taken->n < max && rows < most_rows; taken->n++) {
         taken->batches[taken->n] = pop(writer);
         rows += iol_batch_count(taken->batches[taken->n]);
     }

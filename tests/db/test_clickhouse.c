@@ -175,6 +175,85 @@ static void test_half_a_batch(void **state)
     iol_batch_free(batch);
 }
 
+static void test_group(void **state)
+{
+    struct iol_sink *sink = open_sink(url_in(state));
+
+    write_group_with_replays(sink, url_in(state));
+    iol_sink_close(sink);
+}
+
+#define GROUP 6
+
+/* Of three hosts in turn when `several`, and each with rows of two days. */
+static void make_group(struct iol_batch *batches[static GROUP], int64_t first, bool several)
+{
+    const int64_t midnight = 20050 * INT64_C(86400) * 1000000000;
+
+    for (int i = 0; i < GROUP; i++) {
+        struct iol_batch *batch = batches[i] = io_batch(first + i, 500 + (size_t)i);
+        struct iol_io *io = batch->rows[IOL_TABLE_IO].data;
+        ((struct iol_batch_row *)batch->rows[IOL_TABLE_BATCH].data)->host_id += several ? i % 3 : 0;
+        for (size_t j = 0; j < batch->rows[IOL_TABLE_IO].count; j++) {
+            io[j].ts = midnight + (j % 2 ? 1 : -1);
+            io[j].host_id += several ? i % 3 : 0;
+        }
+        struct iol_total *total = iol_batch_add(batch, IOL_TABLE_TOTAL);
+        *total = (struct iol_total){.ts = midnight, .interval_ms = 1000, .host_id = io->host_id};
+    }
+}
+
+static void write_all(struct iol_sink *sink, struct iol_batch *const batches[static GROUP], size_t at_once)
+{
+    struct iol_error err = {0};
+
+    for (size_t done = 0; done < GROUP;) {
+        size_t n = GROUP - done < at_once ? GROUP - done : at_once;
+        ssize_t r = iol_sink_write_some(sink, (const struct iol_batch *const *)batches + done, n, &err);
+        if (r < 1)
+            fail_msg("%zd: %s", r, err.text);
+        done += (size_t)r;
+    }
+}
+
+/* A group stops in the middle, at each table; its batches come again, in groups of other sizes, and are there once. */
+static void test_half_a_group(void **state)
+{
+    static const char *const tables[] = {"touched", "io", "total", "batch"};
+    struct iol_error err = {0};
+    int64_t first = 1;
+
+    record(url_in(state), io_batch(1000000, 1)); /* the tables */
+    for (size_t i = 0; i < IOL_ARRAY_SIZE(tables); i++) {
+        for (int several = 0; several < 2; several++, first += GROUP) {
+            struct iol_batch *batches[GROUP];
+            struct iol_sink *sink = open_sink(url_in(state));
+            char away[64], back[64];
+            make_group(batches, first, several);
+            snprintf(away, sizeof(away), "RENAME TABLE %s TO hidden", tables[i]);
+            snprintf(back, sizeof(back), "RENAME TABLE hidden TO %s", tables[i]);
+            free(sql_on(0, name_in(state), away));
+            assert_true(iol_sink_write_some(sink, (const struct iol_batch *const *)batches, GROUP, &err) < 0);
+            free(sql_on(0, name_in(state), back));
+            write_all(sink, batches, 2 + i);
+            iol_sink_close(sink);
+            sink = open_sink(url_in(state)); /* another session knows of nothing */
+            write_all(sink, batches, GROUP);
+            iol_sink_close(sink);
+            for (size_t b = 0; b < GROUP; b++) {
+                char sql[128];
+                snprintf(sql, sizeof(sql), "SELECT count() FROM io WHERE batch_seq = %lld",
+                         (long long)first + (long long)b);
+                assert_int_equal(number_of(state, sql), 500 + b);
+                iol_batch_free(batches[b]);
+            }
+        }
+    }
+    assert_int_equal(number_of(state, "SELECT count() FROM total"), 2 * GROUP * IOL_ARRAY_SIZE(tables));
+    assert_int_equal(number_of(state, "SELECT count() FROM (SELECT DISTINCT host_id, seq FROM batch)"),
+                     1 + 2 * GROUP * IOL_ARRAY_SIZE(tables));
+}
+
 /* More rows than one piece has, over two days; the second half of it is missing. */
 static void test_pieces(void **state)
 {
@@ -436,6 +515,8 @@ int main(void)
         TEST(test_columns),
         TEST(test_replay),
         TEST(test_half_a_batch),
+        TEST(test_group),
+        TEST(test_half_a_group),
         TEST(test_pieces),
         TEST(test_once_and_latest),
         TEST(test_unknown_becomes_known),
