@@ -6,6 +6,7 @@
 
 #include "base/cleanup.h"
 #include "store/ask.intern.h"
+#include "store/schema_clickhouse.h"
 
 /* A number of microseconds as a time of the contract. */
 static void put_time(FILE *out, const char *us)
@@ -16,14 +17,21 @@ static void put_time(FILE *out, const char *us)
             us);
 }
 
-/* Of rows of io, or of `touched`. */
+/* Of rows of io, as a whole or of a shard. */
 static void put_narrowed(FILE *out, const struct iol_db *db, const struct iol_ask *ask)
 {
+    char process[160], touched[160], file[160];
+
     fprintf(out, "1%s", iol_db_host_condition(db));
     if (ask->processes)
-        fprintf(out, " AND process_id GLOBAL IN (SELECT p.id FROM process AS p WHERE %s)", ask->processes);
+        fprintf(out, " AND (host_id, process_id) IN (SELECT p.host_id, p.id FROM %s AS p WHERE %s)",
+                iol_db_shard_table(db, "process", process), ask->processes);
     if (ask->files)
-        fprintf(out, " AND file_id GLOBAL IN (SELECT f.id FROM file AS f WHERE %s)", ask->files);
+        fprintf(out,
+                " AND (" IOL_CH_IO_DAY
+                ", host_id, process_id, file_id) IN (SELECT intDiv(day_us, toInt64(86400000000)),"
+                " host_id, process_id, file_id FROM %s WHERE file_id IN (SELECT f.id FROM %s AS f WHERE %s))",
+                iol_db_shard_table(db, IOL_CH_TOUCHED, touched), iol_db_shard_table(db, "file", file), ask->files);
 }
 
 static void put_span(FILE *out, const struct iol_ask *ask)
@@ -60,13 +68,18 @@ static void put_sums(FILE *out, const struct iol_db *db, const struct iol_ask *a
 /* A file without a row of its own has no path: Nullable, so that this is NULL. */
 static void put_names(FILE *out, const struct iol_db *db, const struct iol_ask *ask)
 {
+    char io[160];
+
     fputs("SELECT id AS file_id, CAST(host_id AS Nullable(Int64)) AS f_host, CAST(path AS Nullable(String)) AS path,"
           " CAST(CAST(kind AS String) AS Nullable(String)) AS kind, flags FROM file",
           out);
-    if (!ask->processes && !ask->files)
+    if (!ask->processes && ask->since == IOL_NULL && ask->until == IOL_NULL) {
+        fprintf(out, " AS f WHERE %s", ask->files ? ask->files : "1");
         return;
-    fputs(" WHERE id GLOBAL IN (SELECT file_id FROM touched WHERE ", out);
+    }
+    fprintf(out, " WHERE id IN (SELECT file_id FROM %s WHERE ", iol_db_shard_table(db, "io", io));
     put_narrowed(out, db, ask);
+    put_span(out, ask);
     putc(')', out);
 }
 
@@ -79,7 +92,7 @@ static void put_all(FILE *out, const struct iol_db *db, const struct iol_ask *as
     }
     fputs("(SELECT count() FROM (SELECT 1 FROM (SELECT ", out);
     if (ask->since == IOL_NULL && ask->until == IOL_NULL && !ask->reads && !ask->writes) {
-        fputs("DISTINCT file_id FROM touched WHERE ", out);
+        fputs("DISTINCT file_id FROM io WHERE ", out);
         put_narrowed(out, db, ask);
     } else {
         fputs("file_id FROM (", out);

@@ -529,8 +529,8 @@ int iol_ch_open(const char *url, bool verbose, struct iol_ch **ret_ch, struct io
         r = iol_error_set(err, -EPROTONOSUPPORT,
                           "the ClickHouse server at %s (%s) knows no TTL of tables, as keep= asks for", iol_ch_host(ch),
                           ch->version);
-        iol_error_hint(
-            err, "leave keep= out of the URL, and drop old days with ALTER TABLE ... DROP PARTITION (docs/FLEET.md)");
+        iol_error_hint(err, "leave keep= out of the URL, and drop old days with 'ioledger prune --keep %ud --db URL'",
+                       ch->url.layout.keep_days);
     }
     if (r < 0) {
         iol_ch_close(ch);

@@ -485,7 +485,13 @@ int iol_prune(const char *url, const struct iol_prune_options *options, struct i
               struct iol_error *err)
 {
     struct iol_prune_result result = {0};
-    struct pruning pruning = {.ops = find_driver(url, err), .result = &result};
+    struct pruning pruning = {.result = &result};
+
+#ifdef IOL_HAVE_CLICKHOUSE
+    if (iol_url_is_clickhouse(url))
+        return iol_prune_clickhouse(url, options, ret_result, err);
+#endif
+    pruning.ops = find_driver(url, err);
 
     if (!pruning.ops)
         return -EINVAL;

@@ -43,6 +43,10 @@ struct iol_prune_result {
     char left_alone[256]; /* names of hosts whose files and processes stay, as their recorder may need them */
 };
 
-/* 0 or -errno with *err: -EBUSY another prune runs, -EAGAIN the database is locked by somebody else for long. */
+/*
+ * ClickHouse: days that are over before the moment go whole, and with them the facts only; that of the moment stays.
+ *
+ * 0 or -errno with *err: -EBUSY another prune runs, -EAGAIN the database is locked by somebody else for long.
+ */
 int iol_prune(const char *url, const struct iol_prune_options *options, struct iol_prune_result *ret_result,
               struct iol_error *err);

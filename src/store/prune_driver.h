@@ -48,6 +48,11 @@ struct iol_prune {
 
 extern const struct iol_prune_ops iol_prune_sqlite_ops, iol_prune_postgres_ops;
 
+/* All of it: a database that drops days whole has its own way. As iol_prune(). */
+struct iol_prune_options;
+int iol_prune_clickhouse(const char *url, const struct iol_prune_options *options, struct iol_prune_result *ret_result,
+                         struct iol_error *err);
+
 /* What comes now; and which part of it is done: as such, or as the time ("2026-11-25" or longer) before which facts are gone. */
 void iol_prune_begin(struct iol_prune *prune, const char *doing);
 void iol_prune_reached(struct iol_prune *prune, double part);

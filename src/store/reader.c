@@ -124,6 +124,11 @@ bool iol_db_is_clickhouse(const struct iol_db *db)
     return db->ops->native != NULL;
 }
 
+const char *iol_db_shard_table(const struct iol_db *db, const char *table, char buf[static 160])
+{
+    return db->ops->shard_table ? db->ops->shard_table(db, table, buf) : table;
+}
+
 const char *iol_db_host_condition(const struct iol_db *db)
 {
     return db->ops->host_condition ? db->ops->host_condition(db) : "";

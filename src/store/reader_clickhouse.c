@@ -13,23 +13,7 @@
 #include "base/error.h"
 #include "store/clickhouse.h"
 #include "store/clickhouse_extract.h"
-#include "store/reader_driver.h"
-#include "store/schema_clickhouse.h"
-
-#define EXTRACTS_MAX 4096 /* questions to one open database */
-
-struct clickhouse_db {
-    struct iol_db db;
-    struct iol_ch *ch;
-    struct iol_extract *extract;
-    char *hosts;          /* "1,2"; NULL: all */
-    char *host_condition; /* " AND host_id IN (1,2)" */
-    bool has_names;       /* hosts, recordings and logins are in the extract */
-    bool used;            /* so is what was asked for last, which is `key` */
-    char *key;
-    struct iol_extract *old[EXTRACTS_MAX];
-    size_t n_old;
-};
+#include "store/reader_clickhouse.intern.h"
 
 /* Rows of a native query, in memory. */
 struct native_query {
@@ -44,413 +28,11 @@ static int no_memory(struct iol_error *err)
     return iol_error_set(err, -ENOMEM, "out of memory");
 }
 
-/* The text with 'literals' in the place of $1, $2, ...; to be freed. */
-static char *bind(const char *sql, size_t n_params, const char *const *params)
-{
-    char *text = NULL;
-    size_t size;
-    FILE *out = open_memstream(&text, &size);
-
-    if (!out)
-        return NULL;
-    for (const char *at = sql; *at;) {
-        char *end = NULL;
-        unsigned long number = *at == '$' ? strtoul(at + 1, &end, 10) : 0;
-        if (number == 0 || number > n_params) {
-            putc(*at++, out);
-            continue;
-        }
-        _cleanup_free_ char *literal = params[number - 1] ? iol_ch_literal(params[number - 1]) : NULL;
-        fputs(literal ? literal : "NULL", out);
-        at = end;
-    }
-    if (fclose(out) != 0) {
-        free(text);
-        return NULL;
-    }
-    return text;
-}
-
-/* Of the hosts that were asked for, by that column. */
-static int extract_table(struct clickhouse_db *db, enum iol_table_id table, const char *column, const char *where,
-                         const int64_t *ids, size_t n_ids, struct iol_error *err)
-{
-    _cleanup_free_ char *text = NULL;
-
-    if (!db->hosts)
-        return iol_extract_table(db->extract, table, where, ids, n_ids, err);
-    if (asprintf(&text, "(%s) AND %s IN (%s)", where ? where : "1", column, db->hosts) < 0)
-        return no_memory(err);
-    return iol_extract_table(db->extract, table, text, ids, n_ids, err);
-}
-
-static const char wanted_ids[] = "id GLOBAL IN (SELECT id FROM ids)";
-
-/* The names that few rows have. */
-static int bring_names(struct clickhouse_db *db, struct iol_error *err)
-{
-    int r = db->has_names ? 1 : extract_table(db, IOL_TABLE_HOST, "id", NULL, NULL, 0, err);
-
-    if (r == 0)
-        r = extract_table(db, IOL_TABLE_RECORDING, "host_id", NULL, NULL, 0, err);
-    if (r == 0)
-        r = extract_table(db, IOL_TABLE_LOGIN, "host_id", NULL, NULL, 0, err);
-    db->has_names = r >= 0;
-    return r < 0 ? r : 0;
-}
-
-/* Processes that rows refer to, their parents, theirs, ... */
-static int bring_processes(struct clickhouse_db *db, struct iol_error *err)
-{
-    const int64_t *ids;
-    size_t n;
-    int r = 0;
-
-    while (r == 0 && (n = iol_extract_wanted(db->extract, IOL_TABLE_PROCESS, &ids)) > 0) {
-        _cleanup_free_ int64_t *copy = malloc(n * sizeof(*ids)); /* the list grows while rows come */
-        if (!copy)
-            return no_memory(err);
-        memcpy(copy, ids, n * sizeof(*ids));
-        r = iol_extract_table(db->extract, IOL_TABLE_PROCESS, wanted_ids, copy, n, err);
-    }
-    return r;
-}
-
-static int bring_files(struct clickhouse_db *db, struct iol_error *err)
-{
-    const int64_t *ids;
-    size_t n = iol_extract_wanted(db->extract, IOL_TABLE_FILE, &ids);
-    _cleanup_free_ int64_t *copy = n > 0 ? malloc(n * sizeof(*ids)) : NULL;
-
-    if (n == 0)
-        return 0;
-    if (!copy)
-        return no_memory(err);
-    memcpy(copy, ids, n * sizeof(*ids));
-    return iol_extract_table(db->extract, IOL_TABLE_FILE, wanted_ids, copy, n, err);
-}
-
-/* The condition with its parameters in it; "1" when there is none. NULL: no memory. */
-static char *condition_of(const char *condition, const struct iol_focus *focus)
-{
-    return condition ? bind(condition, focus->n_params, focus->params) : strdup("1");
-}
-
-static int focus_all(struct clickhouse_db *db, const struct iol_focus *focus, struct iol_error *err)
-{
-    (void)focus;
-    iol_extract_hold(db->extract);
-    int r = bring_names(db, err);
-
-    for (int i = IOL_TABLE_PROCESS; i < IOL_TABLE_COUNT && r == 0; i++)
-        r = i == IOL_TABLE_PROCESS_EXIT && db->hosts ? 0 : extract_table(db, i, "host_id", NULL, NULL, 0, err);
-    return r == 0 ? iol_extract_release(db->extract, err) : r;
-}
-
-static int focus_hosts(struct clickhouse_db *db, const struct iol_focus *focus, struct iol_error *err)
-{
-    (void)db;
-    (void)focus;
-    (void)err;
-    return 0;
-}
-
-#define OF_FILES                                                                                                       \
-    "(file_id GLOBAL IN (SELECT f.id FROM file AS f WHERE %1$s) OR other_file_id GLOBAL IN (SELECT f.id FROM file AS " \
-    "f "                                                                                                               \
-    "WHERE %1$s))"
-
-static int focus_names(struct clickhouse_db *db, const struct iol_focus *focus, struct iol_error *err)
-{
-    _cleanup_free_ char *files = condition_of(focus->files, focus), *events = NULL;
-
-    if (!files ||
-        asprintf(&events, "kind IN ('rename', 'link', 'open', 'mkdir', 'unlink', 'rmdir') AND " OF_FILES, files) < 0)
-        return no_memory(err);
-    int r = extract_table(db, IOL_TABLE_FILE, "f.host_id", files, NULL, 0, err);
-    if (r == 0)
-        r = extract_table(db, IOL_TABLE_EVENT, "host_id", events, NULL, 0, err);
-    if (r == 0)
-        r = bring_files(db, err);
-    return r == 0 ? bring_processes(db, err) : r;
-}
-
-#define IDENTITY "f.host_id, ifNull(f.dev, 0), ifNull(f.inode, 0), ifNull(f.generation, 0)"
-
-static int focus_same(struct clickhouse_db *db, const struct iol_focus *focus, struct iol_error *err)
-{
-    _cleanup_free_ char *files = condition_of(focus->files, focus), *same = NULL;
-
-    if (!files ||
-        asprintf(&same,
-                 "(%1$s) OR (f.inode != 0 AND f.inode GLOBAL IN (SELECT f.inode FROM file AS f WHERE (%1$s) AND"
-                 " f.inode != 0) AND (" IDENTITY ") GLOBAL IN (SELECT " IDENTITY " FROM file AS f WHERE %1$s))",
-                 files) < 0)
-        return no_memory(err);
-    return extract_table(db, IOL_TABLE_FILE, "f.host_id", same, NULL, 0, err);
-}
-
-/* For each process and file one row: the sums, and the first and the last time. */
-#define ADDED_UP                                                                                                       \
-    "SELECT max(ts_us) AS ts, max(interval_ms), host_id, process_id, file_id, 0, sum(read_ops), sum(read_bytes),"      \
-    " sum(write_ops), sum(write_bytes), sum(read_errors), sum(write_errors), min(ifNull(first_ts_us, ts_us)),"         \
-    " max(ifNull(last_ts_us, ts_us)) FROM io WHERE %s%s GROUP BY host_id, process_id, file_id"
-
-/* io is in the order of processes: who they are, `touched` knows by the file. */
-static char *accounts_where(const struct clickhouse_db *db, const struct iol_focus *focus)
-{
-    _cleanup_free_ char *files = condition_of(focus->files, focus), *processes = condition_of(focus->processes, focus);
-    char *text = NULL;
-    size_t size;
-    FILE *out = open_memstream(&text, &size);
-
-    (void)db;
-    if (!out)
-        return NULL;
-    putc('1', out);
-    if (focus->files && files)
-        fprintf(out,
-                " AND file_id GLOBAL IN (SELECT f.id FROM file AS f WHERE %1$s) AND process_id GLOBAL IN (SELECT"
-                " process_id FROM touched WHERE file_id GLOBAL IN (SELECT f.id FROM file AS f WHERE %1$s))",
-                files);
-    if (focus->processes && processes)
-        fprintf(out, " AND process_id GLOBAL IN (SELECT p.id FROM process AS p WHERE %s)", processes);
-    if (focus->since != IOL_NULL)
-        fprintf(out, " AND ts_us >= %1$" PRId64 " AND ifNull(last_ts_us, ts_us) >= %1$" PRId64, focus->since / 1000);
-    if (focus->until != IOL_NULL)
-        fprintf(out, " AND ifNull(first_ts_us, ts_us) < %" PRId64, focus->until / 1000);
-    if (fclose(out) != 0 || !files || !processes) {
-        free(text);
-        return NULL;
-    }
-    return text;
-}
-
-/* What happened to the files beside reads and writes. */
-static int bring_events(struct clickhouse_db *db, const struct iol_focus *focus, struct iol_error *err)
-{
-    _cleanup_free_ char *files = condition_of(focus->files, focus), *where = NULL;
-    char since[64] = "", until[64] = "";
-
-    if (focus->since != IOL_NULL)
-        snprintf(since, sizeof(since), " AND ts_us >= %" PRId64, focus->since / 1000);
-    if (focus->until != IOL_NULL)
-        snprintf(until, sizeof(until), " AND ts_us < %" PRId64, focus->until / 1000);
-    if (!files ||
-        asprintf(&where, "kind NOT IN ('read', 'write', 'mmap')%2$s%3$s AND " OF_FILES, files, since, until) < 0)
-        return no_memory(err);
-    return extract_table(db, IOL_TABLE_EVENT, "host_id", where, NULL, 0, err);
-}
-
-static int focus_accounts(struct clickhouse_db *db, const struct iol_focus *focus, struct iol_error *err)
-{
-    _cleanup_free_ char *where = accounts_where(db, focus), *sql = NULL, *files = condition_of(focus->files, focus);
-
-    if (!where || !files || asprintf(&sql, ADDED_UP, where, db->host_condition) < 0)
-        return no_memory(err);
-    int r = focus->files ? extract_table(db, IOL_TABLE_FILE, "f.host_id", files, NULL, 0, err) : 0;
-    if (r == 0)
-        r = focus->row_by_row ? extract_table(db, IOL_TABLE_IO, "host_id", where, NULL, 0, err)
-                              : iol_extract_select(db->extract, IOL_TABLE_IO, sql, NULL, 0, err);
-    if (r == 0 && focus->files)
-        r = bring_events(db, focus, err);
-    if (r == 0)
-        r = bring_files(db, err);
-    return r == 0 ? bring_processes(db, err) : r;
-}
-
-static int focus_interval(struct clickhouse_db *db, const struct iol_focus *focus, struct iol_error *err)
-{
-    _cleanup_free_ char *sql = NULL;
-
-    if (asprintf(&sql,
-                 "SELECT ts_us, interval_ms, host_id, CAST(route AS Int8), 0, 0, 0, 0, 0, 0 FROM total WHERE host_id = "
-                 "%" PRId64 " AND ts_us >= %" PRId64 " AND ts_us <= %" PRId64 " ORDER BY ts_us%s LIMIT 1",
-                 focus->host_id, focus->since / 1000, focus->until == IOL_NULL ? INT64_MAX : focus->until / 1000,
-                 focus->first ? "" : " DESC") < 0)
-        return no_memory(err);
-    return iol_extract_select(db->extract, IOL_TABLE_TOTAL, sql, NULL, 0, err);
-}
-
-static int focus_losses(struct clickhouse_db *db, const struct iol_focus *focus, struct iol_error *err)
-{
-    _cleanup_free_ char *sql = NULL;
-
-    if (asprintf(
-            &sql,
-            "SELECT min(ts_from_us), max(ts_to_us), host_id, reason, sum(lost) FROM loss WHERE (ts_to_us >= %" PRId64
-            " OR %d) AND (ts_from_us < %" PRId64 " OR %d)%s GROUP BY host_id, reason",
-            focus->since / 1000, focus->since == IOL_NULL, focus->until / 1000, focus->until == IOL_NULL,
-            db->host_condition) < 0)
-        return no_memory(err);
-    return iol_extract_select(db->extract, IOL_TABLE_LOSS, sql, NULL, 0, err);
-}
-
-static int focus_fleet(struct clickhouse_db *db, const struct iol_focus *focus, struct iol_error *err)
-{
-    _cleanup_free_ char *totals = NULL, *batches = NULL;
-
-    if (asprintf(&totals,
-                 "SELECT max(ts_us), max(interval_ms), host_id, 0, sum(read_ops), sum(read_bytes), sum(write_ops),"
-                 " sum(write_bytes), sum(read_errors), sum(write_errors) FROM total WHERE (ts_us >= %" PRId64
-                 " OR %d) AND (ts_us < %" PRId64 " OR %d)%s GROUP BY host_id",
-                 focus->since / 1000, focus->since == IOL_NULL, focus->until / 1000, focus->until == IOL_NULL,
-                 db->host_condition) < 0 ||
-        asprintf(&batches,
-                 "SELECT host_id, boot_id, max(seq), max(ts_us) FROM batch WHERE 1%s GROUP BY host_id, boot_id",
-                 db->host_condition) < 0)
-        return no_memory(err);
-    int r = iol_extract_select(db->extract, IOL_TABLE_TOTAL, totals, NULL, 0, err);
-    if (r < 0)
-        return r;
-    iol_extract_hold(db->extract);
-    r = iol_extract_select(db->extract, IOL_TABLE_BATCH, batches, NULL, 0, err);
-    return r == 0 ? iol_extract_release(db->extract, err) : r;
-}
-
-/* Ids of processes whose descendants are to be found, generation by generation. */
-struct generation {
-    int64_t *ids;
-    size_t n, capacity;
-};
-
-static int take_id(void *data, const char *const *fields, size_t n_fields)
-{
-    struct generation *generation = data;
-
-    (void)n_fields;
-    if (generation->n == generation->capacity) {
-        size_t capacity = generation->capacity ? 2 * generation->capacity : 256;
-        int64_t *ids = reallocarray(generation->ids, capacity, sizeof(*ids));
-        if (!ids)
-            return -ENOMEM;
-        generation->ids = ids;
-        generation->capacity = capacity;
-    }
-    generation->ids[generation->n++] = fields[0] ? strtoll(fields[0], NULL, 10) : 0;
-    return 0;
-}
-
-static void done_generation(struct generation *generation)
-{
-    free(generation->ids);
-}
-
-#define GENERATIONS_MAX 4096 /* ends a circle in a damaged ledger */
-
-/* The ids of all processes that the condition finds, and of those that descend from them. */
-static int find_descendants(struct clickhouse_db *db, const char *condition, struct generation *all,
-                            struct iol_error *err)
-{
-    _cleanup_free_ char *sql = NULL;
-    size_t from = 0;
-
-    if (asprintf(&sql, "SELECT DISTINCT p.id FROM process AS p WHERE (%s)%s", condition, db->host_condition) < 0)
-        return no_memory(err);
-    struct iol_ch_request request = {.sql = sql, .doing = "read", .row = take_id, .row_data = all};
-    int r = iol_ch_run(db->ch, &request, err);
-    for (size_t i = 0; r == 0 && from < all->n && i < GENERATIONS_MAX; i++) {
-        size_t n = all->n - from;
-        _cleanup_free_ int64_t *parents = malloc(n * sizeof(*parents));
-        if (!parents)
-            return no_memory(err);
-        memcpy(parents, all->ids + from, n * sizeof(*parents));
-        from = all->n;
-        request.sql = "SELECT DISTINCT id FROM process WHERE parent_id GLOBAL IN (SELECT id FROM ids)";
-        request.ids = parents;
-        request.n_ids = n;
-        r = iol_ch_run(db->ch, &request, err);
-    }
-    return r;
-}
-
-/* What each process did in all. */
-#define DONE_IN_ALL                                                                                                    \
-    "SELECT max(ts_us), max(interval_ms), host_id, process_id, any(file_id), 0, sum(read_ops), sum(read_bytes),"       \
-    " sum(write_ops), sum(write_bytes), sum(read_errors), sum(write_errors), NULL, NULL FROM io WHERE %s%s"            \
-    " GROUP BY host_id, process_id"
-
-/* The ancestors that came along: they are shown, and what they did. */
-static int add_met(struct clickhouse_db *db, struct generation *all)
-{
-    const int64_t *met;
-    size_t n = iol_extract_met(db->extract, IOL_TABLE_PROCESS, &met);
-    int64_t *ids = reallocarray(all->ids, all->n + n + 1, sizeof(*ids));
-
-    if (!ids)
-        return -ENOMEM;
-    if (n > 0)
-        memcpy(ids + all->n, met, n * sizeof(*ids));
-    all->ids = ids;
-    all->capacity = all->n = all->n + n;
-    return 0;
-}
-
-static int focus_tree(struct clickhouse_db *db, const struct iol_focus *focus, struct iol_error *err)
-{
-    _cleanup_free_ char *condition = focus->processes ? condition_of(focus->processes, focus) : NULL;
-    _cleanup_(done_generation) struct generation all = {0};
-    const char *processes = condition ? wanted_ids : "1",
-               *rest = condition ? "process_id GLOBAL IN (SELECT id FROM ids)" : "1";
-    _cleanup_free_ char *did = NULL, *exits = NULL;
-    int r = focus->processes && !condition ? no_memory(err) : 0;
-
-    if (r == 0 && condition)
-        r = find_descendants(db, condition, &all, err);
-
-    if (r < 0)
-        return r;
-    if (condition && all.n == 0)
-        return 0;
-    if (asprintf(&did, DONE_IN_ALL, rest, db->host_condition) < 0 ||
-        asprintf(&exits, "process_id GLOBAL IN (SELECT id FROM process WHERE 1%s)", db->host_condition) < 0)
-        return no_memory(err);
-    r = extract_table(db, IOL_TABLE_PROCESS, "host_id", processes, all.ids, all.n, err);
-    if (r == 0)
-        r = bring_processes(db, err); /* the ancestors */
-    if (r == 0 && condition && add_met(db, &all) < 0)
-        r = no_memory(err);
-    if (r == 0)
-        r = iol_extract_table(db->extract, IOL_TABLE_PROCESS_EXIT, condition ? NULL : exits, NULL, 0, err);
-    return r == 0 ? iol_extract_select(db->extract, IOL_TABLE_IO, did, all.ids, all.n, err) : r;
-}
-
-/* Of batches that are there as a whole: another one may be on its way, or wait for a server that was away in the middle of it. */
-#define WHOLE "(host_id, batch_seq) GLOBAL IN (SELECT host_id, seq FROM batch)"
-
-static int focus_balance(struct clickhouse_db *db, const struct iol_focus *focus, struct iol_error *err)
-{
-    (void)focus;
-    _cleanup_free_ char *sql = NULL;
-
-    if (asprintf(
-            &sql,
-            "SELECT ts_us, any(interval_ms), host_id, 0, 0, CAST(route AS Int8) AS r, sum(read_ops), sum(read_bytes),"
-            " sum(write_ops), sum(write_bytes), sum(read_errors), sum(write_errors), NULL, NULL"
-            " FROM io WHERE 1%s GROUP BY host_id, ts_us, route, batch_seq HAVING " WHOLE,
-            db->host_condition) < 0)
-        return no_memory(err);
-    int r = iol_extract_select(db->extract, IOL_TABLE_IO, sql, NULL, 0, err);
-    if (r == 0)
-        r = extract_table(db, IOL_TABLE_TOTAL, "host_id", WHOLE, NULL, 0, err);
-    return r == 0 ? extract_table(db, IOL_TABLE_LOSS, "host_id", NULL, NULL, 0, err) : r;
-}
-
-static const struct {
-    int (*bring)(struct clickhouse_db *db, const struct iol_focus *focus, struct iol_error *err);
-    bool anew; /* it brings sums and single rows, which must not be there twice */
-} foci[] = {
-    [IOL_FOCUS_ALL] = {focus_all, true},           [IOL_FOCUS_HOSTS] = {focus_hosts, false},
-    [IOL_FOCUS_NAMES] = {focus_names, false},      [IOL_FOCUS_SAME] = {focus_same, false},
-    [IOL_FOCUS_ACCOUNTS] = {focus_accounts, true}, [IOL_FOCUS_TREE] = {focus_tree, true},
-    [IOL_FOCUS_BALANCE] = {focus_balance, true},   [IOL_FOCUS_INTERVAL] = {focus_interval, false},
-    [IOL_FOCUS_LOSSES] = {focus_losses, true},     [IOL_FOCUS_FLEET] = {focus_fleet, true},
-};
-
 /* What is asked for, to know it again; to be freed. */
 static char *key_of(const struct iol_focus *focus)
 {
-    _cleanup_free_ char *files = condition_of(focus->files, focus), *processes = condition_of(focus->processes, focus);
+    _cleanup_free_ char *files = iol_ch_condition(focus->files, focus),
+                        *processes = iol_ch_condition(focus->processes, focus);
     char *key = NULL;
 
     if (!files || !processes ||
@@ -461,7 +43,7 @@ static char *key_of(const struct iol_focus *focus)
 }
 
 /* An extract of its own for each question; queries that still run have theirs. */
-static int begin_extract(struct clickhouse_db *db, struct iol_error *err)
+static int begin_extract(struct iol_ch_db *db, struct iol_error *err)
 {
     if (db->n_old == EXTRACTS_MAX)
         return iol_error_set(err, -EMFILE, "too many questions at once");
@@ -472,7 +54,7 @@ static int begin_extract(struct clickhouse_db *db, struct iol_error *err)
 
 static int clickhouse_focus(struct iol_db *base, const struct iol_focus *asked, struct iol_error *err)
 {
-    struct clickhouse_db *db = (struct clickhouse_db *)base;
+    struct iol_ch_db *db = (struct iol_ch_db *)base;
     struct iol_focus focus = *asked;
 
     if (!focus.span)
@@ -482,12 +64,10 @@ static int clickhouse_focus(struct iol_db *base, const struct iol_focus *asked, 
         return no_memory(err);
     if (db->key && strcmp(db->key, key) == 0)
         return 0;
-    int r = foci[focus.kind].anew && db->used ? begin_extract(db, err) : 0;
-    if (r == 0 && focus.kind != IOL_FOCUS_ALL)
-        r = bring_names(db, err);
+    int r = iol_ch_focus_anew(&focus) && db->used ? begin_extract(db, err) : 0;
     if (r == 0)
-        r = foci[focus.kind].bring(db, &focus, err);
-    if (r == 0 && foci[focus.kind].anew) {
+        r = iol_ch_focus_bring(db, &focus, err);
+    if (r == 0 && iol_ch_focus_anew(&focus)) {
         db->used = true;
         free(db->key);
         db->key = TAKE_PTR(key);
@@ -497,7 +77,7 @@ static int clickhouse_focus(struct iol_db *base, const struct iol_focus *asked, 
 
 static void clickhouse_db_close(struct iol_db *base)
 {
-    struct clickhouse_db *db = (struct clickhouse_db *)base;
+    struct iol_ch_db *db = (struct iol_ch_db *)base;
 
     for (size_t i = 0; i < db->n_old; i++)
         iol_extract_free(db->old[i]);
@@ -509,7 +89,7 @@ static void clickhouse_db_close(struct iol_db *base)
     free(db);
 }
 
-static int check_ledger(struct clickhouse_db *db, struct iol_error *err)
+static int check_ledger(struct iol_ch_db *db, struct iol_error *err)
 {
     enum iol_ch_state state;
     int r = iol_ch_check(db->ch, &state, err);
@@ -523,7 +103,7 @@ static int check_ledger(struct clickhouse_db *db, struct iol_error *err)
 
 static int clickhouse_db_open(const char *url, bool verbose, struct iol_db **ret_db, struct iol_error *err)
 {
-    struct clickhouse_db *db = calloc(1, sizeof(*db));
+    struct iol_ch_db *db = calloc(1, sizeof(*db));
 
     if (!db)
         return no_memory(err);
@@ -544,7 +124,7 @@ static int clickhouse_db_open(const char *url, bool verbose, struct iol_db **ret
 
 static int clickhouse_restrict_hosts(struct iol_db *base, const char *hosts, struct iol_error *err)
 {
-    struct clickhouse_db *db = (struct clickhouse_db *)base;
+    struct iol_ch_db *db = (struct iol_ch_db *)base;
     char *condition = NULL, *copy = strdup(hosts);
 
     if (!copy || asprintf(&condition, " AND host_id IN (%s)", hosts) < 0) {
@@ -559,13 +139,18 @@ static int clickhouse_restrict_hosts(struct iol_db *base, const char *hosts, str
 
 static const char *clickhouse_host_condition(const struct iol_db *base)
 {
-    return ((const struct clickhouse_db *)base)->host_condition;
+    return ((const struct iol_ch_db *)base)->host_condition;
+}
+
+static const char *clickhouse_shard_table(const struct iol_db *base, const char *table, char buf[static 160])
+{
+    return iol_ch_shard_table((const struct iol_ch_db *)base, table, buf);
 }
 
 static int clickhouse_query(struct iol_db *base, const char *sql, size_t n_params, const char *const *params,
                             struct iol_query **ret_query, struct iol_error *err)
 {
-    struct clickhouse_db *db = (struct clickhouse_db *)base;
+    struct iol_ch_db *db = (struct iol_ch_db *)base;
     struct iol_db *extract;
     int r = iol_extract_db(db->extract, &extract, err);
 
@@ -642,9 +227,9 @@ static const struct iol_db_ops native_ops = {
 static int clickhouse_native(struct iol_db *base, const char *sql, size_t n_params, const char *const *params,
                              struct iol_query **ret_query, struct iol_error *err)
 {
-    struct clickhouse_db *db = (struct clickhouse_db *)base;
+    struct iol_ch_db *db = (struct iol_ch_db *)base;
     struct native_query *query = calloc(1, sizeof(*query));
-    _cleanup_free_ char *text = bind(sql, n_params, params);
+    _cleanup_free_ char *text = iol_ch_bind(sql, n_params, params);
 
     if (query)
         query->arena = iol_arena_new();
@@ -679,4 +264,5 @@ const struct iol_db_ops iol_db_clickhouse_ops = {
     .native = clickhouse_native,
     .find_hosts = clickhouse_find_hosts,
     .host_condition = clickhouse_host_condition,
+    .shard_table = clickhouse_shard_table,
 };

@@ -27,6 +27,9 @@ struct iol_db_ops {
                   struct iol_query **ret_query, struct iol_error *err);
     int (*find_hosts)(struct iol_db *db, const char *name, struct iol_query **ret_query, struct iol_error *err);
     const char *(*host_condition)(const struct iol_db *db);
+
+    /* ClickHouse: the table as each shard has it, "table" or "database.table_local". What belongs to a host is on one shard. */
+    const char *(*shard_table)(const struct iol_db *db, const char *table, char buf[static 160]);
 };
 
 /* First members of every driver's own structs. */

@@ -13,10 +13,17 @@
 
 #define NEWEST_SERVER "24.8" /* whose documents the DDL follows */
 
-/* What the rows of a table are sorted by: io for the files of a process, file for the path, all others for their key. */
+/*
+ * What the rows of a table are sorted by: io for the files of a process, file for the path, all others for their key. The day is the same in
+ * all of a part: it costs nothing, and lets pairs of a day and a process be looked for at once. What is looked up by single ids has small
+ * granules, of which a few are read for each.
+ */
+#define SMALL_GRANULES 1024
+
 static const struct {
     const char *order;
     bool by_day;
+    unsigned int granularity;
 } engines[IOL_TABLE_COUNT] = {
     [IOL_TABLE_HOST] = {"id", false},
     [IOL_TABLE_RECORDING] = {"host_id, id", false},
@@ -24,7 +31,7 @@ static const struct {
     [IOL_TABLE_PROCESS] = {"id", false},
     [IOL_TABLE_PROCESS_EXIT] = {"process_id", false},
     [IOL_TABLE_FILE] = {"path, host_id, id", false},
-    [IOL_TABLE_IO] = {"host_id, process_id, file_id, ts_us", true},
+    [IOL_TABLE_IO] = {IOL_CH_IO_DAY ", host_id, process_id, file_id, ts_us", true, SMALL_GRANULES},
     [IOL_TABLE_EVENT] = {"host_id, ts_us", true},
     [IOL_TABLE_TOTAL] = {"host_id, ts_us, route", true},
     [IOL_TABLE_LOSS] = {"host_id", false},
@@ -165,8 +172,10 @@ static void print_engine(struct ddl *ddl, const char *name, bool replaces, const
 }
 
 /* Rows that were sent again are recognised by the server too, where it can. */
-static void print_rest(struct ddl *ddl, const char *order, bool by_day, const char *time, bool fact)
+static void print_rest(struct ddl *ddl, const char *order, bool by_day, const char *time, bool fact,
+                       unsigned int granularity)
 {
+    const char *separator = "\nSETTINGS ";
     const struct iol_ch_features *features = ddl->features;
     bool window = features->token && !ddl->layout->replicated && fact;
     bool ttl = by_day && features->ttl && ddl->layout->keep_days > 0;
@@ -176,9 +185,16 @@ static void print_rest(struct ddl *ddl, const char *order, bool by_day, const ch
     fprintf(ddl->out, "ORDER BY (%s)", order);
     if (ttl)
         fprintf(ddl->out, "\nTTL toDateTime(intDiv(%s, 1000000)) + INTERVAL %u DAY", time, ddl->layout->keep_days);
-    if (window || ttl)
-        fprintf(ddl->out, "\nSETTINGS %s%s%s", window ? "non_replicated_deduplication_window = 1000" : "",
-                window && ttl ? ", " : "", ttl ? "ttl_only_drop_parts = 1" : "");
+    if (granularity > 0) {
+        fprintf(ddl->out, "%sindex_granularity = %u", separator, granularity);
+        separator = ", ";
+    }
+    if (window) {
+        fprintf(ddl->out, "%snon_replicated_deduplication_window = 1000", separator);
+        separator = ", ";
+    }
+    if (ttl)
+        fprintf(ddl->out, "%sttl_only_drop_parts = 1", separator);
     fputs(";\n\n", ddl->out);
 }
 
@@ -218,7 +234,7 @@ static void print_table(struct ddl *ddl, const struct iol_table *table)
     print_codec(ddl, true);
     fputs("\n)\n", ddl->out);
     print_engine(ddl, local, replaces, replaces ? IOL_CH_VERSION : NULL);
-    print_rest(ddl, engines[table->id].order, by_day, time, !replaces);
+    print_rest(ddl, engines[table->id].order, by_day, time, !replaces, engines[table->id].granularity);
     print_distributed(ddl, table->name, local, shard_key(table));
 }
 
@@ -240,7 +256,7 @@ static void print_touched(struct ddl *ddl)
     print_codec(ddl, false);
     fputs("\n)\n", ddl->out);
     print_engine(ddl, local, true, NULL);
-    print_rest(ddl, "file_id, process_id", true, "day_us", false);
+    print_rest(ddl, "file_id, process_id", true, "day_us", false, SMALL_GRANULES);
     print_distributed(ddl, IOL_CH_TOUCHED, local, "host_id");
 }
 

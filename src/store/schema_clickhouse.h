@@ -20,6 +20,9 @@
 #define IOL_CH_TOUCHED "touched"
 #define IOL_CH_DAY_US INT64_C(86400000000)
 
+/* The number of the day, as io is sorted by it first. */
+#define IOL_CH_IO_DAY "intDiv(ts_us, toInt64(86400000000))"
+
 /* Facts of the table are in parts by the day of their first column. */
 bool iol_schema_ch_by_day(const struct iol_table *table);
 
