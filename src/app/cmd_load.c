@@ -20,14 +20,15 @@
 #include "store/sink.h"
 #include "store/source.h"
 #include "store/spool.h"
+#include "store/url.h"
 
 #define PATHS_MAX 1000
 #define BATCH_ENDING ".batch"
 
-enum { KEY_REMOVE = 0x200 };
+enum { KEY_REMOVE = 0x200, KEY_FOLLOW };
 
 struct load {
-    bool remove;
+    bool remove, follow, verbose;
     struct iol_replay replay;
 };
 
@@ -35,33 +36,45 @@ static volatile sig_atomic_t interrupted;
 
 static int take_option(int key, const char *text, void *input, struct iol_error *err)
 {
-    (void)key;
+    struct load *load = input;
+
     (void)text;
     (void)err;
-    ((struct load *)input)->remove = true;
+    if (key == KEY_FOLLOW)
+        load->follow = true;
+    else
+        load->remove = true;
     return 0;
 }
 
 static const struct argp_option own_options[] = {
+    {"follow", KEY_FOLLOW, NULL, 0, "Go on at the end of a Kafka topic, until Ctrl-C", 0},
     {"remove", KEY_REMOVE, NULL, 0, "Remove each file, and the reason beside it, when all that is in it is stored", 0},
     {0},
 };
 
 static const struct iol_usage usage = {
-    .arguments = "PATH...",
+    .arguments = "PATH...|kafka://BROKER/TOPIC",
     .summary =
         "Stores what was recorded to somewhere else: the segments of a spool, batches that a database had refused and "
-        "that are in the quarantine of a spool, or what 'record --db jsonl:PATH' wrote. PATH is such a file, a folder "
-        "with them, or - for rows as JSON on stdin. A batch that is in the ledger already changes nothing.",
+        "that are in the quarantine of a spool, or what 'record --db jsonl:PATH' or 'record --db kafka://BROKER/TOPIC' "
+        "wrote. PATH is such a file, a folder with them, or - for rows as JSON on stdin. A batch that is in the ledger "
+        "already changes nothing.",
     .details =
         "Of a file that is cut or damaged all that is whole is stored, and a line for each place tells what is not. "
         "A spool that a recorder uses is refused: what waits there is sent by itself. Why a batch was "
-        "set aside stands in NUMBER.txt beside it; 'ioledger status' tells where the spool is. jsonl: as --db takes "
-        "each batch as often as it comes.\n\n"
+        "set aside stands in NUMBER.txt beside it; 'ioledger status' tells where the spool is. jsonl: and kafka: as "
+        "--db take each "
+        "batch as often as it comes.\n\n"
+        "A topic is read from its beginning, or with ?group=NAME from where that group has come to, which is noted "
+        "when the "
+        "database has it. The first batch that the database refuses ends "
+        "it.\n\n"
         "Examples:\n"
         "  ioledger load --db postgresql://ledger@db/ledger /var/lib/ioledger/spool/ledger/quarantine\n"
         "  ioledger load --db postgresql://ledger@db/ledger monday.jsonl tuesday.jsonl\n"
         "  zstdcat old.jsonl.zst | ioledger load -\n"
+        "  ioledger load --follow --db postgresql://ledger@db/ledger 'kafka://kafka1,kafka2/ledger?group=db'\n"
         "  ioledger load --db jsonl:- spool/0000000000000001.segment | jq .\n\n"
         "Exit status: 0 all is stored; 1 some is not; 2 bad usage.",
     .common = IOL_COMMON_DB,
@@ -113,14 +126,16 @@ static int load_file(struct load *load, const char *path)
     struct iol_error err = {0};
     uint64_t failed = load->replay.failed;
 
-    if (iol_source_open(path, &source, &err) < 0) {
+    int r = iol_url_is_kafka(path) ? iol_source_open_kafka(path, load->follow, load->verbose, &source, &err)
+                                   : iol_source_open(path, &source, &err);
+    if (r < 0) {
         fail(load, &err);
         return 0;
     }
-    int r = iol_replay_source(&load->replay, source);
+    r = iol_replay_source(&load->replay, source);
     load->replay.bytes += iol_source_at(source);
     iol_source_close(source);
-    if (r == 0 && load->remove && load->replay.failed == failed && strcmp(path, "-") != 0)
+    if (r == 0 && load->remove && load->replay.failed == failed && strcmp(path, "-") != 0 && !iol_url_is_kafka(path))
         remove_files(path);
     return r;
 }
@@ -180,7 +195,8 @@ static int open_input(const struct load *load, const char *path, const struct in
 {
     _cleanup_free_ char *copy = strdup(path);
     struct stat st = {0};
-    bool known = strcmp(path, "-") != 0 && stat(path, &st) == 0, folder = known && S_ISDIR(st.st_mode);
+    bool known = strcmp(path, "-") != 0 && !iol_url_is_kafka(path) && stat(path, &st) == 0,
+         folder = known && S_ISDIR(st.st_mode);
     int r = 0;
 
     if (!copy)
@@ -223,10 +239,12 @@ static void load_all(struct load *load, const struct iol_options *options)
         for (size_t j = 0; j < inputs[i].n && r == 0; j++)
             r = load_file(load, inputs[i].paths[j]);
     }
+    if (interrupted && load->follow) /* as it is meant to end */
+        r = 0;
     for (size_t i = 0; inputs && i < options->n_args; i++)
         done_input(&inputs[i]);
     free(inputs);
-    if (r < 0)
+    if (r < 0 && r != -ECANCELED) /* which is counted */
         load->replay.failed++;
 }
 
@@ -235,12 +253,21 @@ static int tell(const struct load *load, const char *db)
     FILE *out = strcmp(db, "jsonl:-") == 0 ? stderr : stdout;
 
     fprintf(out, "%" PRIu64 " batches with %" PRIu64 " rows are stored", load->replay.batches, load->replay.rows);
-    if (interrupted)
+    if (interrupted && !load->follow)
         fputs(", and then it was interrupted", out);
     else if (load->replay.failed > 0)
         fprintf(out, ", %" PRIu64 " are not", load->replay.failed);
     fputs(".\n", out);
     return load->replay.failed > 0 ? IOL_EXIT_FAILURE : IOL_EXIT_OK;
+}
+
+static int check_usage(const struct load *load, const struct iol_options *options, struct iol_error *err)
+{
+    if (!load->follow || (options->n_args == 1 && iol_url_is_kafka(options->args[0])))
+        return 0;
+    iol_error_set(err, -EINVAL, "--follow is for one Kafka topic");
+    iol_error_hint(err, "ioledger load --follow --db URL kafka://BROKER/TOPIC");
+    return -EINVAL;
 }
 
 int iol_cmd_load(int argc, char **argv)
@@ -253,6 +280,9 @@ int iol_cmd_load(int argc, char **argv)
 
     if (!iol_options_parse(&usage, argc, argv, &load, &options, &status))
         return status;
+    load.verbose = options.verbose;
+    if (check_usage(&load, &options, &err) < 0)
+        return iol_options_fail("load", &err);
     if (iol_sink_open(options.db, &sink_options, &load.replay.sink, &err) < 0)
         return iol_command_fail(&err);
     watch_signals();

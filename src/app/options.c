@@ -156,7 +156,7 @@ static int parse_format(const char *text, enum iol_format *ret_format, struct io
 static int check_db(const char *text, struct iol_error *err)
 {
     static const char *const schemes[] = {
-        "sqlite:", "postgresql:", "postgres:", "clickhouse:", "clickhouse+https:", "jsonl:"};
+        "sqlite:", "postgresql:", "postgres:", "clickhouse:", "clickhouse+https:", "kafka:", "jsonl:"};
 
     for (size_t i = 0; i < IOL_ARRAY_SIZE(schemes); i++) {
         if (strncmp(text, schemes[i], strlen(schemes[i])) == 0 && text[strlen(schemes[i])] != '\0')
@@ -168,8 +168,8 @@ static int check_db(const char *text, struct iol_error *err)
     else
         iol_error_hint(
             err,
-            "URLs are sqlite:PATH, postgresql://USER@HOST/DATABASE and clickhouse://HOST/DATABASE (and jsonl:PATH for "
-            "record)");
+            "URLs are sqlite:PATH, postgresql://USER@HOST/DATABASE and clickhouse://HOST/DATABASE (and jsonl:PATH and "
+            "kafka://BROKER/TOPIC for record and load)");
     return -EINVAL;
 }
 

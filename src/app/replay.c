@@ -26,7 +26,7 @@
 
 struct group {
     struct iol_batch *batches[GROUP_MAX];
-    uint64_t places[GROUP_MAX];
+    char places[GROUP_MAX][64];
     size_t first, n; /* those that are still to be stored */
     size_t most;     /* of them in one transaction: one, when one of many is refused */
     uint64_t rows;
@@ -44,14 +44,20 @@ static void let_go(struct group *group)
     group->n--;
 }
 
-static void note_stored(struct iol_replay *replay, struct group *group, size_t n)
+static void note_stored(struct iol_replay *replay, struct group *group, struct iol_source *source, size_t n)
 {
+    struct iol_error err = {0};
+
     for (size_t i = 0; i < n; i++) {
         replay->batches++;
         replay->rows += iol_batch_count(group->batches[group->first]);
         let_go(group);
     }
     group->most = GROUP_MAX;
+    if (iol_source_stored(source, n, &err) < 0) {
+        iol_waiting_clear(replay->waiting);
+        iol_log_warning("%s; what is read twice is stored once", err.text);
+    }
 }
 
 static void note_refused(struct iol_replay *replay, struct group *group, const struct iol_source *source,
@@ -60,8 +66,7 @@ static void note_refused(struct iol_replay *replay, struct group *group, const s
     const struct iol_batch_row *row = group->batches[group->first]->rows[IOL_TABLE_BATCH].data;
     struct iol_error err = {0};
 
-    iol_error_set(&err, -EINVAL,
-                  "the batch at byte %" PRIu64 " of %s (boot %s, sequence %" PRId64 ") is not stored: %s",
+    iol_error_set(&err, -EINVAL, "the batch at %s of %s (boot %s, sequence %" PRId64 ") is not stored: %s",
                   group->places[group->first], source->name, row && row->boot_id ? row->boot_id : "none",
                   row ? row->seq : 0, reason->text);
     iol_error_hint(&err, "%s", reason->hint);
@@ -97,7 +102,7 @@ static int wait_again(const struct iol_replay *replay, int64_t *delay_ms, int64_
     return is_interrupted(replay) ? -EINTR : 0;
 }
 
-static int store_group(struct iol_replay *replay, struct group *group, const struct iol_source *source)
+static int store_group(struct iol_replay *replay, struct group *group, struct iol_source *source)
 {
     int64_t delay_ms = AGAIN_FIRST_MS, waited_ms = 0;
 
@@ -106,7 +111,7 @@ static int store_group(struct iol_replay *replay, struct group *group, const str
         ssize_t r = iol_sink_write_some(replay->sink, (const struct iol_batch *const *)group->batches + group->first,
                                         group->n < group->most ? group->n : group->most, &reason);
         if (r > 0) {
-            note_stored(replay, group, (size_t)r);
+            note_stored(replay, group, source, (size_t)r);
             delay_ms = AGAIN_FIRST_MS;
             waited_ms = 0;
         } else if (r == -EAGAIN || r == -ENOSPC) {
@@ -117,6 +122,8 @@ static int store_group(struct iol_replay *replay, struct group *group, const str
             group->most = 1;
         } else {
             note_refused(replay, group, source, &reason);
+            if (iol_source_is_ordered(source))
+                return -ECANCELED;
         }
     }
     group->first = group->rows = 0;
@@ -125,10 +132,13 @@ static int store_group(struct iol_replay *replay, struct group *group, const str
 
 static void show(const struct iol_replay *replay, const struct iol_source *source)
 {
-    uint64_t bytes = replay->bytes + iol_source_at(source);
+    uint64_t at = iol_source_at(source), size = iol_source_size(source);
 
-    iol_waiting_reached(replay->waiting, replay->rows,
-                        replay->all_bytes ? (double)bytes / (double)replay->all_bytes : -1);
+    if (size == 0) {
+        at += replay->bytes;
+        size = replay->all_bytes;
+    }
+    iol_waiting_reached(replay->waiting, replay->rows, size ? (double)at / (double)size : -1);
 }
 
 /* As many batches as go into one transaction: 1; 0: the source has no more; or -errno. */
@@ -140,12 +150,14 @@ static int fill(struct iol_replay *replay, struct group *group, struct iol_sourc
         int r = is_interrupted(replay) ? -EINTR : iol_source_next(source, &batch, &err);
         if (r == 1) {
             group->rows += iol_batch_count(batch);
-            group->places[group->n] = iol_source_place(source);
+            iol_source_place(source, group->places[group->n], sizeof(group->places[0]));
             group->batches[group->n++] = batch;
             continue;
         }
         if (r == 0 || r == -EINTR)
             return r;
+        if (r == -EAGAIN)
+            return 1;
         tell(replay, &err);
         replay->failed++;
         if (r != -EBADMSG)

@@ -21,6 +21,6 @@ struct iol_replay {
 
 /*
  * All of a source. 0: it was read to its end, whatever has failed; -EINTR: interrupted; -EAGAIN: the database stays away, which is
- * told, and nothing else can be stored either.
+ * told, and nothing else can be stored either; -ECANCELED: the database refuses a batch, and what is behind it may not go before it.
  */
 int iol_replay_source(struct iol_replay *replay, struct iol_source *source);

@@ -35,7 +35,7 @@ static char *target_of(const char *db)
     if (!out)
         return NULL;
     fputs(iol_url_redact(shown, sizeof(shown), db), out);
-    for (size_t i = 0; i < IOL_ARRAY_SIZE(names) && !iol_url_is_clickhouse(db) && iol_url_is_network(db); i++) {
+    for (size_t i = 0; i < IOL_ARRAY_SIZE(names) && iol_url_is_postgres(db); i++) {
         const char *value = getenv(names[i]);
         if (value && *value)
             fprintf(out, " %s=%s", names[i], value);

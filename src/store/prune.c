@@ -472,6 +472,11 @@ static const struct iol_prune_ops *find_driver(const char *url, struct iol_error
         return &iol_prune_sqlite_ops;
     if (iol_url_rest(url, "postgresql") || iol_url_rest(url, "postgres"))
         return &iol_prune_postgres_ops;
+    if (iol_url_is_kafka(url)) {
+        iol_error_set(err, -EOPNOTSUPP, "a Kafka topic is not pruned by ioledger");
+        iol_error_hint(err, "the topic's own retention.ms and retention.bytes do that");
+        return NULL;
+    }
     if (!iol_url_rest(url, "jsonl")) {
         iol_url_unknown(url, err);
         return NULL;

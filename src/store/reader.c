@@ -22,11 +22,7 @@ int iol_db_open(const char *url, bool verbose, struct iol_db **ret_db, struct io
     if (iol_url_is_clickhouse(url))
         return iol_db_clickhouse_ops.open(url, verbose, ret_db, err);
 #endif
-    if (!iol_url_rest(url, "jsonl"))
-        return iol_url_unknown(url, err);
-    int code = iol_error_set(err, -EOPNOTSUPP, "a jsonl ledger can be written, not asked");
-    iol_error_hint(err, "read it with jq, or record into sqlite: or postgresql: to ask questions");
-    return code;
+    return iol_url_cannot_ask(url, err);
 }
 
 /* The ids of all hosts of that name, "1,2": to be freed. A machine that was set up anew has another id. */

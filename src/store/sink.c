@@ -19,6 +19,9 @@ static const struct {
 #ifdef IOL_HAVE_CLICKHOUSE
     {"clickhouse", &iol_sink_clickhouse_ops}, {"clickhouse+https", &iol_sink_clickhouse_ops},
 #endif
+#ifdef IOL_HAVE_KAFKA
+    {"kafka", &iol_sink_kafka_ops},
+#endif
 };
 
 int iol_sink_open(const char *url, const struct iol_sink_options *options, struct iol_sink **ret_sink,

@@ -13,4 +13,4 @@
 struct iol_sink_ops;
 
 extern const struct iol_sink_ops iol_sink_sqlite_ops, iol_sink_postgres_ops, iol_sink_jsonl_ops,
-    iol_sink_clickhouse_ops;
+    iol_sink_clickhouse_ops, iol_sink_kafka_ops;

@@ -11,8 +11,11 @@
 
 #include "base/cleanup.h"
 #include "base/error.h"
+#include "core/batch.h"
+#include "store/schema_sql.h"
 #include "store/source.intern.h"
 #include "store/spool.intern.h"
+#include "store/url.h"
 
 static int cannot_open(const char *path, int number, struct iol_error *err)
 {
@@ -65,15 +68,71 @@ int iol_source_next(struct iol_source *source, struct iol_batch **ret_batch, str
     return source->ops->next(source, ret_batch, err);
 }
 
-uint64_t iol_source_place(const struct iol_source *source)
+void iol_source_place(const struct iol_source *source, char *buf, size_t size)
 {
-    return source->ops->place(source);
+    source->ops->place(source, buf, size);
 }
 
 uint64_t iol_source_at(const struct iol_source *source)
 {
     return source->ops->at(source);
 }
+
+uint64_t iol_source_size(const struct iol_source *source)
+{
+    return source->ops->size ? source->ops->size(source) : 0;
+}
+
+bool iol_source_is_ordered(const struct iol_source *source)
+{
+    return source->ops->stored != NULL;
+}
+
+int iol_source_stored(struct iol_source *source, size_t n, struct iol_error *err)
+{
+    return source->ops->stored ? source->ops->stored(source, n, err) : 0;
+}
+
+static bool is_of_host(const struct iol_table *table, const struct iol_rows *rows, int64_t host_id)
+{
+    const char *name = table->id == IOL_TABLE_HOST ? "id" : "host_id";
+
+    for (size_t j = 0; j < table->n_columns; j++) {
+        if (strcmp(table->columns[j].name, name) != 0)
+            continue;
+        for (size_t i = 0; i < rows->count; i++) {
+            const char *row = (const char *)rows->data + i * iol_batch_row_size(table->id);
+            if (iol_row_int(row, &table->columns[j]) != host_id)
+                return false;
+        }
+    }
+    return true;
+}
+
+int iol_source_check(const struct iol_batch *batch, struct iol_error *err)
+{
+    const struct iol_batch_row *sealed = batch->rows[IOL_TABLE_BATCH].data;
+
+    if (batch->rows[IOL_TABLE_BATCH].count != 1 || !sealed->boot_id || sealed->host_id == IOL_NULL ||
+        sealed->seq == IOL_NULL)
+        return iol_error_set(err, -EBADMSG, "it has no identity");
+    for (int t = 0; t < IOL_TABLE_COUNT; t++) {
+        if (!is_of_host(&iol_schema_tables[t], &batch->rows[t], sealed->host_id))
+            return iol_error_set(err, -EBADMSG, "it has rows of another host in it");
+    }
+    return 0;
+}
+
+#ifndef IOL_HAVE_KAFKA
+int iol_source_open_kafka(const char *url, bool follow, bool verbose, struct iol_source **ret_source,
+                          struct iol_error *err)
+{
+    (void)follow;
+    (void)verbose;
+    (void)ret_source;
+    return iol_url_unknown(url, err);
+}
+#endif
 
 void iol_source_close(struct iol_source *source)
 {

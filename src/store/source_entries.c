@@ -4,6 +4,7 @@
 /* Batches as the spool keeps them: a segment, or one batch that was set aside, which is an entry without a segment's header. */
 #include <errno.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -108,9 +109,9 @@ static int entries_next(struct iol_source *source, struct iol_batch **ret_batch,
     return r;
 }
 
-static uint64_t entries_place(const struct iol_source *source)
+static void entries_place(const struct iol_source *source, char *buf, size_t size)
 {
-    return ((const struct entries *)source)->place;
+    snprintf(buf, size, "byte %" PRIu64, ((const struct entries *)source)->place);
 }
 
 static uint64_t entries_at(const struct iol_source *source)

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -12,7 +13,7 @@
 #include "base/error.h"
 #include "core/batch.h"
 #include "store/json_rows.h"
-#include "store/schema_sql.h"
+#include "store/schema.h"
 #include "store/source.intern.h"
 
 #define READ_SIZE ((size_t)256 << 10)
@@ -103,37 +104,15 @@ static bool is_batch_row(const char *line, size_t size)
     return size >= sizeof(start) - 1 && memcmp(line, start, sizeof(start) - 1) == 0;
 }
 
-/* A row of another host cannot be of this batch: two recorders' lines are mixed. */
-static int check_hosts(const struct jsonl *jsonl, struct iol_error *err)
-{
-    const struct iol_batch_row *sealed = jsonl->batch->rows[IOL_TABLE_BATCH].data;
-
-    if (!sealed->boot_id || sealed->host_id == IOL_NULL || sealed->seq == IOL_NULL)
-        return iol_error_set(err, -EBADMSG, "the batch at byte %" PRIu64 " of %s has no identity", jsonl->begin,
-                             jsonl->source.name);
-    for (int t = 0; t < IOL_TABLE_COUNT; t++) {
-        const struct iol_table *table = &iol_schema_tables[t];
-        const struct iol_rows *rows = &jsonl->batch->rows[t];
-        for (size_t j = 0; j < table->n_columns; j++) {
-            if (strcmp(table->columns[j].name, t == IOL_TABLE_HOST ? "id" : "host_id") != 0)
-                continue;
-            for (size_t i = 0; i < rows->count; i++) {
-                if (iol_row_int((const char *)rows->data + i * iol_batch_row_size(table->id), &table->columns[j]) !=
-                    sealed->host_id)
-                    return iol_error_set(err, -EBADMSG,
-                                         "the batch at byte %" PRIu64 " of %s has rows of another host in it",
-                                         jsonl->begin, jsonl->source.name);
-            }
-        }
-    }
-    return 0;
-}
-
 /* The row after the last of a batch: it is whole. */
 static int hand_out(struct jsonl *jsonl, struct iol_batch **ret_batch, struct iol_error *err)
 {
-    int r = check_hosts(jsonl, err);
+    struct iol_error reason = {0};
+    int r = iol_source_check(jsonl->batch, &reason);
 
+    if (r < 0)
+        iol_error_set(err, r, "the batch at byte %" PRIu64 " of %s cannot be stored: %s", jsonl->begin,
+                      jsonl->source.name, reason.text);
     if (r == 0) {
         *ret_batch = jsonl->batch;
         jsonl->batch = NULL;
@@ -238,9 +217,9 @@ static int jsonl_next(struct iol_source *source, struct iol_batch **ret_batch, s
     }
 }
 
-static uint64_t jsonl_place(const struct iol_source *source)
+static void jsonl_place(const struct iol_source *source, char *buf, size_t size)
 {
-    return ((const struct jsonl *)source)->place;
+    snprintf(buf, size, "byte %" PRIu64, ((const struct jsonl *)source)->place);
 }
 
 static uint64_t jsonl_at(const struct iol_source *source)

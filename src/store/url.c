@@ -21,9 +21,38 @@ bool iol_url_is_clickhouse(const char *url)
     return iol_url_rest(url, "clickhouse") || iol_url_rest(url, "clickhouse+https");
 }
 
+bool iol_url_is_postgres(const char *url)
+{
+    return iol_url_rest(url, "postgresql") || iol_url_rest(url, "postgres");
+}
+
+bool iol_url_is_kafka(const char *url)
+{
+    return iol_url_rest(url, "kafka");
+}
+
 bool iol_url_is_network(const char *url)
 {
-    return iol_url_rest(url, "postgresql") || iol_url_rest(url, "postgres") || iol_url_is_clickhouse(url);
+    return iol_url_is_postgres(url) || iol_url_is_clickhouse(url) || iol_url_is_kafka(url);
+}
+
+int iol_url_cannot_ask(const char *url, struct iol_error *err)
+{
+    char shown[256];
+
+    if (iol_url_is_kafka(url)) {
+        iol_error_set(err, -EOPNOTSUPP, "a Kafka topic can be written, not asked");
+        iol_error_hint(err, "load it into a database, and ask that: ioledger load '%s' --db sqlite:ledger.db",
+                       iol_url_redact(shown, sizeof(shown), url));
+        return -EOPNOTSUPP;
+    }
+    if (!iol_url_rest(url, "jsonl"))
+        return iol_url_unknown(url, err);
+    iol_error_set(err, -EOPNOTSUPP, "a jsonl ledger can be written, not asked");
+    iol_error_hint(err,
+                   "read it with jq, or load it into a database, and ask that: ioledger load %s --db sqlite:ledger.db",
+                   url + strlen("jsonl:"));
+    return -EOPNOTSUPP;
 }
 
 int iol_url_path(const char *url, const char *scheme, const char **ret_path, struct iol_error *err)
@@ -47,6 +76,11 @@ int iol_url_unknown(const char *url, struct iol_error *err)
     if (iol_url_is_clickhouse(url)) {
         iol_error_set(err, -EOPNOTSUPP, "this ioledger was built without ClickHouse");
         iol_error_hint(err, "install libcurl's development files (libcurl4-openssl-dev) and build it again");
+        return -EOPNOTSUPP;
+    }
+    if (iol_url_is_kafka(url)) {
+        iol_error_set(err, -EOPNOTSUPP, "this ioledger was built without Kafka");
+        iol_error_hint(err, "install librdkafka's development files (librdkafka-dev) and build it again");
         return -EOPNOTSUPP;
     }
     int code = iol_error_set(err, -EINVAL, "'%s' names no database that ioledger knows",

@@ -41,6 +41,7 @@ FOREIGN = (
     (re.compile(r"^sqlite3\.h$"), re.compile(r"^src/store/[^/]*sqlite[^/]*$"), "only src/store/*sqlite* uses SQLite"),
     (re.compile(r"^libpq"), re.compile(r"^src/store/[^/]*postgres[^/]*$"), "only src/store/*postgres* uses libpq"),
     (re.compile(r"^curl/"), re.compile(r"^src/store/clickhouse\.c$"), "only src/store/clickhouse.c uses libcurl"),
+    (re.compile(r"^librdkafka/"), re.compile(r"^(src/store/[^/]*kafka[^/]*|tests/db/kafkacluster\.c)$"), "only src/store/*kafka* uses librdkafka"),
     (re.compile(r"^n?curses(w/.*)?\.h$|^term\.h$"), re.compile(r"^src/app/live/screen\.c$"), "only the screen of top uses ncurses"),
 )
 
