@@ -11,11 +11,12 @@
 #include "store/schema.h"
 #include "store/url.h"
 
-enum { KEY_KIND = 0x200, KEY_SERVER };
+enum { KEY_KIND = 0x200, KEY_SERVER, KEY_CITUS };
 
 struct schema {
     const char *kind;
     const char *server; /* its version */
+    bool citus;
 };
 
 static int take_option(int key, const char *text, void *input, struct iol_error *err)
@@ -23,7 +24,9 @@ static int take_option(int key, const char *text, void *input, struct iol_error 
     struct schema *schema = input;
 
     (void)err;
-    if (key == KEY_SERVER)
+    if (key == KEY_CITUS)
+        schema->citus = true;
+    else if (key == KEY_SERVER)
         schema->server = text;
     else
         schema->kind = text;
@@ -36,6 +39,7 @@ static const struct argp_option own_options[] = {
      "sqlite, postgresql or clickhouse, or the URL of a ledger, which is not opened (default: $IOLEDGER_DB, else "
      "sqlite)",
      0},
+    {"citus", KEY_CITUS, NULL, 0, "For PostgreSQL with Citus: tables that are distributed by host", 0},
     {"server", KEY_SERVER, "VERSION", 0,
      "The version of ClickHouse to write for, as 18.16 (default: that of the server in the URL, which is asked for it "
      "alone)",
@@ -51,6 +55,7 @@ static const struct iol_usage usage = {
     .details = "Examples:\n"
                "  ioledger schema\n"
                "  ioledger schema postgresql | psql mydatabase\n"
+               "  ioledger schema postgresql --citus | psql mydatabase\n"
                "  ioledger schema --db 'clickhouse://host/ledger?cluster=both' | clickhouse-client -n\n\n"
                "Exit status: 0 printed; 1 a failure; 2 bad usage.",
     .max_args = 1,
@@ -81,6 +86,12 @@ static int find_dialect(const char *kind, enum iol_dialect *ret_dialect, struct 
     return -EINVAL;
 }
 
+static int refuse_citus(struct iol_error *err)
+{
+    iol_error_set(err, -EINVAL, "--citus is for postgresql");
+    return iol_options_fail("schema", err);
+}
+
 int iol_cmd_schema(int argc, char **argv)
 {
     struct schema schema = {0};
@@ -98,6 +109,8 @@ int iol_cmd_schema(int argc, char **argv)
         kind = schema.kind;
     if (options.n_args > 0)
         kind = options.args[0];
+    if (schema.citus && iol_url_is_clickhouse(kind))
+        return refuse_citus(&err);
     if (strcmp(kind, "clickhouse") == 0 || iol_url_is_clickhouse(kind)) {
         int r = iol_schema_print_clickhouse(stdout, kind, schema.server, &err);
         return r == 0 ? IOL_EXIT_OK : r == -EINVAL ? iol_options_fail("schema", &err) : iol_command_fail(&err);
@@ -108,5 +121,9 @@ int iol_cmd_schema(int argc, char **argv)
     }
     if (find_dialect(kind, &dialect, &err) < 0)
         return iol_options_fail("schema", &err);
+    if (schema.citus && dialect != IOL_DIALECT_POSTGRESQL)
+        return refuse_citus(&err);
+    if (schema.citus)
+        return iol_schema_print_citus(stdout, true) < 0 ? IOL_EXIT_FAILURE : IOL_EXIT_OK;
     return iol_schema_print(stdout, dialect) < 0 ? IOL_EXIT_FAILURE : IOL_EXIT_OK;
 }

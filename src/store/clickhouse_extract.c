@@ -235,7 +235,7 @@ int iol_extract_table(struct iol_extract *extract, enum iol_table_id id, const c
     fprintf(out, " FROM %s AS %c%s%s", table->name, table->name[0], where ? " WHERE " : "", where ? where : "");
     if (iol_schema_ch_replaces(table)) {
         fputs(" ORDER BY " IOL_CH_VERSION " DESC LIMIT 1 BY ", out);
-        iol_schema_print_key(out, table);
+        iol_schema_print_key(out, table, false);
     }
     if (fclose(out) != 0)
         return no_memory(err);

@@ -289,6 +289,20 @@ static void pg_close(struct iol_prune *base)
     free(prune);
 }
 
+/* What is deleted here is found by joins that Citus has no answers to. */
+static int refuse_citus(struct postgres_prune *prune, struct iol_error *err)
+{
+    _cleanup_free_ char *found = NULL;
+    int r = pg_text(&prune->prune, "SELECT count(*) FROM pg_catalog.pg_extension WHERE extname = 'citus'", &found, err);
+
+    if (r < 0 || !found || *found == '0')
+        return r;
+    iol_error_set(err, -EOPNOTSUPP, "the database %s is distributed by Citus, and prune is not for that",
+                  PQdb(prune->conn));
+    iol_error_hint(err, "drop days by hand, each as a whole: DROP TABLE io_20261125, event_20261125");
+    return -EOPNOTSUPP;
+}
+
 static int check_ledger(struct postgres_prune *prune, struct iol_error *err)
 {
     _cleanup_free_ char *locked = NULL;
@@ -305,6 +319,8 @@ static int check_ledger(struct postgres_prune *prune, struct iol_error *err)
         iol_error_hint(err, "record into it once, which upgrades it, and prune then");
         return -EPROTONOSUPPORT;
     }
+    if (r == 0)
+        r = refuse_citus(prune, err);
     if (r == 0)
         r = pg_text(&prune->prune, "SELECT pg_try_advisory_lock(" SESSION_LOCK ")", &locked, err);
     if (r == 0 && (!locked || *locked != 't')) {

@@ -56,7 +56,7 @@ static int find_hosts(struct iol_db *db, const char *name, char **ret_list, stru
 }
 
 /* A view of the session hides the table of its name: queries need not know of it. */
-static char *make_views(enum iol_dialect dialect, const char *hosts)
+static char *make_views(enum iol_dialect dialect, bool by_host, const char *hosts)
 {
     const char *schema = dialect == IOL_DIALECT_SQLITE ? "main." : "";
     char *text = NULL;
@@ -71,7 +71,7 @@ static char *make_views(enum iol_dialect dialect, const char *hosts)
     for (int i = 0; i < IOL_TABLE_COUNT; i++) {
         const struct iol_table *table = &iol_schema_tables[i];
         fprintf(out, "CREATE TEMP VIEW %s AS SELECT * FROM %s%s WHERE ", table->name, schema, table->name);
-        if (i == IOL_TABLE_PROCESS_EXIT)
+        if (i == IOL_TABLE_PROCESS_EXIT && !by_host)
             fprintf(out, "process_id IN (SELECT id FROM %sprocess WHERE host_id IN (%s));", schema, hosts);
         else
             fprintf(out, "%s IN (%s);", i == IOL_TABLE_HOST ? "id" : "host_id", hosts);
@@ -83,6 +83,23 @@ static char *make_views(enum iol_dialect dialect, const char *hosts)
     return text;
 }
 
+/* Whether all tables have a host_id, as Citus wants it: then a question of one host is one for one shard. */
+static int find_by_host(struct iol_db *db, bool *ret_by_host, struct iol_error *err)
+{
+    struct iol_query *query = NULL;
+    int r = iol_query_new(db,
+                          "SELECT 1 FROM pg_catalog.pg_attribute WHERE attrelid = 'process_exit'::regclass"
+                          " AND attname = 'host_id' AND NOT attisdropped",
+                          0, NULL, &query, err);
+
+    if (r < 0)
+        return r;
+    r = iol_query_next(query, err);
+    *ret_by_host = r > 0;
+    iol_query_free(query);
+    return r < 0 ? r : 0;
+}
+
 static int restrict_to(struct iol_db *db, const char *host, struct iol_error *err)
 {
     _cleanup_free_ char *hosts = NULL, *views = NULL;
@@ -92,7 +109,11 @@ static int restrict_to(struct iol_db *db, const char *host, struct iol_error *er
         return r;
     if (db->ops->restrict_hosts)
         return db->ops->restrict_hosts(db, hosts, err);
-    views = make_views(db->ops->dialect, hosts);
+    bool by_host = false;
+    r = db->ops->dialect == IOL_DIALECT_POSTGRESQL ? find_by_host(db, &by_host, err) : 0;
+    if (r < 0)
+        return r;
+    views = make_views(db->ops->dialect, by_host, hosts);
     return views ? db->ops->restrict_to(db, views, err) : iol_error_set(err, -ENOMEM, "out of memory");
 }
 

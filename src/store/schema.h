@@ -73,6 +73,12 @@ enum iol_dialect { IOL_DIALECT_SQLITE, IOL_DIALECT_POSTGRESQL };
  */
 int iol_schema_print(FILE *out, enum iol_dialect dialect);
 
+/*
+ * The same for PostgreSQL with Citus: all tables are distributed by host, together, and host is a reference table; so each key has host_id in it,
+ * and process_exit a column of that name. Without `distribute` the calls of Citus' functions are left out, and any PostgreSQL takes it.
+ */
+int iol_schema_print_citus(FILE *out, bool distribute);
+
 struct iol_error;
 
 /*

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/cleanup.h"
 #include "store/schema.h"
@@ -137,11 +138,25 @@ static const char *type_name(const struct iol_column *column, enum iol_dialect d
     return sqlite ? "TEXT" : column->words->name;
 }
 
+/* How the tables stand in PostgreSQL. */
+struct layout {
+    bool by_host;    /* each key has host_id in it */
+    bool distribute; /* Citus distributes them by that */
+};
+
+static const struct layout plain;
+
+static bool has_wide_key(const struct iol_table *table, const struct layout *layout)
+{
+    return table->key && (table->key[1] || (layout->by_host && iol_schema_lacks_host(table)));
+}
+
 static void print_column(FILE *out, const struct iol_table *table, const struct iol_column *column,
-                         enum iol_dialect dialect)
+                         enum iol_dialect dialect, const struct layout *layout)
 {
     bool last = column == &table->columns[table->n_columns - 1];
-    bool only_key = table->key && !table->key[1] && column == &table->columns[0];
+    bool wide_key = has_wide_key(table, layout);
+    bool only_key = table->key && !wide_key && column == &table->columns[0];
 
     fprintf(out, "    %s %s%s%s", column->name, type_name(column, dialect), column->not_null ? " NOT NULL" : "",
             only_key ? " PRIMARY KEY" : "");
@@ -150,7 +165,7 @@ static void print_column(FILE *out, const struct iol_table *table, const struct 
         print_words(out, column->words);
         fputs("))", out);
     }
-    fputs(last && !(table->key && table->key[1]) ? "" : ",", out);
+    fputs(last && !wide_key ? "" : ",", out);
     if (dialect == IOL_DIALECT_SQLITE)
         fprintf(out, " -- %s", column->doc);
     putc('\n', out);
@@ -168,22 +183,25 @@ static void print_comments(FILE *out, const struct iol_table *table)
     }
 }
 
-static void print_table(FILE *out, const struct iol_table *table, enum iol_dialect dialect)
+static void print_table(FILE *out, const struct iol_table *table, enum iol_dialect dialect, const struct layout *layout)
 {
-    bool wide_key = table->key && table->key[1];
+    bool wide_key = has_wide_key(table, layout);
 
     fprintf(out, "-- %s\nCREATE TABLE %s (\n", table->doc, table->name);
     for (size_t i = 0; i < table->n_columns; i++)
-        print_column(out, table, &table->columns[i], dialect);
+        print_column(out, table, &table->columns[i], dialect, layout);
+    if (layout->by_host && table->id == IOL_TABLE_PROCESS_EXIT)
+        fputs("    host_id bigint NOT NULL,\n", out);
     if (wide_key) {
         fputs("    PRIMARY KEY (", out);
-        iol_schema_print_key(out, table);
+        iol_schema_print_key(out, table, layout->by_host);
         fputs(")\n", out);
     }
     if (table->by_day && dialect == IOL_DIALECT_POSTGRESQL)
         fprintf(out, ") PARTITION BY RANGE (%s);\n", table->columns[0].name);
     else
         fputs(wide_key && dialect == IOL_DIALECT_SQLITE ? ") WITHOUT ROWID;\n" : ");\n", out);
+    iol_schema_print_distribute(out, table->name, layout->distribute);
     if (dialect == IOL_DIALECT_POSTGRESQL)
         print_comments(out, table);
     putc('\n', out);
@@ -208,10 +226,35 @@ static void print_indexes(FILE *out, enum iol_dialect dialect, bool only_io)
     putc('\n', out);
 }
 
-static void print_views(FILE *out, enum iol_dialect dialect)
+/* The joins of a view are to be of rows of one host: for Citus they are in one place then. */
+static void print_view(FILE *out, const char *sql, const struct layout *layout)
+{
+    static const char *const joins[] = {"process.id = io.process_id", "file.id = io.file_id"};
+
+    while (layout->by_host && *sql) {
+        const char *next = NULL, *join = NULL, *table;
+        for (size_t i = 0; i < IOL_ARRAY_SIZE(joins); i++) {
+            const char *found = strstr(sql, joins[i]);
+            if (found && (!next || found < next)) {
+                next = found;
+                join = joins[i];
+            }
+        }
+        if (!next)
+            break;
+        table = join;
+        fprintf(out, "%.*s%s AND %.*s.host_id = io.host_id", (int)(next - sql), sql, join, (int)strcspn(table, "."),
+                table);
+        sql = next + strlen(join);
+    }
+    fputs(sql, out);
+}
+
+static void print_views(FILE *out, enum iol_dialect dialect, const struct layout *layout)
 {
     for (size_t i = 0; i < IOL_ARRAY_SIZE(views); i++) {
-        fprintf(out, "-- %s\n%s", views[i].doc, views[i].sql);
+        fprintf(out, "-- %s\n", views[i].doc);
+        print_view(out, views[i].sql, layout);
         if (dialect == IOL_DIALECT_POSTGRESQL) {
             fprintf(out, "COMMENT ON VIEW %s IS ", views[i].name);
             print_literal(out, views[i].doc);
@@ -221,9 +264,10 @@ static void print_views(FILE *out, enum iol_dialect dialect)
     }
 }
 
-int iol_schema_print(FILE *out, enum iol_dialect dialect)
+static int print_all(FILE *out, enum iol_dialect dialect, const struct layout *layout)
 {
-    fprintf(out, "-- The tables of ioledger, version %d of the schema.\n\n", IOL_SCHEMA_VERSION);
+    fprintf(out, "-- The tables of ioledger, version %d of the schema%s.\n\n", IOL_SCHEMA_VERSION,
+            layout->distribute ? ", distributed by Citus" : "");
     if (dialect == IOL_DIALECT_SQLITE)
         fprintf(out,
                 "PRAGMA auto_vacuum = INCREMENTAL; -- so that prune can give space back; before there is any table\n"
@@ -238,10 +282,12 @@ int iol_schema_print(FILE *out, enum iol_dialect dialect)
         putc('\n', out);
     }
     for (size_t i = 0; i < IOL_TABLE_COUNT; i++) {
-        if (i == IOL_TABLE_IO)
+        if (i == IOL_TABLE_IO && layout->by_host)
+            iol_schema_print_io_by_host(out, layout->distribute);
+        else if (i == IOL_TABLE_IO)
             iol_schema_print_io(out, dialect);
         else
-            print_table(out, &iol_schema_tables[i], dialect);
+            print_table(out, &iol_schema_tables[i], dialect, layout);
     }
     fprintf(out,
             "-- For prune: files of deleted facts, until it has looked whether others refer to them\n"
@@ -252,10 +298,22 @@ int iol_schema_print(FILE *out, enum iol_dialect dialect)
         fputs("CREATE INDEX io_interval_ts ON io_interval (ts);\n\n", out);
     if (dialect == IOL_DIALECT_POSTGRESQL)
         fputs(partition_function, out);
-    print_views(out, dialect);
+    print_views(out, dialect, layout);
     fprintf(out, "CREATE TABLE %s (version integer NOT NULL);\nINSERT INTO %s (version) VALUES (%d);\n",
             IOL_VERSION_TABLE, IOL_VERSION_TABLE, IOL_SCHEMA_VERSION);
     return ferror(out) ? -EIO : 0;
+}
+
+int iol_schema_print(FILE *out, enum iol_dialect dialect)
+{
+    return print_all(out, dialect, &plain);
+}
+
+int iol_schema_print_citus(FILE *out, bool distribute)
+{
+    const struct layout layout = {.by_host = true, .distribute = distribute};
+
+    return print_all(out, IOL_DIALECT_POSTGRESQL, &layout);
 }
 
 /*
@@ -283,7 +341,7 @@ static void print_upgrade(FILE *out, enum iol_dialect dialect)
         iol_schema_print_io_copy(out);
         fputs("DROP TABLE io_2;\n", out);
         print_indexes(out, dialect, true);
-        print_views(out, dialect);
+        print_views(out, dialect, &plain);
     }
     fprintf(out, "UPDATE %s SET version = %d;\n", IOL_VERSION_TABLE, IOL_SCHEMA_VERSION);
 }

@@ -343,3 +343,26 @@ void iol_schema_print_io(FILE *out, enum iol_dialect dialect)
     print_pg_triggers(out);
     fputs("\n", out);
 }
+
+void iol_schema_print_distribute(FILE *out, const char *table, bool distribute)
+{
+    /* The first one in whose company the others are. */
+    static const char first[] = "recording";
+
+    if (!distribute)
+        return;
+    if (strcmp(table, "host") == 0)
+        fprintf(out, "SELECT create_reference_table('%s');\n", table);
+    else
+        fprintf(out, "SELECT create_distributed_table('%s', 'host_id', colocate_with => '%s');\n", table,
+                strcmp(table, first) == 0 ? "none" : first);
+}
+
+/* Citus has no writing to views. */
+void iol_schema_print_io_by_host(FILE *out, bool distribute)
+{
+    print_pg_table(out);
+    iol_schema_print_distribute(out, IOL_PG_IO_TABLE, distribute);
+    print_pg_view(out);
+    print_pg_comments(out);
+}

@@ -26,18 +26,25 @@ static bool is_key(const struct iol_table *table, const char *name)
     return false;
 }
 
-void iol_schema_print_key(FILE *out, const struct iol_table *table)
+bool iol_schema_lacks_host(const struct iol_table *table)
 {
+    return table->id != IOL_TABLE_HOST && !is_key(table, "host_id");
+}
+
+void iol_schema_print_key(FILE *out, const struct iol_table *table, bool by_host)
+{
+    if (by_host && iol_schema_lacks_host(table))
+        fputs("host_id, ", out);
     for (const char *const *key = table->key; *key; key++)
         fprintf(out, "%s%s", key == table->key ? "" : ", ", *key);
 }
 
-void iol_schema_print_conflict(FILE *out, const struct iol_table *table)
+void iol_schema_print_conflict(FILE *out, const struct iol_table *table, bool by_host)
 {
     if (table->mode == IOL_WRITE_APPEND)
         return;
     fputs(" ON CONFLICT (", out);
-    iol_schema_print_key(out, table);
+    iol_schema_print_key(out, table, by_host);
     if (table->mode == IOL_WRITE_ONCE && !table->unknown) {
         fputs(") DO NOTHING", out);
         return;
@@ -46,7 +53,7 @@ void iol_schema_print_conflict(FILE *out, const struct iol_table *table)
     const char *separator = "";
     for (size_t i = 0; i < table->n_columns; i++) {
         const char *name = table->columns[i].name;
-        if (is_key(table, name))
+        if (is_key(table, name) || (by_host && strcmp(name, "host_id") == 0))
             continue;
         fprintf(out, "%s%s = excluded.%s", separator, name, name);
         separator = ", ";
@@ -101,7 +108,19 @@ char *iol_schema_insert(const struct iol_table *table)
     for (size_t i = 0; i < table->n_columns; i++)
         fprintf(out, "%s$%zu", i == 0 ? "" : ", ", i + 1);
     fputs(")", out);
-    iol_schema_print_conflict(out, table);
+    iol_schema_print_conflict(out, table, false);
+    return iol_schema_finish(out, &text);
+}
+
+char *iol_schema_citus_ddl(bool distribute)
+{
+    char *text = NULL;
+    size_t size;
+    FILE *out = open_memstream(&text, &size);
+
+    if (!out)
+        return NULL;
+    iol_schema_print_citus(out, distribute);
     return iol_schema_finish(out, &text);
 }
 

@@ -52,6 +52,7 @@ extern const char *const iol_schema_views[];
 
 /* The whole DDL in memory (to be freed), or NULL when there is none. */
 char *iol_schema_ddl(enum iol_dialect dialect);
+char *iol_schema_citus_ddl(bool distribute);
 
 /*
  * INSERT of one row with the placeholders $1, $2, ... in the order of the columns, doing for a row that is already
@@ -67,6 +68,10 @@ char *iol_schema_probe(const struct iol_table *table);
 
 /* io: what it is a view of, the view, and what it takes to write to it by hand; without indexes. */
 void iol_schema_print_io(FILE *out, enum iol_dialect dialect);
+void iol_schema_print_io_by_host(FILE *out, bool distribute); /* PostgreSQL; it cannot be written to by hand */
+
+/* Distributes a table by host, if that is wanted; host itself is copied everywhere. */
+void iol_schema_print_distribute(FILE *out, const char *table, bool distribute);
 
 /* The columns of IOL_PG_IO_TABLE, the wide ones at the end, or without these. */
 void iol_schema_print_io_columns(FILE *out, bool big);
@@ -78,11 +83,17 @@ void iol_schema_print_io_copy(FILE *out);
  */
 char *iol_schema_upgrade(enum iol_dialect dialect);
 
-/* " ON CONFLICT ...", or nothing for facts. */
-void iol_schema_print_conflict(FILE *out, const struct iol_table *table);
+/*
+ * " ON CONFLICT ...", or nothing for facts. `by_host`: in a PostgreSQL ledger whose keys have the host in them (iol_schema_print_citus()),
+ * as those of a table that is distributed by it must.
+ */
+void iol_schema_print_conflict(FILE *out, const struct iol_table *table, bool by_host);
 
 /* The key's columns joined by ", ". */
-void iol_schema_print_key(FILE *out, const struct iol_table *table);
+void iol_schema_print_key(FILE *out, const struct iol_table *table, bool by_host);
+
+/* Whether the key has no host_id, and gets one with `by_host`. */
+bool iol_schema_lacks_host(const struct iol_table *table);
 
 /* The members of a row. */
 static inline int64_t iol_row_int(const void *row, const struct iol_column *column)

@@ -35,6 +35,7 @@ struct postgres_sink {
     struct iol_sink sink;
     char *url;
     bool verbose;
+    bool by_host; /* keys have the host in them, as Citus wants it */
     pid_t server_pid;
     struct iol_pg_copy *copy;
     struct iol_known *known;
@@ -70,7 +71,7 @@ static bool is_staged(const struct iol_table *table)
     return table->mode != IOL_WRITE_APPEND && table->id != IOL_TABLE_BATCH;
 }
 
-static int create_stages(PGconn *conn, struct iol_error *err)
+static int create_stages(PGconn *conn, bool by_host, struct iol_error *err)
 {
     for (int i = 0; i < IOL_TABLE_COUNT; i++) {
         const struct iol_table *table = &iol_schema_tables[i];
@@ -80,15 +81,31 @@ static int create_stages(PGconn *conn, struct iol_error *err)
         snprintf(sql, sizeof(sql), "CREATE TEMP TABLE " STAGE "%s (LIKE %s) ON COMMIT DELETE ROWS", table->name,
                  table->name);
         int r = iol_pg_execute(conn, sql, "create a temporary table in", err);
+        if (r == 0 && by_host && table->id == IOL_TABLE_PROCESS_EXIT)
+            r = iol_pg_execute(conn, "ALTER TABLE pg_temp." STAGE "process_exit DROP COLUMN host_id",
+                               "create a temporary table in", err);
         if (r < 0)
             return r;
     }
     return 0;
 }
 
+static int ask_whether(PGconn *conn, const char *sql, bool *ret_yes, struct iol_error *err)
+{
+    _cleanup_free_ char *value = NULL;
+    int r = iol_pg_value(conn, sql, "look into", &value, err);
+
+    *ret_yes = value != NULL;
+    return r;
+}
+
 static int change_schema(PGconn *conn, struct iol_error *err)
 {
-    _cleanup_free_ char *ddl = iol_schema_ddl(IOL_DIALECT_POSTGRESQL);
+    bool citus;
+    int found = ask_whether(conn, "SELECT 1 FROM pg_catalog.pg_extension WHERE extname = 'citus'", &citus, err);
+    if (found < 0)
+        return found;
+    _cleanup_free_ char *ddl = citus ? iol_schema_citus_ddl(true) : iol_schema_ddl(IOL_DIALECT_POSTGRESQL);
     _cleanup_free_ char *upgrade = iol_schema_upgrade(IOL_DIALECT_POSTGRESQL);
     enum iol_pg_state state;
 
@@ -108,14 +125,19 @@ static int change_schema(PGconn *conn, struct iol_error *err)
     return r;
 }
 
-static int prepare_session(PGconn *conn, struct iol_error *err)
+static int prepare_session(PGconn *conn, bool *ret_by_host, struct iol_error *err)
 {
     enum iol_pg_state state;
     int r = iol_pg_check(conn, &state, err);
 
     if (r == 0 && state != IOL_PG_LEDGER)
         r = change_schema(conn, err);
-    return r == 0 ? create_stages(conn, err) : r;
+    if (r == 0)
+        r = ask_whether(conn,
+                        "SELECT 1 FROM pg_catalog.pg_attribute WHERE attrelid = 'process_exit'::regclass"
+                        " AND attname = 'host_id' AND NOT attisdropped",
+                        ret_by_host, err);
+    return r == 0 ? create_stages(conn, *ret_by_host, err) : r;
 }
 
 /* Parent and name of a process on this machine; 0 when it is not a server's. */
@@ -166,7 +188,7 @@ static int connect_session(struct postgres_sink *sink, struct iol_error *err)
 
     r = interrupted ? iol_error_set(err, -EAGAIN, "connecting to PostgreSQL was interrupted") : 0;
     if (r == 0)
-        r = prepare_session(conn, err);
+        r = prepare_session(conn, &sink->by_host, err);
     if (r < 0)
         disconnect(sink);
     else
@@ -280,22 +302,28 @@ static void done_transaction(struct transaction *transaction)
  * From the staging table on. In the order of the key, so that two recorders that know the same rows never wait for
  * each other in a circle; of two rows with one key the same counts as in SQLite: the first, or the last one that replaces.
  */
-static void print_merge(FILE *out, const struct iol_table *table, const char *columns)
+static void print_merge(FILE *out, const struct iol_table *table, const char *columns, const char *host)
 {
-    fprintf(out, "INSERT INTO %s (%s) SELECT DISTINCT ON (", table->name, columns);
-    iol_schema_print_key(out, table);
-    fprintf(out, ") %s FROM pg_temp." STAGE "%s ORDER BY ", columns, table->name);
-    iol_schema_print_key(out, table);
+    bool by_host = host != NULL, add_host = by_host && table->id == IOL_TABLE_PROCESS_EXIT;
+
+    fprintf(out, "INSERT INTO %s (%s%s) SELECT DISTINCT ON (", table->name, columns, add_host ? ", host_id" : "");
+    iol_schema_print_key(out, table, false);
+    fprintf(out, ") %s", columns);
+    if (add_host)
+        fprintf(out, ", %s", host);
+    fprintf(out, " FROM pg_temp." STAGE "%s ORDER BY ", table->name);
+    iol_schema_print_key(out, table, false);
     if (table->unknown)
         fprintf(out, ", %s NULLS LAST", table->unknown);
     fputs(table->mode == IOL_WRITE_LATEST ? ", ctid DESC" : ", ctid", out);
-    iol_schema_print_conflict(out, table);
+    iol_schema_print_conflict(out, table, by_host);
     fputs(";", out);
     if (table->id == IOL_TABLE_FILE)
         fputs("DELETE FROM " IOL_CANDIDATE_TABLE " WHERE id IN (SELECT id FROM pg_temp." STAGE "file);", out);
 }
 
-static int print_table(FILE *out, const struct iol_table *table, bool big)
+/* `host`: the id that all rows are of, as a literal, where keys have it in them; else NULL. */
+static int print_table(FILE *out, const struct iol_table *table, bool big, const char *host)
 {
     _cleanup_free_ char *columns = iol_schema_column_list(table);
 
@@ -310,7 +338,7 @@ static int print_table(FILE *out, const struct iol_table *table, bool big)
     fprintf(out, "COPY %s%s (%s) FROM STDIN (FORMAT binary);", is_staged(table) ? "pg_temp." STAGE : "", table->name,
             columns);
     if (is_staged(table))
-        print_merge(out, table, columns);
+        print_merge(out, table, columns, host);
     return 0;
 }
 
@@ -339,9 +367,12 @@ static bool has_new(const struct postgres_sink *sink, const struct iol_table *ta
 static int print_transaction(struct postgres_sink *sink, FILE *out, const struct group *group,
                              struct transaction *transaction)
 {
+    const struct iol_batch_row *row = group->batches[0]->rows[IOL_TABLE_BATCH].data;
     bool shared = false;
+    char host[32];
     int r = 0;
 
+    snprintf(host, sizeof(host), "'%" PRId64 "'::bigint", row->host_id);
     fputs("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE;", out);
     for (size_t i = 0; i < group->n && r == 0; i++)
         r = print_batch_row(sink, out, group->batches[i]->rows[IOL_TABLE_BATCH].data);
@@ -354,7 +385,7 @@ static int print_transaction(struct postgres_sink *sink, FILE *out, const struct
             fputs("SELECT pg_advisory_xact_lock_shared(" IOL_PG_PRUNE_LOCK ");", out);
         shared = true;
         transaction->tables[transaction->n_tables++] = table;
-        r = print_table(out, table, transaction->big);
+        r = print_table(out, table, transaction->big, sink->by_host ? host : NULL);
     }
     fputs("COMMIT", out);
     return r;
@@ -374,21 +405,30 @@ static int make_transaction(struct postgres_sink *sink, const struct group *grou
     return fclose(out) == 0 ? r : -ENOMEM;
 }
 
+/* Citus does not pass on which table an error of a worker is about; there only the batch's own row can be there already. */
 static bool is_error(const PGresult *result, const char *state, const char *table)
 {
     const char *its_state = PQresultErrorField(result, PG_DIAG_SQLSTATE);
     const char *its_table = PQresultErrorField(result, PG_DIAG_TABLE_NAME);
 
-    return its_state && its_table && strcmp(its_state, state) == 0 && strcmp(its_table, table) == 0;
+    return its_state && strcmp(its_state, state) == 0 && (!table || (its_table && strcmp(its_table, table) == 0));
+}
+
+static const char *message_of(const PGresult *result)
+{
+    const char *message = PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
+
+    return message ? message : "";
 }
 
 enum { WRITTEN, REPLAYED, NO_PARTITION };
 
 static int failure_of(struct postgres_sink *sink, const PGresult *result, struct iol_error *err)
 {
-    if (is_error(result, "23505", "batch")) /* unique_violation */
+    if (is_error(result, "23505", sink->by_host ? NULL : "batch")) /* unique_violation */
         return REPLAYED;
-    if (is_error(result, "23514", IOL_PG_IO_TABLE) || is_error(result, "23514", "event")) /* check_violation */
+    if (is_error(result, "23514", IOL_PG_IO_TABLE) || is_error(result, "23514", "event") || /* check_violation */
+        (sink->by_host && is_error(result, "23514", NULL) && strstr(message_of(result), "partition")))
         return NO_PARTITION;
     return iol_pg_error(sink->conn, result, "write to", err);
 }
@@ -445,6 +485,11 @@ static int run_transaction(struct postgres_sink *sink, const struct transaction 
     return r;
 }
 
+static int64_t host_of(const struct iol_batch *batch)
+{
+    return ((const struct iol_batch_row *)batch->rows[IOL_TABLE_BATCH].data)->host_id;
+}
+
 static int64_t ts_of(const struct iol_batch *batch)
 {
     return ((const struct iol_batch_row *)batch->rows[IOL_TABLE_BATCH].data)->ts;
@@ -473,6 +518,8 @@ static int write_group(struct postgres_sink *sink, struct group *group, struct i
     if (sink->known_since == IOL_NULL)
         sink->known_since = ts_of(group->batches[0]);
     for (; n < group->n && r == 0 && (n == 0 || !is_old(sink, group->batches[n])); n++) {
+        if (sink->by_host && host_of(group->batches[n]) != host_of(group->batches[0]))
+            break;
         r = add_days(sink, group->batches[n], IOL_TABLE_IO, err);
         if (r == 0)
             r = add_days(sink, group->batches[n], IOL_TABLE_EVENT, err);

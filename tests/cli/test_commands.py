@@ -451,8 +451,10 @@ def test_golden(tap):
             ("clickhouse-24.8-replicated", "clickhouse://h/ledger?cluster=both&replicated=1&keep=30d", "24.8")):
         with open(os.path.join(folder, name + ".sql.txt"), encoding="utf-8") as file:
             tap.equal(ask("schema", "--db", url, "--server", version).out, file.read(), "schema: " + name)
+    with open(os.path.join(folder, "postgresql-citus.sql.txt"), encoding="utf-8") as file:
+        tap.equal(ask("schema", "--db", "postgresql", "--citus").out, file.read(), "schema: postgresql-citus")
     tap.equal(ask("schema", "clickhouse").out, ask("schema", "clickhouse", "--server", "24.8").out, "schema clickhouse: for the newest that is known")
-    for args in (("clickhouse", "--server", "17.1"), ("clickhouse", "--server", "new"), ("sqlite", "--server", "24.8"), ("clickhouse://h/a?b=c", "--server", "24.8")):
+    for args in (("clickhouse", "--server", "17.1"), ("clickhouse", "--server", "new"), ("sqlite", "--server", "24.8"), ("sqlite", "--citus"), ("clickhouse", "--citus"), ("clickhouse://h/a?b=c", "--server", "24.8")):
         answer = ask("schema", *args)
         tap.ok(answer.status == 2 and not answer.raw and answer.err.count("\n") == 2, "schema %s" % " ".join(args), answer)
 
