@@ -109,9 +109,9 @@ int iol_cmd_schema(int argc, char **argv)
         kind = schema.kind;
     if (options.n_args > 0)
         kind = options.args[0];
-    if (schema.citus && iol_url_is_clickhouse(kind))
-        return refuse_citus(&err);
     if (strcmp(kind, "clickhouse") == 0 || iol_url_is_clickhouse(kind)) {
+        if (schema.citus)
+            return refuse_citus(&err);
         int r = iol_schema_print_clickhouse(stdout, kind, schema.server, &err);
         return r == 0 ? IOL_EXIT_OK : r == -EINVAL ? iol_options_fail("schema", &err) : iol_command_fail(&err);
     }
