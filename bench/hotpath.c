@@ -5,7 +5,10 @@
  * What a system call costs in a tight loop: with nothing attached, with the floor (an empty program on the same hook), and
  * with the programs of the recorder in several states. `hotpath FILE [ROUNDS [CALLS]]` prints one line for each state and
  * call: "STATE CALL NS ADDED", medians over the rounds; ADDED is the median of the differences to nothing, which is
- * measured before and after each state: what is subtracted is the mean of the two.
+ * measured after each state: what is subtracted is the median of these within the round.
+ *
+ * Every few rounds all programs are loaded anew, and another process makes the calls: some nanoseconds depend on where in memory
+ * they happen to lie, and on nothing else.
  *
  * The states take turns every few milliseconds, in one process, so that what else the machine does falls on all of them.
  * The calls are made by a child: the recorder leaves itself out.
@@ -19,6 +22,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -32,6 +36,7 @@
 #include "measure.h"
 
 #define ROUNDS_MAX 1001
+#define ROUNDS_IN_A_ROW 8
 
 enum call { READ_ZERO, PREAD_FILE, WRITE_NULL, GETPPID, CALLS };
 
@@ -141,11 +146,11 @@ static void ask(int to, int from, double ns[CALLS])
         fail("the child is gone");
 }
 
-/* `nothing`: what the calls cost before it, and afterwards what they cost after it. */
-static void measure(struct state *state, int floor, int to, int from, size_t round, double nothing[CALLS])
+/* `ret_nothing`: what the calls cost afterwards. */
+static void measure(struct state *state, int floor, int to, int from, size_t round, double ret_nothing[CALLS])
 {
     struct iol_error err = {0};
-    double ns[CALLS], after[CALLS];
+    double ns[CALLS];
     int link = -1;
 
     if (state->kind == FLOOR && (link = bpf_raw_tracepoint_open("sys_exit", floor)) < 0)
@@ -164,12 +169,54 @@ static void measure(struct state *state, int floor, int to, int from, size_t rou
     }
     if (link >= 0)
         close(link);
-    ask(to, from, after);
-    for (size_t call = 0; call < CALLS; call++) {
+    ask(to, from, ret_nothing); /* the kernel is still at taking the hook away */
+    ask(to, from, ret_nothing);
+    for (size_t call = 0; call < CALLS; call++)
         state->ns[call][round] = ns[call];
-        state->added[call][round] = ns[call] - (nothing[call] + after[call]) / 2;
-        nothing[call] = after[call];
+}
+
+static void measure_all(int floor, int to, int from, size_t round)
+{
+    double nothing[IOL_ARRAY_SIZE(states)][CALLS], of_call[IOL_ARRAY_SIZE(states)];
+
+    for (size_t s = 0; s < IOL_ARRAY_SIZE(states); s++)
+        measure(&states[s], floor, to, from, round, nothing[s]);
+    for (size_t call = 0; call < CALLS; call++) {
+        for (size_t s = 0; s < IOL_ARRAY_SIZE(states); s++)
+            of_call[s] = nothing[s][call];
+        for (size_t s = 0; s < IOL_ARRAY_SIZE(states); s++)
+            states[s].added[call][round] = states[s].ns[call][round] - median(of_call, IOL_ARRAY_SIZE(states));
     }
+}
+
+/* Rounds from `first` to `end`, with programs and a process of their own. */
+static void measure_rounds(const char *path, long n, size_t first, size_t end)
+{
+    int to[2], from[2], floor, cpus = (int)sysconf(_SC_NPROCESSORS_ONLN);
+    pid_t child;
+
+    if (pipe2(to, O_CLOEXEC) < 0 || pipe2(from, O_CLOEXEC) < 0 || (child = fork()) < 0)
+        fail("cannot start a child");
+    if (child == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        bind_to(cpus - 1);
+        serve(to[0], from[1], path, n);
+    }
+    bind_to(0);
+    if ((floor = load_empty_program()) < 0)
+        fail("cannot load an empty program");
+    for (size_t s = 0; s < IOL_ARRAY_SIZE(states); s++)
+        open_state(&states[s]);
+    for (size_t round = first; round < end; round++)
+        measure_all(floor, to[1], from[0], round);
+    for (size_t s = 0; s < IOL_ARRAY_SIZE(states); s++) {
+        iol_capture_close(states[s].capture);
+        states[s].capture = NULL;
+    }
+    close(floor);
+    kill(child, SIGKILL);
+    waitpid(child, NULL, 0);
+    close(to[0]), close(to[1]), close(from[0]), close(from[1]);
 }
 
 static void report(size_t rounds)
@@ -185,34 +232,13 @@ int main(int argc, char **argv)
 {
     size_t rounds = argc > 2 ? (size_t)atol(argv[2]) : 61;
     long n = argc > 3 ? atol(argv[3]) : 5000;
-    double nothing[CALLS];
-    int to[2], from[2], floor, cpus = (int)sysconf(_SC_NPROCESSORS_ONLN);
-    pid_t child;
 
     if (argc < 2 || rounds < 1 || rounds > ROUNDS_MAX || n < 1) {
         fprintf(stderr, "usage: hotpath FILE [ROUNDS [CALLS]]\n");
         return 2;
     }
-    if (pipe(to) < 0 || pipe(from) < 0 || (child = fork()) < 0)
-        fail("cannot start a child");
-    if (child == 0) {
-        prctl(PR_SET_PDEATHSIG, SIGKILL);
-        bind_to(cpus - 1);
-        serve(to[0], from[1], argv[1], n);
-    }
-    bind_to(0);
-    if ((floor = load_empty_program()) < 0)
-        fail("cannot load an empty program");
-    for (size_t s = 0; s < IOL_ARRAY_SIZE(states); s++)
-        open_state(&states[s]);
-    ask(to[1], from[0], nothing);
-    for (size_t round = 0; round < rounds; round++) {
-        for (size_t s = 0; s < IOL_ARRAY_SIZE(states); s++)
-            measure(&states[s], floor, to[1], from[0], round, nothing);
-    }
+    for (size_t round = 0; round < rounds; round += ROUNDS_IN_A_ROW)
+        measure_rounds(argv[1], n, round, rounds - round < ROUNDS_IN_A_ROW ? rounds : round + ROUNDS_IN_A_ROW);
     report(rounds);
-    for (size_t s = 0; s < IOL_ARRAY_SIZE(states); s++)
-        iol_capture_close(states[s].capture);
-    kill(child, SIGKILL);
     return 0;
 }
