@@ -11,7 +11,7 @@
  */
 #include <linux/types.h>
 
-#define IOL_ABI_VERSION 3
+#define IOL_ABI_VERSION 4
 
 #define IOL_PATH_MAX 4096      /* bytes of a path, its NUL not counted */
 #define IOL_ARGV_MAX 16384     /* bytes of argv kept of one process */
@@ -177,15 +177,17 @@ struct iol_settings {
 struct iol_control {
     __u64 epoch;       /* its lowest bit chooses the set of counters */
     __u64 epoch_start; /* jiffies when it began */
-    __u64 changes;     /* counts whatever may change what a descriptor leads to: renames, retired, files deleted */
-    __u32 self_tgid;   /* the recorder, in the initial pid namespace; 0: there is none */
-    __u32 rules;       /* generation of the rules in force */
-    __u32 renames;     /* counts what may give open accounts another path or verdict: renames, mounts, new rules */
-    __u32 retired;     /* counts how often user space has taken keys out of the map `accounts` */
-    __u32 halted;      /* the recording ends: reads and writes are not counted any more, but for the quickest ones */
+    __u64 changes;   /* IOL_CHANGE more for what may change where a descriptor leads: renames, retired, files deleted */
+    __u32 self_tgid; /* the recorder, in the initial pid namespace; 0: there is none */
+    __u32 rules;     /* generation of the rules in force */
+    __u32 renames;   /* counts what may give open accounts another path or verdict: renames, mounts, new rules */
+    __u32 retired;   /* counts how often user space has taken keys out of the map `accounts` */
+    __u32 halted;    /* the recording ends: reads and writes are not counted any more, but for the quickest ones */
     __u32 reserved;
-    __u64 address; /* where this is; a program writes it, and others go by it */
+    __u64 reserved2;
 };
+
+#define IOL_CHANGE 0x165667B19E3779F9ULL /* not 1: programs take `changes` as a hash of itself */
 
 /* The one variable of section .data.clock: what on_clock() read when user space last ran it. */
 struct iol_clock {

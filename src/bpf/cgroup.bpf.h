@@ -59,6 +59,6 @@ int BPF_PROG(on_cgroup_attach, struct cgroup *cgroup, const char *path, struct t
         known->bits = bits;
     }
     forget_image(image_of_other(what.task, 0));
-    __sync_fetch_and_add(&control.changes, 1); /* what its threads remember of their descriptors is void too */
+    __sync_fetch_and_add(&control.changes, IOL_CHANGE); /* what its threads remember of their descriptors is void too */
     return 0;
 }

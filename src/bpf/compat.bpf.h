@@ -20,11 +20,11 @@
  * For a program that several hooks jump to. The kernel guards each hook against another thread that comes to it while one is preempted
  * there, and counts on that when it gives a program's functions a stack for each CPU: "bpf: Enable private stack for eligible
  * subprogs", 6.13. Here two threads may be in one program by way of two hooks; so it must not be eligible, which
- * a program that may jump elsewhere is not. It never does: told->args[0] is an address.
+ * a program that may jump elsewhere is not. It never does: told->registers is an address.
  */
 #define KEEP_KERNEL_STACK(ctx, array, told)                                                                            \
     do {                                                                                                               \
-        if (!(told)->args[0])                                                                                          \
+        if (!(told)->registers)                                                                                        \
             bpf_tail_call(ctx, array, 0);                                                                              \
     } while (0)
 
@@ -73,28 +73,41 @@ static __always_inline bool try_own(__u64 *owner, __u64 name)
 }
 
 /*
- * The first argument of the function that a program is attached to, as a number and not as a pointer.
- * f92c1e183604 "bpf: Add get_func_[arg|ret|arg_cnt] helpers", 5.17, some instructions without a call.
+ * A pointer that the verifier knows the type of, as an address. Of an operation on a pointer that makes no pointer the verifier takes the result for any number, as
+ * long as the loader may see addresses (allow_ptr_leaks); the two together change nothing.
  */
-static __always_inline __u64 first_argument(void *ctx, const void *pointer)
+static __always_inline __u64 address_of(const void *pointer)
 {
-    __u64 address = 0;
-
-    (void)pointer;
-    bpf_get_func_arg(ctx, 0, &address);
-    return address;
+    asm("%0 = -%0" : "+r"(pointer));
+    asm("%0 = -%0" : "+r"(pointer));
+    return (__u64)pointer;
 }
 
-/* The same, where `base` is known to be at `address`: half the instructions. */
-static __always_inline __u64 address_of_base(__u64 address, const void *pointer, const void *base)
+/* Registers as a pointer that the verifier trusts: loads through it are plain ones. 3f00c5239344 "bpf: Allow trusted pointers …", 6.2. */
+#define SYS_EXIT "tp_btf/sys_exit"
+#define SYS_EXIT_ADDRESS(regs) address_of(regs)
+
+/*
+ * Helpers without arguments, for the hot path: the compiler is told that they leave no register as it was. Otherwise it keeps values in
+ * r6 to r9, and whatever a program has there somewhere the JIT saves each time that it begins, for the ways that end early too.
+ */
+#define CALL_SPARINGLY(helper)                                                                                         \
+    ({                                                                                                                 \
+        register __u64 returned asm("r0");                                                                             \
+        asm volatile("call %1" : "=r"(returned) : "i"(helper) : "r1", "r2", "r3", "r4", "r5", "r6", "r7", "r8", "r9"); \
+        returned;                                                                                                      \
+    })
+
+static __always_inline __u64 sparing_jiffies64(void)
 {
-    return address - pointer_distance(pointer, base);
+    return CALL_SPARINGLY(BPF_FUNC_jiffies64);
 }
 
-static __always_inline __u64 quick_address(void *ctx, const void *pointer, const void *base, __u64 address)
+/* `task`: its address, where one is needed. */
+static __always_inline const struct task_struct *sparing_current_task(__u64 task)
 {
-    (void)ctx;
-    return pointer_distance(pointer, base) + address;
+    (void)task;
+    return (const struct task_struct *)CALL_SPARINGLY(BPF_FUNC_get_current_task_btf);
 }
 
 #else
@@ -132,8 +145,6 @@ static __always_inline bool try_own(__u64 *owner, __u64 name)
     return false;
 }
 
-#endif
-
 /* A pointer that the verifier knows the type of, as an address: a global function takes nothing else. */
 static __always_inline __u64 address_of(const void *pointer)
 {
@@ -143,42 +154,20 @@ static __always_inline __u64 address_of(const void *pointer)
     return address;
 }
 
-#ifdef IOL_BPF_LEGACY
-static __always_inline __u64 first_argument(void *ctx, const void *pointer)
+#define SYS_EXIT "raw_tp/sys_exit"
+#define SYS_EXIT_ADDRESS(regs) ((__u64)(regs)) /* a number already */
+
+static __always_inline __u64 sparing_jiffies64(void)
 {
-    (void)ctx;
-    return address_of(pointer);
+    return bpf_jiffies64();
 }
 
-static __always_inline __u64 address_of_base(__u64 address, const void *pointer, const void *base)
+static __always_inline const struct task_struct *sparing_current_task(__u64 task)
 {
-    (void)address;
-    (void)pointer;
-    (void)base;
-    return 0; /* nobody asks */
+    return AS(task_struct, task);
 }
 
-static __always_inline __u64 quick_address(void *ctx, const void *pointer, const void *base, __u64 address)
-{
-    (void)base;
-    (void)address;
-    return first_argument(ctx, pointer);
-}
 #endif
-
-/* A pointer as an address, by way of `base`, whose address is remembered in *known as soon as it has been looked up once. */
-static __always_inline __u64 address_now(const void *pointer, const void *base, __u64 *known)
-{
-#ifdef IOL_BPF_LEGACY
-    (void)base;
-    (void)known;
-    return address_of(pointer);
-#else
-    if (!*known)
-        *known = address_of(pointer) - pointer_distance(pointer, base);
-    return pointer_distance(pointer, base) + *known;
-#endif
-}
 
 /* A member that is a pointer, as an address. */
 #define LOAD_ADDRESS(type, address, member) load_word((address) + bpf_core_field_offset(struct type, member))
@@ -226,8 +215,7 @@ static __always_inline bool syscall_is_compat(const struct task_struct *task)
     return LOAD(task, thread_info.status) & TS_COMPAT;
 }
 
-/* The first argument of a call, cut to 32 bits; of registers that the verifier knows as such. */
-#define FIRST_ARGUMENT_32(regs) (*(const volatile __u32 *)&(regs)->di)
+#define FIRST_ARGUMENT di
 
 /* Within the call, and not on the way out of it: entry code puts -ENOSYS where the result will be. */
 static __always_inline bool syscall_goes_on(const struct pt_regs *regs)
@@ -261,7 +249,7 @@ SYSCALL_ARGUMENT(5, r8, di)
 
 #elif defined(__TARGET_ARCH_arm64)
 
-#define FIRST_ARGUMENT_32(regs) (*(const volatile __u32 *)&(regs)->orig_x0)
+#define FIRST_ARGUMENT orig_x0
 
 #define TIF_32BIT 22 /* arch/arm64/include/asm/thread_info.h */
 
@@ -314,3 +302,13 @@ SYSCALL_ARGUMENT(4)
 SYSCALL_ARGUMENT(5)
 
 #endif
+
+/* The first argument of a 64-bit program, cut to 32 bits. */
+static __always_inline __u32 first_argument_32(const struct pt_regs *regs)
+{
+#ifdef IOL_BPF_LEGACY
+    return (__u32)LOAD(regs, FIRST_ARGUMENT);
+#else
+    return *(const volatile __u32 *)&regs->FIRST_ARGUMENT;
+#endif
+}

@@ -4,26 +4,8 @@
 
 /*
  * The hooks of the probe set fexit, at the ends of the functions behind system calls. For ioledger.bpf.c, which has what they lead to:
- * read_or_write() and other_call().
+ * end_of_call() and other_call(). A program gets the function's only argument, the registers, and what it has returned.
  */
-
-/* What a program at the end of a kernel function gets: the function's only argument, and what it has returned. */
-struct call_end {
-    const struct pt_regs *regs;
-    __s64 result;
-};
-
-/* The same as sys_exit tells it, with an address that is a number. */
-struct told_call {
-    __u64 args[2];
-};
-
-static __always_inline struct bpf_raw_tracepoint_args *tell_call(struct call_end *ctx, struct told_call *ret_told)
-{
-    ret_told->args[0] = first_argument(ctx, ctx->regs);
-    ret_told->args[1] = ctx->result;
-    return (struct bpf_raw_tracepoint_args *)ret_told;
-}
 
 /*
  * on_call and on_other_call, for what jumps there. From 5.5 on a jump to a fixed place costs no look-up: the JIT writes it as
@@ -38,43 +20,56 @@ struct {
 
 /*
  * The probe set `fexit`: the end of the function behind a system call, of the calls in capture/probes.c and of no others. Neither
- * of these is attached itself: what is attached to each function is a program of a few instructions that jumps here.
+ * of these is attached itself: what is attached to each function is a program of a few instructions that jumps here. Reads and
+ * writes end here when the recording does.
  */
+static __always_inline int end_of_function(struct told_call *call)
+{
+    const struct pt_regs *regs = AS(pt_regs, call->registers);
+    __u32 nr = syscall_number(regs);
+
+    if (control.halted && (syscall_is_native(nr, true) || syscall_is_native(nr, false)))
+        return 0;
+    return end_of_call((struct hot_call){NULL, call, regs}, nr);
+}
+
 SEC("fexit/__x64_sys_read")
 int on_call(struct call_end *ctx)
 {
-    struct told_call told;
-    struct bpf_raw_tracepoint_args *args = tell_call(ctx, &told);
-    bool is_read;
+    struct told_call call;
 
-    KEEP_KERNEL_STACK(ctx, &full_call, &told);
-    control.address = address_of_base(told.args[0], ctx->regs, &control);
-    if (syscall_is_native_rw(syscall_number(AS(pt_regs, told.args[0])), &is_read) &&
-        (control.halted || read_or_write(args, AS(pt_regs, told.args[0]), is_read) != NOT_COUNTED))
-        return 0;
-    return other_call(args);
+    tell(&call, address_of(ctx->regs), ctx->result);
+    KEEP_KERNEL_STACK(ctx, &full_call, &call);
+    return end_of_function(&call);
 }
 
 /* The shortest way through one_way(), and through nothing else of it; false when it is not open, and nothing was counted. */
 static __always_inline bool count_quickly(struct call_end *ctx, __u32 direction)
 {
-    __u64 mixed = mixed_stack(quick_address(ctx, ctx->regs, &control, control.address) >> STACK_SHIFT);
+    __u64 mixed = mixed_stack(address_of(ctx->regs) >> STACK_SHIFT);
     struct iol_thread *place = place_of(mixed);
-    struct iol_side *side = &place->side[direction];
+    struct iol_side *side;
     __u64 task, found, epoch;
     struct iol_tab *tab;
 
+    barrier_var(place);
+    side = &place->side[direction];
     if (*(volatile __u64 *)&place->untraced == mixed)
         return true;
     task = *(volatile __u64 *)&place->task; /* read once: it must be what is checked */
     found = *(volatile __u64 *)&side->slot;
+    if ((side->descriptor_check ^ found) != name_descriptor(mixed, task, first_argument_32(ctx->regs)) ||
+        *(volatile __u64 *)&place->owner != mixed)
+        return false;
+    if (found >= FOUND(0, IOL_VERDICT_IGNORE)) {
+        leave_out(side, ctx->result);
+        return true;
+    }
     epoch = current_epoch();
     tab = &side->tab[epoch & 1];
-    if ((side->descriptor_check ^ found) != name_descriptor(mixed, task, FIRST_ARGUMENT_32(ctx->regs)) ||
-        *(volatile __u64 *)&place->owner != mixed || tab->account != (epoch << 32 | IOL_TAB_OPEN | found) ||
-        found >= FOUND(0, IOL_VERDICT_AGGREGATE + 1))
+    if (tab->account != (epoch << 32 | IOL_TAB_OPEN | found) || found >= FOUND(0, IOL_VERDICT_AGGREGATE + 1))
         return false;
-    tab->last = bpf_jiffies64();
+    tab->last = sparing_jiffies64();
     sums_add(&tab->sums, ctx->result);
     sums_add(&side->total[epoch & 1], ctx->result);
     return true;
@@ -103,11 +98,11 @@ QUICK_CALL(writev, DIRECTION_WRITE)
 SEC("fexit/__x64_sys_io_submit")
 int on_other_call(struct call_end *ctx)
 {
-    struct told_call told;
-    struct bpf_raw_tracepoint_args *args = tell_call(ctx, &told);
+    struct told_call call;
 
-    KEEP_KERNEL_STACK(ctx, &other_full_call, &told);
-    return other_call(args);
+    tell(&call, address_of(ctx->regs), ctx->result);
+    KEEP_KERNEL_STACK(ctx, &other_full_call, &call);
+    return other_call(&call);
 }
 
 /*
@@ -117,14 +112,8 @@ int on_other_call(struct call_end *ctx)
 SEC("kretprobe.multi")
 int on_calls(struct pt_regs *ctx)
 {
-    struct told_call told = {
-        {address_now((const void *)bpf_task_pt_regs(bpf_get_current_task_btf()), &control, &control.address),
-         function_result(ctx)}};
-    struct bpf_raw_tracepoint_args *args = (struct bpf_raw_tracepoint_args *)&told;
-    bool is_read;
+    struct told_call call;
 
-    if (syscall_is_native_rw(syscall_number(AS(pt_regs, told.args[0])), &is_read) &&
-        (control.halted || read_or_write(args, AS(pt_regs, told.args[0]), is_read) != NOT_COUNTED))
-        return 0;
-    return other_call(args);
+    tell(&call, address_of((const void *)bpf_task_pt_regs(bpf_get_current_task_btf())), function_result(ctx));
+    return end_of_function(&call);
 }

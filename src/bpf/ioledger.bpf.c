@@ -8,6 +8,53 @@
 #include "bpf/handback.bpf.h"
 #include "bpf/uring.bpf.h"
 
+/* What a hook at the end of a system call gets: the registers of the program, and what it was returned. */
+struct call_end {
+    const struct pt_regs *regs;
+    __s64 result;
+};
+
+/* The same for all that is not the hot path: an address that is a number. */
+struct told_call {
+    __u64 registers;
+    __s64 result;
+};
+
+static __always_inline const struct told_call *tell(struct told_call *call, __u64 registers, __s64 result)
+{
+    call->registers = registers;
+    call->result = result;
+    return call;
+}
+
+/* A call for the hot path. `end`: what the hook got, of which `call` is not told yet; NULL: it is. */
+struct hot_call {
+    const struct call_end *end;
+    struct told_call *call;
+    const struct pt_regs *regs; /* … when `call` is told */
+};
+
+/* Read again each time: to keep it costs more on the way that is taken most. */
+static __always_inline __s64 result_of(struct hot_call hot)
+{
+    return hot.end ? *(const volatile __s64 *)&hot.end->result : hot.call->result;
+}
+
+static __always_inline const struct pt_regs *pointer_of(struct hot_call hot)
+{
+    return hot.end ? *(const struct pt_regs *const volatile *)&hot.end->regs : hot.regs;
+}
+
+static __always_inline __u64 registers_of(struct hot_call hot)
+{
+    return hot.end ? SYS_EXIT_ADDRESS(pointer_of(hot)) : hot.call->registers;
+}
+
+static __always_inline const struct told_call *told(struct hot_call hot)
+{
+    return hot.end ? tell(hot.call, registers_of(hot), result_of(hot)) : hot.call;
+}
+
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
 static __noinline void exec_failed(const struct thread *thread, const struct pt_regs *regs, __u32 class, bool compat,
@@ -180,15 +227,15 @@ static __always_inline void count_change(__u32 class)
 }
 
 /* Everything but the hot path. */
-static __noinline int other_call(struct bpf_raw_tracepoint_args *ctx)
+static __noinline int other_call(const struct told_call *call)
 {
-    const struct pt_regs *regs = AS(pt_regs, ctx->args[0]);
-    __s64 result = ctx->args[1];
+    const struct pt_regs *regs = AS(pt_regs, call->registers);
+    __s64 result = call->result;
     struct thread thread;
     __u32 class, nr;
     bool compat;
 
-    find_thread(ctx->args[0], &thread);
+    find_thread(call->registers, &thread);
     nr = masked(syscall_number(regs), IOL_SYSCALLS_MAX - 1);
     compat = syscall_is_compat(AS(task_struct, thread.task));
     class = compat ? compat_classes[nr] : native_classes[nr];
@@ -223,7 +270,7 @@ static __noinline int other_call(struct bpf_raw_tracepoint_args *ctx)
  */
 static __always_inline __u64 name_descriptor(__u64 mixed, __u64 task, __u32 fd)
 {
-    return mixed ^ task ^ (fd + 1ULL) * MIX_B ^ *(const volatile __u64 *)&control.changes * MIX_C;
+    return mixed ^ task ^ fd * MIX_B ^ *(const volatile __u64 *)&control.changes;
 }
 
 /* The same for the file, its name and its mount: addresses as distances from `now`. */
@@ -259,10 +306,11 @@ static __always_inline int find_anew(struct iol_side *recent, __u64 name, __u64 
  * Something may have changed since the thread used this descriptor, or it is another one: looks at the file. NOT_COUNTED when
  * that is not enough: the thread is not known, not traced or in a 32-bit call, there is no file, or it has slept meanwhile.
  */
-static __noinline int look_again(struct bpf_raw_tracepoint_args *ctx, struct iol_thread *place, __u32 direction)
+static __noinline int look_again(const struct told_call *call, struct iol_thread *place, __u32 direction)
 {
-    __u64 stack = ctx->args[0] >> STACK_SHIFT, task = bpf_get_current_task(), image = place->image, file, files, name;
-    __u32 fd = syscall_argument1(AS(pt_regs, ctx->args[0]), false);
+    __u64 stack = call->registers >> STACK_SHIFT, task = bpf_get_current_task(), image = place->image, file, files,
+          name;
+    __u32 fd = first_argument_32(AS(pt_regs, call->registers));
     __u64 descriptor = name_descriptor(mixed_stack(stack), task, fd); /* before anything is looked at */
     struct iol_side *recent = &place->side[direction & 1];
     int found;
@@ -283,12 +331,12 @@ static __noinline int look_again(struct bpf_raw_tracepoint_args *ctx, struct iol
     return found;
 }
 
-static __noinline int send_call_event(struct bpf_raw_tracepoint_args *ctx, __u32 index, __u32 direction)
+static __noinline int send_call_event(const struct told_call *call, __u32 index, __u32 direction)
 {
-    const struct pt_regs *regs = AS(pt_regs, ctx->args[0]);
+    const struct pt_regs *regs = AS(pt_regs, call->registers);
     __u32 class = native_classes[masked(syscall_number(regs), IOL_SYSCALLS_MAX - 1)];
     __u64 task = bpf_get_current_task(), files = LOAD_ADDRESS(task_struct, task, files);
-    __s64 result = ctx->args[1];
+    __s64 result = call->result;
 
     return send_event(index, image_of(AS(task_struct, task)), direction,
                       offset_of(regs, false, class, file_of(files, syscall_argument1(regs, false)), result), result);
@@ -327,12 +375,12 @@ static __always_inline void close_tab(const struct iol_tab *tab, __u64 epoch, __
  * On the account that was found, which need not be the one that the thread has counted on before. `side` is direction and
  * epoch, epoch << 1 | direction.
  */
-static __always_inline int count(struct bpf_raw_tracepoint_args *ctx, struct iol_thread *place, int found, __u64 side)
+static __always_inline int count(const struct told_call *call, struct iol_thread *place, int found, __u64 side)
 {
-    __u64 mixed = mixed_stack(ctx->args[0] >> STACK_SHIFT), epoch = side >> 1;
+    __u64 mixed = mixed_stack(call->registers >> STACK_SHIFT), epoch = side >> 1;
     struct iol_side *mine = &place->side[side & 1];
     struct iol_tab *tab = &mine->tab[epoch & 1];
-    __s64 result = ctx->args[1];
+    __s64 result = call->result;
 
     if (*(volatile __u64 *)&place->owner != mixed && !try_own(&place->owner, mixed))
         return tally(found, epoch, HOW(IOL_ABI_ROUTE_RW, side & 1), result);
@@ -352,31 +400,30 @@ static __always_inline int count(struct bpf_raw_tracepoint_args *ctx, struct iol
     return 0;
 }
 
-static __noinline int count_and_tell(struct bpf_raw_tracepoint_args *ctx, struct iol_thread *place, int found,
-                                     __u64 side)
+static __noinline int count_and_tell(const struct told_call *call, struct iol_thread *place, int found, __u64 side)
 {
-    count(ctx, place, found, side);
+    count(call, place, found, side);
     if (wants_events(found))
-        send_call_event(ctx, FOUND_SLOT(found), side & 1);
+        send_call_event(call, FOUND_SLOT(found), side & 1);
     return 0;
 }
 
 /* It is not the descriptor that was used last, something has changed, or the place is not the thread's own. */
-static __noinline int count_slowly(struct bpf_raw_tracepoint_args *ctx, struct iol_thread *place, __u32 direction)
+static __noinline int count_slowly(const struct told_call *call, struct iol_thread *place, __u32 direction)
 {
-    __u64 mixed = mixed_stack(ctx->args[0] >> STACK_SHIFT), task = *(volatile __u64 *)&place->task;
-    __u32 fd = syscall_argument1(AS(pt_regs, ctx->args[0]), false);
+    __u64 mixed = mixed_stack(call->registers >> STACK_SHIFT), task = *(volatile __u64 *)&place->task;
+    __u32 fd = first_argument_32(AS(pt_regs, call->registers));
     struct iol_side *side = &place->side[direction & 1];
     __u64 found = *(volatile __u64 *)&side->slot, epoch = current_epoch();
     int looked = (__u32)found;
 
     if ((side->descriptor_check ^ found) != name_descriptor(mixed, task, fd))
-        looked = look_again(ctx, place, direction);
+        looked = look_again(call, place, direction);
     else if (syscall_is_compat(AS(task_struct, task)))
         return NOT_COUNTED;
     if (looked < 0)
         return NOT_COUNTED;
-    return count_and_tell(ctx, place, looked, epoch << 1 | (direction & 1));
+    return count_and_tell(call, place, looked, epoch << 1 | (direction & 1));
 }
 
 /*
@@ -386,55 +433,75 @@ static __noinline int count_slowly(struct bpf_raw_tracepoint_args *ctx, struct i
  * descriptor it used last needs that entry and the control page. Everything else is in functions of their own. NOT_COUNTED:
  * something is special, other_call() looks at it. `direction` is a constant.
  */
-static __always_inline int one_way(struct bpf_raw_tracepoint_args *ctx, const struct pt_regs *regs, __u32 direction)
+static __always_inline int one_way(struct hot_call hot, __u32 direction)
 {
-    __u64 mixed = mixed_stack(ctx->args[0] >> STACK_SHIFT), task, found, epoch;
+    __u64 mixed = mixed_stack(registers_of(hot) >> STACK_SHIFT), task, name, found, epoch;
     struct iol_thread *place = place_of(mixed);
-    struct iol_side *side = &place->side[direction];
+    struct iol_side *side;
+    struct iol_sums *total;
     struct iol_tab *tab;
+    __s64 result;
 
+    barrier_var(place); /* or the compiler makes it anew for each member */
+    side = &place->side[direction];
     if (*(volatile __u64 *)&place->untraced == mixed)
         return 0;
     task = *(volatile __u64 *)&place->task; /* read once: it must be what is checked */
+    name = name_descriptor(mixed, task, first_argument_32(pointer_of(hot)));
+    barrier_var(name); /* one register, before the next two are needed */
     found = *(volatile __u64 *)&side->slot;
-    if ((side->descriptor_check ^ found) != name_descriptor(mixed, task, syscall_argument1(regs, false)) ||
-        *(volatile __u64 *)&place->owner != mixed)
-        return count_slowly(ctx, place, direction);
-    if (syscall_is_compat(AS(task_struct, task)))
+    if ((side->descriptor_check ^ found) != name || *(volatile __u64 *)&place->owner != mixed)
+        return count_slowly(told(hot), place, direction);
+    if (syscall_is_compat(sparing_current_task(task))) {
+        told(hot);
         return NOT_COUNTED;
+    }
     if (found >= FOUND(0, IOL_VERDICT_IGNORE)) {
-        leave_out(side, ctx->args[1]);
+        leave_out(side, result_of(hot));
         return 0;
     }
+    if (found >= FOUND(0, IOL_VERDICT_AGGREGATE + 1))
+        return count_slowly(told(hot), place, direction);
     epoch = current_epoch();
+    name = epoch << 32 | IOL_TAB_OPEN | found;
+    barrier_var(name);
     tab = &side->tab[epoch & 1];
-    if (tab->account != (epoch << 32 | IOL_TAB_OPEN | found) || found >= FOUND(0, IOL_VERDICT_AGGREGATE + 1))
-        return count_and_tell(ctx, place, found, epoch << 1 | direction);
-    tab->last = bpf_jiffies64();
-    sums_add(&tab->sums, ctx->args[1]);
-    sums_add(&side->total[epoch & 1], ctx->args[1]);
+    barrier_var(tab);
+    if (tab->account != name)
+        return count_slowly(told(hot), place, direction);
+    barrier_var(epoch); /* what follows from it is not kept */
+    total = &side->total[epoch & 1];
+    barrier_var(total);
+    tab->last = sparing_jiffies64();
+    result = result_of(hot);
+    sums_add(&tab->sums, result);
+    sums_add(total, result);
     return 0;
 }
 
-static __always_inline int read_or_write(struct bpf_raw_tracepoint_args *ctx, const struct pt_regs *regs, bool is_read)
+/* Any system call. */
+static __always_inline int end_of_call(struct hot_call hot, __u32 nr)
 {
-    return is_read ? one_way(ctx, regs, DIRECTION_READ) : one_way(ctx, regs, DIRECTION_WRITE);
-}
-
-SEC("raw_tp/sys_exit")
-int on_sys_exit(struct bpf_raw_tracepoint_args *ctx)
-{
-    const struct pt_regs *regs = AS(pt_regs, ctx->args[0]);
-    __u32 nr = syscall_number(regs);
-    bool is_read;
-
-    if (!syscall_is_native_rw(nr, &is_read)) {
-        if (!syscall_is_of_interest(nr))
+    if (syscall_is_native(nr, true)) {
+        if (one_way(hot, DIRECTION_READ) != NOT_COUNTED)
             return 0;
-    } else if (read_or_write(ctx, regs, is_read) != NOT_COUNTED) {
+    } else if (syscall_is_native(nr, false)) {
+        if (one_way(hot, DIRECTION_WRITE) != NOT_COUNTED)
+            return 0;
+    } else if (syscall_is_of_interest(nr)) {
+        told(hot);
+    } else {
         return 0;
     }
-    return other_call(ctx);
+    return other_call(hot.call);
+}
+
+SEC(SYS_EXIT)
+int on_sys_exit(struct call_end *ctx)
+{
+    struct told_call call;
+
+    return end_of_call((struct hot_call){ctx, &call, NULL}, syscall_number(ctx->regs));
 }
 
 #include "bpf/fexit.bpf.h"

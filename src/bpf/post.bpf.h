@@ -156,11 +156,11 @@ static __always_inline void post(__u64 image, __u64 task, __u64 file, __u32 how,
 static __always_inline void count_rename(void)
 {
     __sync_fetch_and_add(&control.renames, 1);
-    __sync_fetch_and_add(&control.changes, 1);
+    __sync_fetch_and_add(&control.changes, IOL_CHANGE);
 }
 
 /* A file that is open may be deleted now. */
 static __always_inline void count_unlink(void)
 {
-    __sync_fetch_and_add(&control.changes, 1);
+    __sync_fetch_and_add(&control.changes, IOL_CHANGE);
 }

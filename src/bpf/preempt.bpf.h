@@ -18,33 +18,17 @@ struct sys_exit_event {
     __s64 result;
 };
 
-static __always_inline struct bpf_raw_tracepoint_args *tell_event(const struct sys_exit_event *ctx,
-                                                                  struct told_call *ret_told)
-{
-    ret_told->args[0] =
-        address_now((const void *)bpf_task_pt_regs(bpf_get_current_task_btf()), &control, &control.address);
-    ret_told->args[1] = ctx->result;
-    return (struct bpf_raw_tracepoint_args *)ret_told;
-}
-
 SEC("tp/raw_syscalls/sys_exit")
 int on_sys_exit_event(const struct sys_exit_event *ctx)
 {
     __u32 nr = plain_number(ctx->number);
-    struct bpf_raw_tracepoint_args *args;
-    struct told_call told;
-    bool is_read;
+    struct told_call call;
 
-    if (!syscall_is_native_rw(nr, &is_read)) {
-        if (!syscall_is_of_interest(nr))
-            return 0;
-        args = tell_event(ctx, &told);
-    } else {
-        args = tell_event(ctx, &told);
-        if (read_or_write(args, AS(pt_regs, told.args[0]), is_read) != NOT_COUNTED)
-            return 0;
-    }
-    return other_call(args);
+    /* first of all, as what is of no interest need not know its registers */
+    if (!syscall_is_native(nr, true) && !syscall_is_native(nr, false) && !syscall_is_of_interest(nr))
+        return 0;
+    tell(&call, address_of((const void *)bpf_task_pt_regs(bpf_get_current_task_btf())), ctx->result);
+    return end_of_call((struct hot_call){NULL, &call, AS(pt_regs, call.registers)}, nr);
 }
 
 struct uring_complete_event {

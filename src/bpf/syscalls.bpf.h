@@ -60,6 +60,9 @@ enum syscall_class {
 // clang-format off
 #if defined(__TARGET_ARCH_x86)
 
+#define NR_READ 0 /* the two that are made most */
+#define NR_WRITE 1
+
 #define NATIVE_RW(X) \
     X(read, 0, READ) X(pread64, 17, READ_AT) X(readv, 19, READ) X(preadv, 295, READ_AT) X(preadv2, 327, READ_AT) \
     X(write, 1, WRITE) X(pwrite64, 18, WRITE_AT) X(writev, 20, WRITE) X(pwritev, 296, WRITE_AT) X(pwritev2, 328, WRITE_AT)
@@ -102,6 +105,9 @@ enum syscall_class {
     X(setxattr, 226, SETXATTR) X(lsetxattr, 227, SETXATTR) X(fsetxattr, 228, FSETXATTR) X(setxattrat, 463, SETXATTRAT)
 
 #elif defined(__TARGET_ARCH_arm64)
+
+#define NR_READ 63
+#define NR_WRITE 64
 
 #define NATIVE_RW(X) \
     X(read, 63, READ) X(readv, 65, READ) X(pread64, 67, READ_AT) X(preadv, 69, READ_AT) X(preadv2, 286, READ_AT) \
@@ -190,27 +196,24 @@ static __always_inline bool syscall_is_of_interest(__u32 number)
 #define IS_READ_READ_AT true
 #define IS_READ_WRITE false
 #define IS_READ_WRITE_AT false
-#define RW_CASE(name, number_, class)                                                                                  \
-    if ((number_) >= RW_WORDS * 64 && number == (number_)) {                                                           \
-        *ret_is_read = IS_READ_##class;                                                                                \
-        return true;                                                                                                   \
-    }
 #define READ_WORD_0(name, number, class) | (IS_READ_##class ? BIT_OF(0, number) : 0)
 #define READ_WORD_1(name, number, class) | (IS_READ_##class ? BIT_OF(1, number) : 0)
 #define READ_WORD(n) (0 NATIVE_RW(READ_WORD_##n))
 #define RW_WORDS 2 /* the words that have the calls that are made most, on every architecture */
+#define IS_CASE(name, number_, class)                                                                                  \
+    if ((number_) >= RW_WORDS * 64 && IS_READ_##class == reads && number == (number_))                                 \
+        return true;
 
-/* The hottest calls, of a 64-bit program: read and write in their forms. They are looked for first. */
-static __always_inline bool syscall_is_native_rw(__u32 number, bool *ret_is_read)
+/* The hottest calls, of a 64-bit program: read or write in their forms. They are looked for first. `reads` is a constant. */
+static __always_inline bool syscall_is_native(__u32 number, bool reads)
 {
-    if (number < 64) {
-        *ret_is_read = (READ_WORD(0)) >> number & 1;
-        return (RW_WORD(0)) >> number & 1;
-    }
-    if (number < 128 && (RW_WORD(1)) != 0) {
-        *ret_is_read = (READ_WORD(1)) >> (number & 63) & 1;
-        return (RW_WORD(1)) >> (number & 63) & 1;
-    }
-    NATIVE_RW(RW_CASE)
+    __u64 words[RW_WORDS] = {reads ? READ_WORD(0) : RW_WORD(0) & ~READ_WORD(0),
+                             reads ? READ_WORD(1) : RW_WORD(1) & ~READ_WORD(1)};
+
+    if (number < 64)
+        return number == (reads ? NR_READ : NR_WRITE) || words[0] >> number & 1;
+    if (number < 128 && words[1] != 0)
+        return words[1] >> (number & 63) & 1;
+    NATIVE_RW(IS_CASE)
     return false;
 }

@@ -240,7 +240,7 @@ void iol_capture_detach(struct iol_capture *capture)
         /* reads and writes that are not quick end here; the quick ones as soon as nobody can make more of them possible */
         __atomic_store_n(&capture->control->halted, 1, __ATOMIC_RELEASE);
         iol_capture_grace_period(capture);
-        __atomic_fetch_add(&capture->control->changes, 1, __ATOMIC_RELEASE);
+        __atomic_fetch_add(&capture->control->changes, IOL_CHANGE, __ATOMIC_RELEASE);
         iol_probes_detach(capture->probes);
     }
     iol_capture_let_go(capture);

@@ -46,7 +46,7 @@ void iol_capture_remove_accounts(struct iol_capture *capture, const uint32_t *sl
     run_in_parts(capture, IOL_HAND_BACK_KEYS, slots, sizeof(*slots), n);
     /* what threads remember of the slots is void from here on */
     __atomic_add_fetch(&capture->control->retired, 1, __ATOMIC_RELEASE);
-    __atomic_add_fetch(&capture->control->changes, 1, __ATOMIC_RELEASE);
+    __atomic_add_fetch(&capture->control->changes, IOL_CHANGE, __ATOMIC_RELEASE);
 }
 
 static bool is_spare(const struct iol_capture *capture, uint32_t slot)

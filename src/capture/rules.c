@@ -239,7 +239,7 @@ int iol_capture_set_rules(struct iol_capture *capture, const struct iol_rule_set
     }
     __atomic_store_n(&capture->control->rules, generation, __ATOMIC_RELEASE);
     __atomic_add_fetch(&capture->control->renames, 1, __ATOMIC_RELEASE);
-    __atomic_add_fetch(&capture->control->changes, 1, __ATOMIC_RELEASE);
+    __atomic_add_fetch(&capture->control->changes, IOL_CHANGE, __ATOMIC_RELEASE);
     /* programs that still look at the old ones end first */
     iol_capture_grace_period(capture);
     forget_generations(capture, generation);

@@ -360,6 +360,19 @@ static void compat_calls(void)
     call32(0, other, buf, 10, 0, 0);   /* restart_syscall, read in 64 bits */
     call32(40, other, buf, 10, 0, 0);  /* rmdir, sendfile in 64 bits */
     call32(275, other, buf, 10, 0, 0); /* get_mempolicy, splice in 64 bits */
+    /* and where a 64-bit call has its descriptor, the one that this thread has just used */
+    struct account used;
+    int used_fd = new_file(&used, "compat_used", SIZE);
+    for (int i = 0; i < 3; i++) {
+        must_return("read", count_read(&used, ROUTE_RW, read(used_fd, buf, 10)), 10);
+        must_return("write", count_write(&used, ROUTE_RW, write(used_fd, buf, 10)), 10);
+        call32(0, 0, NULL, 0, 0, used_fd);
+        call32(17, 0, NULL, 0, 0, used_fd);
+        call32(18, 0, NULL, 0, 0, used_fd);
+        call32(19, used_fd, NULL, SEEK_CUR, 0, used_fd);
+        call32(20, 0, NULL, 0, 0, used_fd);
+    }
+    report("compat_calls", &used);
     report("compat_calls", &a);
     report("compat_calls", &out);
     report("compat_calls", &in);
