@@ -81,6 +81,31 @@ def everywhere(tap, scratch, cluster):
            "to stdout: nothing but rows on stdout", out.stdout[-200:], out.stderr)
 
 
+def into_clickhouse(tap, scratch, cluster):
+    """A spool and a jsonl file into ClickHouse, twice."""
+    del cluster
+    program, folder = os.path.join(os.path.dirname(os.path.abspath(__file__)), "chcluster"), os.path.join(scratch, "ch")
+    started = subprocess.run([program, "start", folder], capture_output=True, timeout=120, check=False)
+    if started.returncode == 77:
+        raise live.Skip("no ClickHouse server on this machine")
+    try:
+        url = started.stdout.decode().strip()
+        spool = Spool(scratch).stop()
+        jsonl = os.path.join(scratch, "ledger.jsonl")
+        load("jsonl:" + jsonl, spool.folder)
+        for what, path in (("spool", spool.folder), ("spool again", spool.folder), ("jsonl", jsonl)):
+            done = load(url, path)
+            tap.ok(done.returncode == 0 and done.stdout.startswith(b"%d batches with " % BATCHES), "ClickHouse: " + what, done.stdout, done.stderr)
+        mine = live.new_url("sqlite", scratch)
+        load(mine, spool.folder)
+        for args in (("balance",), ("files", "--format", "json")):
+            here, there = live.run(*args, "--db", mine), live.run(*args, "--db", url)
+            tap.ok(here.returncode == there.returncode == 0 and here.stdout == there.stdout, "ClickHouse: %s is that of SQLite" % args[0],
+                   here.stdout[-300:], there.stdout[-300:], there.stderr)
+    finally:
+        subprocess.run([program, "remove", folder], check=False)
+
+
 def merged(tap, scratch, cluster):
     """A spool that had to merge intervals: the totals are the same."""
     del cluster
@@ -247,7 +272,7 @@ def interrupted(tap, scratch, cluster):
 
 
 def main():
-    tests = (everywhere, merged, cut, refusals, progress, away_meanwhile, interrupted)
+    tests = (everywhere, into_clickhouse, merged, cut, refusals, progress, away_meanwhile, interrupted)
     chosen = [t for t in tests if not sys.argv[1:] or t.__name__ in sys.argv[1:]]
     ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)  # PR_SET_CHILD_SUBREAPER: what is killed is ours to bury
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
@@ -257,6 +282,8 @@ def main():
             with tempfile.TemporaryDirectory(prefix="ioledger-load-") as scratch:
                 try:
                     test(tap, scratch, cluster)
+                except live.Skip as reason:
+                    tap.skip(test.__name__, reason)
                 except live.Failure as failure:
                     tap.ok(False, "%s runs to its end" % test.__name__, failure)
                 finally:
