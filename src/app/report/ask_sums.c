@@ -10,7 +10,7 @@
 
 #define NS_PER_US 1000
 #define SLICES_MAX 20
-#define SLICE_INTERVALS 50 /* at least, so that a small ledger is one slice */
+#define SLICE_INTERVALS 2 /* at least; a slice takes a millisecond or two by itself */
 #define SAY_ROWS 10000
 
 static struct iol_report_total *find(struct iol_report_total **totals, int64_t id, struct iol_arena *arena)
