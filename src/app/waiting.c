@@ -16,6 +16,7 @@
 
 #define PATIENCE_S 2
 #define NS_PER_S 1000000000LL
+#define LEAST_WHAT 8 /* columns of what is being done, however narrow the terminal is */
 #define CLEAR "\r\033[K"
 
 struct iol_waiting {
@@ -67,10 +68,14 @@ static size_t columns(void)
 
 static void tell(struct iol_waiting *waiting, long elapsed)
 {
-    char reached[120], line[300];
+    const char *what = waiting->reached.what;
+    char reached[120], numbers[160], line[300];
+    size_t taken, room;
 
     print_reached(waiting, reached, sizeof(reached));
-    snprintf(line, sizeof(line), "ioledger: %s ... %ld s%s", waiting->reached.what, elapsed, reached);
+    taken = (size_t)snprintf(numbers, sizeof(numbers), " ... %ld s%s", elapsed, reached) + strlen("ioledger: ");
+    room = columns() > taken + LEAST_WHAT ? columns() - taken : LEAST_WHAT;
+    snprintf(line, sizeof(line), "ioledger: %.*s%s", (int)iol_text_head(what, room), what, numbers);
     fprintf(stderr, CLEAR "%.*s", (int)iol_text_head(line, columns()), line);
     waiting->shown = true;
 }
@@ -178,9 +183,10 @@ void iol_waiting_step(struct iol_waiting *waiting, const char *what)
     if (!waiting)
         return;
     pthread_mutex_lock(&waiting->lock);
-    if (waiting->reached.what != what)
+    if (waiting->reached.what != what) {
         take(waiting, &(struct iol_reached){.what = what, .rows = waiting->reached.rows, .part = -1});
-    pthread_cond_signal(&waiting->changed);
+        pthread_cond_signal(&waiting->changed);
+    }
     pthread_mutex_unlock(&waiting->lock);
 }
 

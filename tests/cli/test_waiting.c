@@ -122,11 +122,24 @@ static void its_line_fits_and_goes(void **state)
 
     (void)state;
     start(&command, 40, add_up_until_typed);
-    assert_true(read_until(&command, "adding up what was"));
+    assert_true(read_until(&command, "adding u ... 2 s, 5.0K rows,"));
     assert_null(strstr(command.said, "left")); /* there are 39 columns for it */
     assert_int_equal(write(command.terminal, "\n", 1), 1);
     assert_int_equal(WEXITSTATUS(end(&command)), 7);
     assert_true(ends_with_clearing(&command));
+}
+
+static void numbers_go_before_words(void **state)
+{
+    struct command command;
+
+    (void)state;
+    start(&command, 80, add_up_until_typed);
+    assert_true(read_until(&command, "ioledger: adding up what was "));
+    assert_true(read_until(&command, "/s, 25 %, "));
+    assert_true(read_until(&command, " left"));
+    assert_int_equal(write(command.terminal, "\n", 1), 1);
+    assert_int_equal(WEXITSTATUS(end(&command)), 7);
 }
 
 static void without_a_terminal_it_is_quiet(void **state)
@@ -152,6 +165,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(it_tells_rate_and_what_is_left_until_ctrl_c),
         cmocka_unit_test(its_line_fits_and_goes),
+        cmocka_unit_test(numbers_go_before_words),
         cmocka_unit_test(without_a_terminal_it_is_quiet),
     };
 
