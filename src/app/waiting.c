@@ -49,7 +49,7 @@ static void print_reached(const struct iol_waiting *waiting, char *buf, size_t s
     int n = 0;
 
     buf[0] = '\0';
-    if (reached->rows > 0)
+    if (reached->rows > waiting->rows_before)
         n = snprintf(buf, size, ", %s rows, %s/s", iol_text_count(rows, sizeof(rows), reached->rows),
                      iol_text_count(rate, sizeof(rate),
                                     (uint64_t)((double)(reached->rows - waiting->rows_before) / (seconds + 0.001))));
@@ -84,7 +84,7 @@ static void take(struct iol_waiting *waiting, const struct iol_reached *reached)
 {
     if (waiting->reached.what != reached->what) {
         waiting->step_ns = now_ns();
-        waiting->rows_before = reached->rows;
+        waiting->rows_before = waiting->reached.what ? reached->rows : 0;
     }
     waiting->reached = *reached;
 }
