@@ -430,7 +430,9 @@ struct iol_record_process {
     __u32 gid;
     __u32 login_uid;
     __u32 session_id;
-    __u32 bits; /* enum iol_process_bits */
+    __u32 bits;   /* enum iol_process_bits */
+    __u32 ns_pid; /* in its own pid namespace; 0: it has none but the host's */
+    __u32 reserved;
     struct iol_file_info exe;
     __u32 cwd_bits; /* enum iol_file_bits */
     __u32 cwd_len;

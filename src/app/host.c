@@ -62,7 +62,28 @@ uint64_t iol_host_boot_ns(void)
     return (uint64_t)read_clock(CLOCK_BOOTTIME);
 }
 
+/* How far a time namespace has set the clock off: the kernel's programs read it as the host has it. */
+static int64_t namespace_offset(void)
+{
+    FILE *file = fopen("/proc/self/timens_offsets", "re");
+    long long seconds = 0;
+    long ns = 0;
+    char line[128];
+
+    while (file && fgets(line, sizeof(line), file)) {
+        if (sscanf(line, "boottime %lld %ld", &seconds, &ns) == 2)
+            break;
+    }
+    if (file)
+        fclose(file);
+    return (int64_t)seconds * 1000000000 + ns;
+}
+
 int64_t iol_host_boot_offset(void)
 {
-    return read_clock(CLOCK_REALTIME) - read_clock(CLOCK_BOOTTIME);
+    static int64_t set_off = INT64_MIN; /* the same for as long as a process lives */
+
+    if (set_off == INT64_MIN)
+        set_off = namespace_offset();
+    return read_clock(CLOCK_REALTIME) - (read_clock(CLOCK_BOOTTIME) - set_off);
 }

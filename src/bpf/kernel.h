@@ -209,6 +209,16 @@ struct cgrp_cset_link {
     struct list_head cgrp_link;
 };
 
+/* include/linux/pid.h: numbers has one entry for each level of pid namespaces, the host's first */
+struct upid {
+    int nr;
+};
+
+struct pid {
+    unsigned int level;
+    struct upid numbers[1];
+};
+
 struct task_struct {
     struct thread_info thread_info;
     unsigned int flags;
@@ -220,6 +230,7 @@ struct task_struct {
     unsigned long nvcsw, nivcsw;
     struct task_struct *real_parent;
     struct task_struct *group_leader;
+    struct pid *thread_pid;
     __u64 start_boottime;
     const struct cred *real_cred;
     char comm[16];

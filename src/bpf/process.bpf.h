@@ -195,6 +195,17 @@ static __always_inline __u32 copy_argv(struct scratch *scratch, struct iol_recor
     return at + len;
 }
 
+/* What the innermost pid namespace calls the process; 0: it is in no other than the host's. */
+static __always_inline __u32 namespace_pid(struct task_struct *task)
+{
+    struct pid *pid = BPF_CORE_READ(task, group_leader, thread_pid);
+    __u32 level = BPF_CORE_READ(pid, level);
+    struct upid *innermost =
+        (void *)pid + bpf_core_field_offset(struct pid, numbers) + (__u64)level * bpf_core_type_size(struct upid);
+
+    return level ? BPF_CORE_READ(innermost, nr) : 0;
+}
+
 /* What is of one size in the record of scratch->task. */
 __noinline int fill_process(__u32 index)
 {
@@ -218,6 +229,7 @@ __noinline int fill_process(__u32 index)
     record->exec_ns = scratch->origin == 1 ? record->head.ts : 0;
     record->pid = BPF_CORE_READ(task, tgid);
     record->tid = BPF_CORE_READ(task, pid);
+    record->ns_pid = namespace_pid(task);
     record->ppid = scratch->ppid;
     record->origin = scratch->origin;
     record->uid = BPF_CORE_READ(cred, uid.val);

@@ -171,6 +171,7 @@ struct iol_model_process *iol_model_new_process(struct iol_model *model, uint64_
         .parent_id = IOL_NULL,
         .login_uid = IOL_NULL,
         .session_id = IOL_NULL,
+        .ns_pid = IOL_NULL,
     };
     HASH_ADD(hh, model->processes, image, sizeof(process->image), process);
     return process;

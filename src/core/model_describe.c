@@ -36,6 +36,7 @@ static void set_ids(struct iol_process *row, const struct iol_record_process *fi
     row->gid = fixed->gid;
     row->login_uid = fixed->login_uid == UINT32_MAX ? IOL_NULL : (int64_t)fixed->login_uid;
     row->session_id = fixed->session_id == UINT32_MAX ? IOL_NULL : (int64_t)fixed->session_id;
+    row->ns_pid = fixed->ns_pid ? (int64_t)fixed->ns_pid : IOL_NULL;
 }
 
 /* exe, argv, cwd and cgroup as the record has them. */

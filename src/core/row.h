@@ -130,6 +130,7 @@ struct iol_process {
     int64_t session_id; /* audit session id; NULL when unset */
     const char *cgroup;
     const char *container_id;
+    int64_t ns_pid;    /* what its own pid namespace calls it; NULL: that is the initial one */
     const char *flags; /* words joined by commas, or NULL: escaped, argv_truncated, exe_deleted, ... */
 };
 

@@ -348,10 +348,10 @@ static int check_free(PGconn *conn, char **ret_name, struct iol_error *err)
 }
 
 /* Every table with every column, or some other program or person has changed them. */
-static int check_shape(PGconn *conn, struct iol_error *err)
+static int check_shape(PGconn *conn, int version, struct iol_error *err)
 {
     for (int i = 0; i < IOL_TABLE_COUNT; i++) {
-        _cleanup_free_ char *sql = iol_schema_probe(&iol_schema_tables[i]);
+        _cleanup_free_ char *sql = iol_schema_probe(&iol_schema_tables[i], version);
         if (!sql)
             return iol_error_set(err, -ENOMEM, "out of memory");
         _cleanup_result_ PGresult *result = PQexec(conn, sql);
@@ -399,7 +399,7 @@ static int check_version(PGconn *conn, enum iol_pg_state *ret_state, struct iol_
         return -EPROTONOSUPPORT;
     }
     *ret_state = atoi(version) < IOL_SCHEMA_VERSION ? IOL_PG_OLD : IOL_PG_LEDGER;
-    return check_shape(conn, err);
+    return check_shape(conn, atoi(version), err);
 }
 
 int iol_pg_check(PGconn *conn, enum iol_pg_state *ret_state, struct iol_error *err)

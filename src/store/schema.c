@@ -12,31 +12,35 @@
     }
 #define INT(row, name, doc)                                                                                            \
     {                                                                                                                  \
-#name, IOL_TYPE_INT, offsetof(struct row, name), false, NULL, doc                                              \
+#name, IOL_TYPE_INT, offsetof(struct row, name), false, NULL, doc, 0                                           \
     }
 #define INT_NOT_NULL(row, name, doc)                                                                                   \
     {                                                                                                                  \
-#name, IOL_TYPE_INT, offsetof(struct row, name), true, NULL, doc                                               \
+#name, IOL_TYPE_INT, offsetof(struct row, name), true, NULL, doc, 0                                            \
     }
 #define TIME(row, name, doc)                                                                                           \
     {                                                                                                                  \
-#name, IOL_TYPE_TIME, offsetof(struct row, name), false, NULL, doc                                             \
+#name, IOL_TYPE_TIME, offsetof(struct row, name), false, NULL, doc, 0                                          \
     }
 #define TIME_NOT_NULL(row, name, doc)                                                                                  \
     {                                                                                                                  \
-#name, IOL_TYPE_TIME, offsetof(struct row, name), true, NULL, doc                                              \
+#name, IOL_TYPE_TIME, offsetof(struct row, name), true, NULL, doc, 0                                           \
     }
 #define TEXT(row, name, doc)                                                                                           \
     {                                                                                                                  \
-#name, IOL_TYPE_TEXT, offsetof(struct row, name), false, NULL, doc                                             \
+#name, IOL_TYPE_TEXT, offsetof(struct row, name), false, NULL, doc, 0                                          \
     }
 #define TEXT_NOT_NULL(row, name, doc)                                                                                  \
     {                                                                                                                  \
-#name, IOL_TYPE_TEXT, offsetof(struct row, name), true, NULL, doc                                              \
+#name, IOL_TYPE_TEXT, offsetof(struct row, name), true, NULL, doc, 0                                           \
     }
 #define ENUM(row, name, words, doc)                                                                                    \
     {                                                                                                                  \
-#name, IOL_TYPE_ENUM, offsetof(struct row, name), true, words, doc                                             \
+#name, IOL_TYPE_ENUM, offsetof(struct row, name), true, words, doc, 0                                          \
+    }
+#define INT_SINCE(version, row, name, doc)                                                                             \
+    {                                                                                                                  \
+#name, IOL_TYPE_INT, offsetof(struct row, name), false, NULL, doc, version                                     \
     }
 
 static const char *const route_words[] = {
@@ -139,6 +143,7 @@ static const struct iol_column process_columns[] = {
     INT(iol_process, session_id, "audit session id; NULL when unset"),
     TEXT(iol_process, cgroup, "path in the cgroup hierarchy"),
     TEXT(iol_process, container_id, "container id taken from the cgroup"),
+    INT_SINCE(4, iol_process, ns_pid, "process id in its own pid namespace; NULL: that is the initial one"),
     TEXT(iol_process, flags, "words joined by commas: escaped, argv_truncated, exe_deleted, ..."),
 };
 

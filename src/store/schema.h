@@ -15,7 +15,7 @@
 
 #include "core/row.h"
 
-#define IOL_SCHEMA_VERSION 3
+#define IOL_SCHEMA_VERSION 4
 #define IOL_SCHEMA_OLDEST 2 /* that is read as it is, and that a recorder turns into one of this version */
 
 enum iol_type {
@@ -38,6 +38,7 @@ struct iol_column {
     bool not_null;
     const struct iol_enum *words; /* IOL_TYPE_ENUM only */
     const char *doc;              /* one line, becomes a comment in the DDL */
+    int since;                    /* the version of the schema that brought it; 0: all have it */
 };
 
 enum iol_write_mode {

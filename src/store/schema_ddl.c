@@ -317,12 +317,13 @@ int iol_schema_print_citus(FILE *out, bool distribute)
 }
 
 /*
- * From version 2, in which io was a table of PostgreSQL with all its columns. Its rows are written once more, so there must be room for that;
- * indexes come when the rows are there. In SQLite nothing has changed.
+ * In version 2 io was a table of PostgreSQL with all its columns. Its rows are written once more, so there must be room for that;
+ * indexes come when the rows are there. In SQLite nothing has changed. In version 3 a process had no ns_pid.
  */
-static void print_upgrade(FILE *out, enum iol_dialect dialect)
+static void print_upgrade(FILE *out, enum iol_dialect dialect, int version)
 {
-    if (dialect == IOL_DIALECT_POSTGRESQL) {
+    fprintf(out, "ALTER TABLE process ADD COLUMN ns_pid %s;\n", dialect == IOL_DIALECT_SQLITE ? "INTEGER" : "bigint");
+    if (dialect == IOL_DIALECT_POSTGRESQL && version < 3) {
         fputs("DROP VIEW io_named, audit_log;\n"
               "DROP FUNCTION " IOL_PARTITION_FUNCTION "(date, integer);\n"
               "DROP INDEX io_file_id, io_process_id, io_ts;\n"
@@ -346,7 +347,7 @@ static void print_upgrade(FILE *out, enum iol_dialect dialect)
     fprintf(out, "UPDATE %s SET version = %d;\n", IOL_VERSION_TABLE, IOL_SCHEMA_VERSION);
 }
 
-char *iol_schema_upgrade(enum iol_dialect dialect)
+char *iol_schema_upgrade(enum iol_dialect dialect, int version)
 {
     char *text = NULL;
     size_t size;
@@ -354,6 +355,6 @@ char *iol_schema_upgrade(enum iol_dialect dialect)
 
     if (!out)
         return NULL;
-    print_upgrade(out, dialect);
+    print_upgrade(out, dialect, version);
     return iol_schema_finish(out, &text);
 }

@@ -80,7 +80,7 @@ char *iol_schema_column_list(const struct iol_table *table)
     return iol_schema_finish(out, &text);
 }
 
-char *iol_schema_probe(const struct iol_table *table)
+char *iol_schema_probe(const struct iol_table *table, int version)
 {
     char *text = NULL;
     size_t size;
@@ -89,7 +89,10 @@ char *iol_schema_probe(const struct iol_table *table)
     if (!out)
         return NULL;
     fputs("SELECT ", out);
-    print_columns(out, table);
+    for (size_t i = 0; i < table->n_columns; i++) {
+        if (table->columns[i].since <= version)
+            fprintf(out, "%s%s", i ? ", " : "", table->columns[i].name);
+    }
     fprintf(out, " FROM %s LIMIT 0", table->name);
     return iol_schema_finish(out, &text);
 }

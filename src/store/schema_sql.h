@@ -63,8 +63,8 @@ char *iol_schema_insert(const struct iol_table *table);
 /* "a, b, c": to be freed; NULL when there is no memory. */
 char *iol_schema_column_list(const struct iol_table *table);
 
-/* SELECT of every column of the table, no rows: fails unless the table has them. To be freed; NULL: no memory. */
-char *iol_schema_probe(const struct iol_table *table);
+/* SELECT of every column that the table has in this version, no rows: fails unless they are there. To be freed; NULL: no memory. */
+char *iol_schema_probe(const struct iol_table *table, int version);
 
 /* io: what it is a view of, the view, and what it takes to write to it by hand; without indexes. */
 void iol_schema_print_io(FILE *out, enum iol_dialect dialect);
@@ -79,9 +79,10 @@ bool iol_schema_io_is_narrow(const struct iol_column *column); /* of io: it has 
 void iol_schema_print_io_copy(FILE *out);
 
 /*
- * What makes a ledger of version IOL_SCHEMA_OLDEST one of this version, for whoever has opened a transaction. To be freed; NULL: no memory.
+ * What makes a ledger of an older version, IOL_SCHEMA_OLDEST at least, one of this version, for whoever has opened a transaction. To be freed;
+ * NULL: no memory.
  */
-char *iol_schema_upgrade(enum iol_dialect dialect);
+char *iol_schema_upgrade(enum iol_dialect dialect, int version);
 
 /*
  * " ON CONFLICT ...", or nothing for facts. `by_host`: in a PostgreSQL ledger whose keys have the host in them (iol_schema_print_citus()),

@@ -99,18 +99,31 @@ static int ask_whether(PGconn *conn, const char *sql, bool *ret_yes, struct iol_
     return r;
 }
 
+static int create_or_upgrade(PGconn *conn, enum iol_pg_state state, bool citus, struct iol_error *err)
+{
+    _cleanup_free_ char *version = NULL, *ddl = NULL;
+    int r = 0;
+
+    if (state == IOL_PG_OLD)
+        r = iol_pg_value(conn, "SELECT max(version) FROM " IOL_VERSION_TABLE, "read", &version, err);
+    if (r < 0)
+        return r;
+    if (version)
+        ddl = iol_schema_upgrade(IOL_DIALECT_POSTGRESQL, atoi(version));
+    else
+        ddl = citus ? iol_schema_citus_ddl(true) : iol_schema_ddl(IOL_DIALECT_POSTGRESQL);
+    if (!ddl)
+        return iol_error_set(err, -ENOMEM, "out of memory");
+    return iol_pg_execute(conn, ddl, version ? "upgrade the tables of" : "create the tables in", err);
+}
+
 static int change_schema(PGconn *conn, struct iol_error *err)
 {
     bool citus;
     int found = ask_whether(conn, "SELECT 1 FROM pg_catalog.pg_extension WHERE extname = 'citus'", &citus, err);
     if (found < 0)
         return found;
-    _cleanup_free_ char *ddl = citus ? iol_schema_citus_ddl(true) : iol_schema_ddl(IOL_DIALECT_POSTGRESQL);
-    _cleanup_free_ char *upgrade = iol_schema_upgrade(IOL_DIALECT_POSTGRESQL);
     enum iol_pg_state state;
-
-    if (!ddl || !upgrade)
-        return iol_error_set(err, -ENOMEM, "out of memory");
     int r = iol_pg_execute(conn, "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE", "create the tables in", err);
     if (r == 0)
         r = iol_pg_execute(conn, "SELECT pg_advisory_xact_lock(" IOL_PG_SCHEMA_LOCK ")", "create the tables in", err);
@@ -118,8 +131,7 @@ static int change_schema(PGconn *conn, struct iol_error *err)
     if (r == 0)
         r = iol_pg_check(conn, &state, err);
     if (r == 0 && state != IOL_PG_LEDGER)
-        r = iol_pg_execute(conn, state == IOL_PG_OLD ? upgrade : ddl,
-                           state == IOL_PG_OLD ? "upgrade the tables of" : "create the tables in", err);
+        r = create_or_upgrade(conn, state, citus, err);
     if (r == 0)
         r = iol_pg_execute(conn, "COMMIT", "create the tables in", err);
     return r;

@@ -113,7 +113,8 @@ static void roll_back(struct sqlite_sink *sink)
 
 static int change_schema(struct sqlite_sink *sink, bool upgrade, struct iol_error *err)
 {
-    _cleanup_free_ char *ddl = upgrade ? iol_schema_upgrade(IOL_DIALECT_SQLITE) : iol_schema_ddl(IOL_DIALECT_SQLITE);
+    _cleanup_free_ char *ddl = upgrade ? iol_schema_upgrade(IOL_DIALECT_SQLITE, iol_sqlite_version(sink->db))
+                                       : iol_schema_ddl(IOL_DIALECT_SQLITE);
     const char *doing = upgrade ? "upgrade" : "create";
 
     if (!ddl)

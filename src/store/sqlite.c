@@ -106,10 +106,10 @@ static int foreign(const char *path, struct iol_error *err)
 }
 
 /* Every table with every column, or some other program or person has changed them. */
-static int check_shape(sqlite3 *db, const char *path, struct iol_error *err)
+static int check_shape(sqlite3 *db, const char *path, int version, struct iol_error *err)
 {
     for (int i = 0; i < IOL_TABLE_COUNT; i++) {
-        _cleanup_free_ char *sql = iol_schema_probe(&iol_schema_tables[i]);
+        _cleanup_free_ char *sql = iol_schema_probe(&iol_schema_tables[i], version);
         sqlite3_stmt *statement = NULL;
         if (!sql)
             return iol_error_set(err, -ENOMEM, "out of memory");
@@ -124,6 +124,13 @@ static int check_shape(sqlite3 *db, const char *path, struct iol_error *err)
             return iol_sqlite_error(db, rc, path, "read", err);
     }
     return 0;
+}
+
+int iol_sqlite_version(sqlite3 *db)
+{
+    sqlite3_int64 version = 0;
+
+    return read_int(db, "SELECT max(version) FROM " IOL_VERSION_TABLE, &version) == SQLITE_OK ? (int)version : 0;
 }
 
 int iol_sqlite_check(sqlite3 *db, const char *path, enum iol_sqlite_state *ret_state, struct iol_error *err)
@@ -166,5 +173,5 @@ int iol_sqlite_check(sqlite3 *db, const char *path, enum iol_sqlite_state *ret_s
         return -EPROTONOSUPPORT;
     }
     *ret_state = version < IOL_SCHEMA_VERSION ? IOL_SQLITE_OLD : IOL_SQLITE_LEDGER;
-    return check_shape(db, path, err);
+    return check_shape(db, path, (int)version, err);
 }

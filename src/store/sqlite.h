@@ -24,5 +24,8 @@ int iol_sqlite_error(sqlite3 *db, int rc, const char *path, const char *doing, s
 /* The path as SQLite takes it for a plain file, whatever it begins with (":memory:", "file:"). To be freed; NULL: no memory. */
 char *iol_sqlite_filename(const char *path);
 
+/* The version of the ledger's schema; 0: it has none. */
+int iol_sqlite_version(sqlite3 *db);
+
 /* Tells a ledger of our version from everything else, which is an error (-EBADMSG, -EPROTONOSUPPORT or -EEXIST). */
 int iol_sqlite_check(sqlite3 *db, const char *path, enum iol_sqlite_state *ret_state, struct iol_error *err);

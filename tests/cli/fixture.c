@@ -65,6 +65,7 @@ static struct iol_process *add_process(int64_t id, int64_t pid, int64_t parent_i
                               .cwd = "/src",
                               .login_uid = IOL_NULL,
                               .session_id = IOL_NULL,
+                              .ns_pid = IOL_NULL,
                               .cgroup = "/"};
     p->flags = escaped ? "escaped" : NULL;
     return p;

@@ -116,6 +116,7 @@ static void add_process(struct iol_batch *batch, int64_t id, size_t i)
         .gid = int_at(i + 4),
         .login_uid = i % 2 ? IOL_NULL : 1000,
         .session_id = IOL_NULL,
+        .ns_pid = IOL_NULL,
         .cgroup = text_at(i + 4),
         .container_id = NULL,
         .flags = i % 3 ? NULL : "escaped,argv_truncated",

@@ -577,12 +577,26 @@ static void test_upgrade(void **state)
     _cleanup_free_ char *after = ask_url(url, rows), *log_after = ask_url(url, log);
     assert_string_equal(after, before);
     assert_true(strlen(log_after) > strlen(log_before));
-    assert_int_equal(ask_int(url, "SELECT max(version) FROM ioledger_schema"), 3);
+    assert_int_equal(ask_int(url, "SELECT max(version) FROM ioledger_schema"), 4);
     assert_int_equal(ask_int(url, "SELECT count(*) FROM io WHERE host_id <> 1"), 10);
     assert_int_equal(ask_int(url, "SELECT count(*) FROM pg_class WHERE relname ~ '^io_2_'"), 0);
     _cleanup_free_ char *partitions =
         psql(url, "SELECT string_agg(relname, ' ' ORDER BY relname) FROM pg_class WHERE relname ~ '^io_[0-9]{8}$'");
     assert_non_null(strstr(partitions, "io_20260101 io_20260102"));
+}
+
+/* In version 3 a process had no pid of its namespace. */
+static void test_upgrade_of_3(void **state)
+{
+    const char *url = url_in(state);
+
+    record(url, io_batch(1, 10));
+    free(psql(url, "ALTER TABLE process DROP COLUMN ns_pid; UPDATE ioledger_schema SET version = 3"));
+    assert_int_equal(ask_int(url, "SELECT count(*) FROM io"), 10);
+    record(url, io_batch(2, 10));
+    assert_int_equal(ask_int(url, "SELECT count(*) FROM io"), 20);
+    assert_int_equal(ask_int(url, "SELECT count(ns_pid) FROM process"), 0);
+    assert_int_equal(ask_int(url, "SELECT max(version) FROM ioledger_schema"), 4);
 }
 
 static void test_foreign_type_and_version(void **state)
@@ -597,9 +611,9 @@ static void test_foreign_type_and_version(void **state)
     record(url, io_batch(1, 1));
     free(psql(url, "ALTER TABLE loss DROP COLUMN lost"));
     open_sink_fails(url, -EBADMSG, "not those of a ledger");
-    free(psql(url, "UPDATE ioledger_schema SET version = 4"));
-    open_sink_fails(url, -EPROTONOSUPPORT, "up to version 3");
-    open_db_fails(url, -EPROTONOSUPPORT, "up to version 3");
+    free(psql(url, "UPDATE ioledger_schema SET version = 5"));
+    open_sink_fails(url, -EPROTONOSUPPORT, "up to version 4");
+    open_db_fails(url, -EPROTONOSUPPORT, "up to version 4");
     free(psql(url, "UPDATE ioledger_schema SET version = 1"));
     open_sink_fails(url, -EPROTONOSUPPORT, "has version 1");
     open_db_fails(url, -EPROTONOSUPPORT, "has version 1");
@@ -921,6 +935,7 @@ int main(void)
         TEST(test_foreign),
         TEST(test_io_by_hand),
         TEST(test_upgrade),
+        TEST(test_upgrade_of_3),
         TEST(test_foreign_type_and_version),
         TEST(test_no_ledger),
         TEST(test_refusals),

@@ -240,8 +240,23 @@ static void test_upgrade(void **state)
     _cleanup_free_ char *after = ask_url(url, rows), *log_after = ask_url(url, log);
     assert_string_equal(after, before);
     assert_true(strlen(log_after) > strlen(log_before));
-    assert_int_equal(ask_int(url, "SELECT max(version) FROM ioledger_schema"), 3);
+    assert_int_equal(ask_int(url, "SELECT max(version) FROM ioledger_schema"), 4);
     assert_int_equal(ask_int(url, "SELECT count(*) FROM io WHERE host_id <> 1"), 10);
+}
+
+/* In version 3 a process had no pid of its namespace. */
+static void test_upgrade_of_3(void **state)
+{
+    const char *url = in_dir(*state, "ledger.db");
+
+    record(url, io_batch(1, 10));
+    free(shell("sqlite3 '%s' 'ALTER TABLE process DROP COLUMN ns_pid; UPDATE ioledger_schema SET version = 3'",
+               path_of(url)));
+    assert_int_equal(ask_int(url, "SELECT count(*) FROM io"), 10);
+    record(url, io_batch(2, 10));
+    assert_int_equal(ask_int(url, "SELECT count(*) FROM io"), 20);
+    assert_int_equal(ask_int(url, "SELECT count(ns_pid) FROM process"), 0);
+    assert_int_equal(ask_int(url, "SELECT max(version) FROM ioledger_schema"), 4);
 }
 
 static void test_newer_version(void **state)
@@ -250,8 +265,8 @@ static void test_newer_version(void **state)
 
     record(url, io_batch(1, 1));
     free(shell("sqlite3 '%s' 'UPDATE ioledger_schema SET version = version + 1'", path_of(url)));
-    open_sink_fails(url, -EPROTONOSUPPORT, "up to version 3");
-    open_db_fails(url, -EPROTONOSUPPORT, "up to version 3");
+    open_sink_fails(url, -EPROTONOSUPPORT, "up to version 4");
+    open_db_fails(url, -EPROTONOSUPPORT, "up to version 4");
     free(shell("sqlite3 '%s' 'UPDATE ioledger_schema SET version = 1'", path_of(url)));
     open_sink_fails(url, -EPROTONOSUPPORT, "has version 1");
     open_db_fails(url, -EPROTONOSUPPORT, "has version 1");
@@ -581,6 +596,7 @@ int main(void)
         TEST(test_read_while_recording),
         TEST(test_foreign),
         TEST(test_upgrade),
+        TEST(test_upgrade_of_3),
         TEST(test_newer_version),
         TEST(test_dumped_and_loaded),
         TEST(test_damaged),

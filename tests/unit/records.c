@@ -43,6 +43,7 @@ struct record record_process(const struct process_spec *spec)
     process->login_uid = spec->login_uid;
     process->session_id = spec->session_id;
     process->bits = spec->bits;
+    process->ns_pid = spec->ns_pid;
     process->exe = spec->exe_info;
     process->exe.path_len = (uint32_t)spec->exe.size;
     process->cwd_bits = spec->cwd_bits;

@@ -18,7 +18,7 @@ struct record {
 
 struct process_spec {
     uint64_t ts, image, parent, start_ns, exec_ns;
-    uint32_t pid, ppid, tid, origin, uid, login_uid, session_id, bits;
+    uint32_t pid, ppid, tid, origin, uid, login_uid, session_id, bits, ns_pid;
     const char *comm; /* at most IOL_COMM_MAX bytes, not ended by a NUL when it has all of them */
     struct iol_file_info exe_info;
     uint32_t cwd_bits;

@@ -245,6 +245,7 @@ static void a_running_process_has_its_row(void **state)
     spec.uid = 65111; /* nobody's on any machine */
     spec.login_uid = 1001;
     spec.session_id = 3;
+    spec.ns_pid = 17;
     post_process(f, spec);
     assert_int_equal(count(f, IOL_TABLE_PROCESS), 1);
     assert_int_equal(count(f, IOL_TABLE_EVENT), 0);
@@ -263,6 +264,7 @@ static void a_running_process_has_its_row(void **state)
     assert_int_equal(row->uid, 65111);
     assert_int_equal(row->login_uid, 1001);
     assert_int_equal(row->session_id, 3);
+    assert_int_equal(row->ns_pid, 17);
     assert_null(row->container_id);
     assert_null(row->flags);
 }
@@ -281,6 +283,7 @@ static void the_login_comes_once(void **state)
     assert_int_equal(row->host_id, HOST_ID);
     assert_true(process_row(f, 0)->login_uid == IOL_NULL);
     assert_true(process_row(f, 0)->session_id == IOL_NULL);
+    assert_true(process_row(f, 0)->ns_pid == IOL_NULL);
 }
 
 static void the_same_record_twice_is_one_row(void **state)

@@ -63,7 +63,7 @@ static void test_contract(void **state)
     static const char *const columns[IOL_TABLE_COUNT] = {
         [IOL_TABLE_HOST] = "id, name, machine_id, boot_id, kernel, seen",
         [IOL_TABLE_PROCESS] = "id, host_id, pid, start_time, exec_time, parent_id, ppid, origin, comm, exe, argv, cwd, "
-                              "uid, euid, gid, login_uid, session_id, cgroup, container_id, flags",
+                              "uid, euid, gid, login_uid, session_id, cgroup, container_id, ns_pid, flags",
         [IOL_TABLE_PROCESS_EXIT] = "process_id, ts, exit_code, signal",
         [IOL_TABLE_FILE] = "id, host_id, dev, inode, generation, kind, path, flags",
         [IOL_TABLE_IO] = "ts, interval_ms, host_id, process_id, file_id, route, read_ops, read_bytes, write_ops, "
