@@ -51,7 +51,7 @@ check-kernels:
 	@$(MAKE) --no-print-directory build
 	@meson configure $(BUILD) -Dtests=enabled
 	@ninja -C $(BUILD)
-	@tests/vm/run --build $(BUILD) --verify --steps $(KERNELS)
+	@tests/vm/run --build $(BUILD) --verify --steps --pins $(KERNELS)
 	@tests/vm/run --build $(BUILD) --brief --habits --workloads preempt --probes tracepoint,fexit $(KERNELS)
 
 bench: build

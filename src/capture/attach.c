@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include <bpf/bpf.h>
 #include <bpf/btf.h>
 
 #include "base/cleanup.h"
@@ -114,7 +115,7 @@ const char *iol_capture_uncovered(const struct iol_capture *capture, size_t i)
 enum iol_probe_set iol_capture_probes(const struct iol_capture *capture, const char **ret_why)
 {
     *ret_why = capture->why;
-    return capture->probes ? IOL_PROBES_FEXIT : IOL_PROBES_TRACEPOINT;
+    return capture->settings.early ? IOL_PROBES_FEXIT : IOL_PROBES_TRACEPOINT;
 }
 
 /* By the hooks that this recorder has attached: those of an earlier one are not in our hands. */
@@ -127,8 +128,43 @@ static uint64_t left_out_by(const struct iol_attached *attached)
     return sum;
 }
 
+struct pinned_sum {
+    const struct iol_capture *capture;
+    struct iol_left_out *left_out;
+};
+
+/* Of a hook whose program is held by its pinned link alone. Asking for it takes CAP_SYS_ADMIN: without, nothing is told. */
+static int add_pinned(void *arg, const char *name)
+{
+    const struct pinned_sum *sum = arg;
+    _cleanup_close_ int link = -1, program = -1;
+    uint64_t *where = &sum->left_out->calls;
+    struct bpf_link_info info = {0};
+    uint32_t size = sizeof(info);
+
+    if (!sum->capture->preemptible && strcmp(name, IOL_PROBES_TOGETHER) != 0)
+        return 0; /* nothing is left out there */
+    link = iol_pin_open(sum->capture->folder, "links", name);
+    for (size_t i = 0; i < IOL_ARRAY_SIZE(process_hooks); i++) {
+        if (strcmp(name, process_hooks[i]) == 0)
+            where = &sum->left_out->processes;
+    }
+    if (link < 0 || bpf_obj_get_info_by_fd(link, &info, &size) < 0)
+        return 0;
+    program = bpf_prog_get_fd_by_id(info.prog_id);
+    *where += iol_preempt_left_out(program) + iol_preempt_missed(link);
+    return 0;
+}
+
 void iol_capture_left_out(const struct iol_capture *capture, struct iol_left_out *ret_left_out)
 {
+    struct pinned_sum pinned = {capture, ret_left_out};
+
+    *ret_left_out = (struct iol_left_out){0};
+    if (capture->whole) {
+        iol_pin_each(capture->folder, "links", add_pinned, &pinned);
+        return;
+    }
     ret_left_out->calls = left_out_by(&capture->counting);
     ret_left_out->processes = left_out_by(&capture->processes);
     if (capture->probes)
@@ -140,10 +176,8 @@ static int choose_set(struct iol_capture *capture, const struct btf *btf, enum i
 {
     enum iol_probes_state state = IOL_PROBES_IMPOSSIBLE;
 
-    if (capture->folder && set != IOL_PROBES_TRACEPOINT)
-        snprintf(capture->why, sizeof(capture->why), "the set fexit does not outlive its recorder");
-    else if (set != IOL_PROBES_TRACEPOINT)
-        state = iol_probes_judge(btf, capture->legacy, capture->why);
+    if (set != IOL_PROBES_TRACEPOINT)
+        state = iol_probes_judge(btf, capture->why);
     if (set == IOL_PROBES_FEXIT && state == IOL_PROBES_IMPOSSIBLE) {
         iol_error_set(err, -EOPNOTSUPP, "the probe set fexit cannot be used: %s", capture->why);
         iol_error_hint(err, "try: --probes auto");
@@ -217,30 +251,56 @@ int iol_capture_attach(struct iol_capture *capture, iol_capture_record_fn *recor
         r = iol_capture_backfill(capture, record, arg, err);
     if (r == 0)
         r = attach_programs(capture, counting_hooks, IOL_ARRAY_SIZE(counting_hooks), &capture->counting, err);
-    if (r == 0 && capture->probes)
+    if (r == 0 && capture->probes) {
+        iol_probes_pin(capture->probes, capture->folder);
         r = iol_probes_attach(capture->probes, capture->object, err);
+    }
     return r == 0 && capture->folder ? iol_capture_complete(capture, err) : r;
 }
 
 void iol_capture_let_go(struct iol_capture *capture)
 {
+    if (capture->probes && capture->folder)
+        iol_probes_let_go(capture->probes);
     while (capture->n_links > 0)
         bpf_link__destroy(capture->links[--capture->n_links]);
 }
 
+/* Of pinned hooks: what they jump to goes, as only this map holds it. */
+static void drop_jumps(const struct iol_capture *capture)
+{
+    static const char *const arrays[] = {"full_call", "other_full_call"};
+    const uint32_t zero = 0;
+
+    for (size_t i = 0; i < IOL_ARRAY_SIZE(arrays); i++) {
+        int fd = iol_capture_map(capture, arrays[i]);
+
+        if (fd >= 0)
+            bpf_map_delete_elem(fd, &zero);
+    }
+}
+
+/* Reads and writes that are not quick end here; the quick ones as soon as nobody can make more of them possible. */
+static void halt(struct iol_capture *capture)
+{
+    __atomic_store_n(&capture->control->halted, 1, __ATOMIC_RELEASE);
+    iol_capture_grace_period(capture);
+    __atomic_fetch_add(&capture->control->changes, IOL_CHANGE, __ATOMIC_RELEASE);
+}
+
 void iol_capture_detach(struct iol_capture *capture)
 {
-    if (capture->whole) {
-        iol_pin_end(capture->folder);
-        iol_pin_remove_links(capture->folder);
-    } else if (!capture->n_links) {
+    if (!capture->whole && !capture->n_links)
         return;
-    }
-    if (capture->probes) {
-        /* reads and writes that are not quick end here; the quick ones as soon as nobody can make more of them possible */
-        __atomic_store_n(&capture->control->halted, 1, __ATOMIC_RELEASE);
-        iol_capture_grace_period(capture);
-        __atomic_fetch_add(&capture->control->changes, IOL_CHANGE, __ATOMIC_RELEASE);
+    if (capture->whole)
+        iol_pin_end(capture->folder);
+    if (capture->settings.early)
+        halt(capture);
+    if (capture->whole) {
+        if (capture->settings.early)
+            drop_jumps(capture);
+        iol_pin_remove_links(capture->folder);
+    } else if (capture->probes) {
         iol_probes_detach(capture->probes);
     }
     iol_capture_let_go(capture);

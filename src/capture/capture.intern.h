@@ -75,7 +75,6 @@ struct iol_capture {
     pid_t command;
     pid_t excluded;
     const char *uncovered;     /* a route that the tracepoints do not tell of; NULL: none */
-    bool legacy;               /* the programs for kernels before 6.2 */
     struct iol_probes *probes; /* NULL: the set tracepoint */
     char why[IOL_PROBES_TEXT]; /* see iol_capture_probes() */
 };

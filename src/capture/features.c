@@ -143,8 +143,7 @@ static void probe_fexit(struct iol_feature *feature)
 {
     char text[IOL_PROBES_TEXT] = "unknown without BTF";
     struct btf *btf = btf__load_vmlinux_btf();
-    bool good = btf && iol_probes_judge(btf, btf__find_by_name_kind(btf, "bpf_rdonly_cast", BTF_KIND_FUNC) < 0, text) ==
-                           IOL_PROBES_BEST;
+    bool good = btf && iol_probes_judge(btf, text) == IOL_PROBES_BEST;
 
     set(feature, good, text);
     btf__free(btf);

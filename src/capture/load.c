@@ -243,7 +243,6 @@ static int load_anew(struct iol_capture *capture, const struct iol_capture_optio
 {
     int r;
 
-    capture->legacy = object->data == iol_bpf_legacy_object;
     r = open_object(capture, object, err);
 
     if (r == 0)

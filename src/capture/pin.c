@@ -21,7 +21,7 @@
 #include "base/cleanup.h"
 #include "base/error.h"
 
-#define LINKS_MAX 32
+#define LINKS_MAX 192
 #define DETACH_PATIENCE_MS 5000
 #define BLIND_PATIENCE_MS 500
 

@@ -166,3 +166,26 @@ uint64_t iol_preempt_left_out(int program)
         return 0;
     return info.recursion_misses;
 }
+
+#define LINK_TYPE_KPROBE_MULTI 8 /* BPF_LINK_TYPE_KPROBE_MULTI */
+
+/* The beginning of struct bpf_link_info: e2b2cd592a8a "bpf: Add missed value to kprobe_multi link info", 6.7. */
+struct multi_info {
+    uint32_t type, id, prog_id, padding;
+    uint64_t addrs;
+    uint32_t count, flags;
+    uint64_t missed;
+};
+
+uint64_t iol_preempt_missed(int link)
+{
+    union {
+        struct multi_info multi;
+        struct bpf_link_info link;
+    } info = {.multi = {0}};
+    uint32_t size = sizeof(info);
+
+    if (bpf_obj_get_info_by_fd(link, &info.link, &size) < 0)
+        return 0;
+    return info.link.type == LINK_TYPE_KPROBE_MULTI ? info.multi.missed : 0;
+}

@@ -39,3 +39,6 @@ struct bpf_link *iol_preempt_attach(const struct bpf_program *program);
 
 /* How often the kernel has left out the program, whatever it is attached to. */
 uint64_t iol_preempt_left_out(int program);
+
+/* How often a link for the ends of many functions had no room to remember where one more call returns to; 0 of any other link. */
+uint64_t iol_preempt_missed(int link);

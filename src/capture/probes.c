@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/utsname.h>
 #include <unistd.h>
 
 #include <bpf/bpf.h>
@@ -15,6 +16,7 @@
 #include "abi/event.h"
 #include "base/cleanup.h"
 #include "base/error.h"
+#include "capture/pin.h"
 #include "capture/preempt.h"
 #include "capture/probes.h"
 
@@ -209,7 +211,8 @@ struct iol_probes {
     const char *uncovered[IOL_PROBES_UNCOVERED_MAX];
     size_t n_uncovered;
     bool preemptible;
-    uint64_t left_out; /* by hooks that are detached */
+    const char *folder; /* in which links are pinned; NULL: nowhere */
+    uint64_t left_out;  /* by hooks that are detached */
 };
 
 /* A program for the end of `function`; -errno when the kernel refuses it. */
@@ -292,7 +295,17 @@ static void look_up(const struct btf *btf, struct found found[N_CALLS])
     look_for_hidden(found);
 }
 
-enum iol_probes_state iol_probes_judge(const struct btf *btf, bool legacy, char text[IOL_PROBES_TEXT])
+/* Tried: in 5.10 the arguments of some functions have no type, and are refused. Between that and 6.1 nothing was tried. */
+static bool is_new_enough(void)
+{
+    struct utsname name;
+    int major = 0, minor = 0;
+
+    return uname(&name) == 0 && sscanf(name.release, "%d.%d", &major, &minor) == 2 &&
+           (major > 6 || (major == 6 && minor >= 1));
+}
+
+enum iol_probes_state iol_probes_judge(const struct btf *btf, char text[IOL_PROBES_TEXT])
 {
     struct found found[N_CALLS];
     int r;
@@ -301,12 +314,8 @@ enum iol_probes_state iol_probes_judge(const struct btf *btf, bool legacy, char 
     snprintf(text, IOL_PROBES_TEXT, "it is there for x86-64 only");
     return IOL_PROBES_IMPOSSIBLE;
 #endif
-    /*
-     * Tried: in 5.10 the arguments of some functions have no type; in 6.1 a workload of io_uring did not come to its end, and the
-     * hooks could not be removed. From 5.12 to 6.1 nothing else is known to be wrong.
-     */
-    if (legacy) {
-        snprintf(text, IOL_PROBES_TEXT, "it needs Linux 6.2");
+    if (!is_new_enough()) {
+        snprintf(text, IOL_PROBES_TEXT, "it needs Linux 6.1");
         return IOL_PROBES_IMPOSSIBLE;
     }
     r = iol_probes_try_trampoline();
@@ -421,7 +430,7 @@ int iol_probes_new(const struct btf *btf, struct bpf_object *object, uint32_t ev
         if (!(calls[i].events & ~ALONE) || calls[i].events & events & ~ALONE)
             choose(probes, &calls[i], &found[i]);
     }
-    bpf_program__set_autoload(bpf_object__find_program_by_name(object, "on_calls"), probes->n_together > 0);
+    bpf_program__set_autoload(bpf_object__find_program_by_name(object, IOL_PROBES_TOGETHER), probes->n_together > 0);
     prepare_quick(probes, object);
     for (uint32_t i = 0; i < N_TARGETS; i++) {
         int r = prepare_target(probes, object, i);
@@ -471,6 +480,11 @@ static int load_jump(const struct iol_probes *probes, const struct hook *hook)
     return load_program(name, insns, IOL_ARRAY_SIZE(insns), hook->function);
 }
 
+static int pin_link(const struct iol_probes *probes, const char *name, int link)
+{
+    return probes->folder ? iol_pin_add(probes->folder, "links", name, link) : 0;
+}
+
 static int attach_hook(const struct iol_probes *probes, const struct bpf_object *object, struct hook *hook)
 {
     int r;
@@ -483,10 +497,11 @@ static int attach_hook(const struct iol_probes *probes, const struct bpf_object 
     if (hook->program < 0)
         return hook->program;
     hook->link = attach_program(hook->program);
-    if (hook->link >= 0)
-        return 0;
-    r = hook->link;
-    close_fd(&hook->program);
+    r = hook->link < 0 ? hook->link : pin_link(probes, hook->call->function, hook->link);
+    if (r < 0) {
+        close_fd(&hook->link);
+        close_fd(&hook->program);
+    }
     return r;
 }
 
@@ -497,13 +512,18 @@ static int attach_together(struct iol_probes *probes, const struct bpf_object *o
 
     if (!probes->n_together)
         return 0;
-    probes->multi =
-        bpf_program__attach_kprobe_multi_opts(bpf_object__find_program_by_name(object, "on_calls"), NULL, &options);
+    probes->multi = bpf_program__attach_kprobe_multi_opts(bpf_object__find_program_by_name(object, IOL_PROBES_TOGETHER),
+                                                          NULL, &options);
     if (!probes->multi)
         return -errno;
     probes->shared_program =
-        fcntl(bpf_program__fd(bpf_object__find_program_by_name(object, "on_calls")), F_DUPFD_CLOEXEC, 0);
-    return 0;
+        fcntl(bpf_program__fd(bpf_object__find_program_by_name(object, IOL_PROBES_TOGETHER)), F_DUPFD_CLOEXEC, 0);
+    return pin_link(probes, IOL_PROBES_TOGETHER, bpf_link__fd(probes->multi));
+}
+
+void iol_probes_pin(struct iol_probes *probes, const char *folder)
+{
+    probes->folder = folder;
 }
 
 int iol_probes_attach(struct iol_probes *probes, const struct bpf_object *object, struct iol_error *err)
@@ -536,34 +556,12 @@ int iol_probes_attach(struct iol_probes *probes, const struct bpf_object *object
     return r;
 }
 
-/* The beginning of struct bpf_link_info: e2b2cd592a8a "bpf: Add missed value to kprobe_multi link info", 6.7. */
-struct multi_info {
-    uint32_t type, id, prog_id, padding;
-    uint64_t addrs;
-    uint32_t count, flags;
-    uint64_t missed;
-};
-
-/* More calls at a time than the kernel has room to remember where they return to. */
-static uint64_t missed_by(const struct bpf_link *link)
-{
-    union {
-        struct multi_info multi;
-        struct bpf_link_info link;
-    } info = {.multi = {0}};
-    uint32_t size = sizeof(info);
-
-    if (bpf_obj_get_info_by_fd(bpf_link__fd(link), &info.link, &size) < 0)
-        return 0;
-    return info.multi.missed;
-}
-
 uint64_t iol_probes_left_out(const struct iol_probes *probes)
 {
     uint64_t sum = probes->left_out;
 
     if (probes->multi)
-        sum += missed_by(probes->multi) + iol_preempt_left_out(probes->shared_program);
+        sum += iol_preempt_missed(bpf_link__fd(probes->multi)) + iol_preempt_left_out(probes->shared_program);
     for (size_t i = 0; probes->preemptible && i < probes->n; i++)
         sum += iol_preempt_left_out(probes->hooks[i].program);
     return sum;
@@ -575,7 +573,7 @@ void iol_probes_drop(struct bpf_object *object)
         bpf_program__set_autoload(bpf_object__find_program_by_name(object, targets[i]), false);
     for (size_t i = 0; i < IOL_ARRAY_SIZE(quick_calls); i++)
         bpf_program__set_autoload(bpf_object__find_program_by_name(object, quick_calls[i].program), false);
-    bpf_program__set_autoload(bpf_object__find_program_by_name(object, "on_calls"), false);
+    bpf_program__set_autoload(bpf_object__find_program_by_name(object, IOL_PROBES_TOGETHER), false);
 }
 
 void iol_probes_detach(struct iol_probes *probes)
@@ -591,6 +589,20 @@ void iol_probes_detach(struct iol_probes *probes)
     probes->multi = NULL;
     close_fd(&probes->shared_program);
     for (size_t i = probes->n; i-- > 0;) {
+        close_fd(&probes->hooks[i].link);
+        close_fd(&probes->hooks[i].program);
+    }
+    probes->n = 0;
+}
+
+void iol_probes_let_go(struct iol_probes *probes)
+{
+    for (size_t i = 0; i < N_TARGETS; i++)
+        close_fd(&probes->jumps[i]);
+    bpf_link__destroy(probes->multi);
+    probes->multi = NULL;
+    close_fd(&probes->shared_program);
+    for (size_t i = 0; i < probes->n; i++) {
         close_fd(&probes->hooks[i].link);
         close_fd(&probes->hooks[i].program);
     }

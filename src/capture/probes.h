@@ -23,16 +23,19 @@ struct iol_probes;
 /* Calls that could not be hooked are told by name, this many at most. */
 #define IOL_PROBES_UNCOVERED_MAX 32
 
+/* The program of the hook that many functions share, and the name under which that is pinned. */
+#define IOL_PROBES_TOGETHER "on_calls"
+
 /* Whether this kernel lets a program be attached to the end of one of its functions: 0 or -errno. */
 int iol_probes_try_trampoline(void);
 
-/* Whether the set works here at all, with the programs for older kernels or the others. If not, and when it works with a caveat, `text` says why, in words that follow a colon. */
+/* Whether the set works here at all. If not, and when it works with a caveat, `text` says why, in words that follow a colon. */
 enum iol_probes_state {
     IOL_PROBES_IMPOSSIBLE,
     IOL_PROBES_WORSE, /* it can be asked for, and covers less than the set tracepoint, or costs more */
     IOL_PROBES_BEST,
 };
-enum iol_probes_state iol_probes_judge(const struct btf *btf, bool legacy, char text[IOL_PROBES_TEXT]);
+enum iol_probes_state iol_probes_judge(const struct btf *btf, char text[IOL_PROBES_TEXT]);
 
 /*
  * Chooses the functions for what `events` asks for (bit per enum iol_abi_event), and tells the programs of `object`, before
@@ -44,6 +47,9 @@ int iol_probes_new(const struct btf *btf, struct bpf_object *object, uint32_t ev
 /* For the other set: none of the programs of this one is loaded. */
 void iol_probes_drop(struct bpf_object *object);
 
+/* Where its hooks are to stay when the recorder goes: FOLDER of pin.h. Before iol_probes_attach(); belongs to the caller. */
+void iol_probes_pin(struct iol_probes *probes, const char *folder);
+
 /* After the load: attaches every hook, those of reads and writes last. Those that fail are told by iol_probes_uncovered(). */
 int iol_probes_attach(struct iol_probes *probes, const struct bpf_object *object, struct iol_error *err);
 
@@ -52,6 +58,9 @@ int iol_probes_attach(struct iol_probes *probes, const struct bpf_object *object
  * may take a tenth of a second each. No program need have ended yet when it returns: wait for a grace period.
  */
 void iol_probes_detach(struct iol_probes *probes);
+
+/* Pinned hooks stay, and go on counting: gives up what holds them besides. */
+void iol_probes_let_go(struct iol_probes *probes);
 
 /* The i-th call that is not covered; NULL after the last one. */
 const char *iol_probes_uncovered(const struct iol_probes *probes, size_t i);

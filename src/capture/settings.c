@@ -122,8 +122,8 @@ static uint64_t mix_texts(uint64_t hash, const char *const *texts, size_t n)
 uint64_t iol_capture_identity(const struct iol_capture *capture, const struct iol_capture_options *options,
                               const void *object, size_t object_size)
 {
-    const uint64_t counts[] = {capture->n_slots, options->n_pids, options->n_comms,
-                               options->n_uids,  options->n_exes, options->n_cgroups};
+    const uint64_t counts[] = {capture->n_slots, options->n_pids,    options->n_comms, options->n_uids,
+                               options->n_exes,  options->n_cgroups, options->probes};
     struct iol_settings settings = capture->settings;
     uint64_t hash = mix(IOL_LAYOUT, object, object_size);
 
