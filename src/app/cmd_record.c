@@ -15,6 +15,7 @@
 #include "app/child.h"
 #include "app/command.h"
 #include "app/control_server.h"
+#include "app/epoch.h"
 #include "app/host.h"
 #include "app/metrics.h"
 #include "app/notify.h"
@@ -262,10 +263,8 @@ static int record_loop(struct recording *recording, struct iol_error *err)
         if (r < 0)
             return r;
         show(recording);
-        /* an interval that took too long is not made up for */
-        recording->next_post_ns += (uint64_t)recording->options->interval_ns;
-        if (recording->next_post_ns < iol_host_boot_ns())
-            recording->next_post_ns = iol_host_boot_ns() + (uint64_t)recording->options->interval_ns;
+        recording->next_post_ns =
+            iol_epoch_next_due(recording->next_post_ns, iol_host_boot_ns(), (uint64_t)recording->options->interval_ns);
     }
 }
 

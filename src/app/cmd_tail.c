@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "app/command.h"
+#include "app/epoch.h"
 #include "app/host.h"
 #include "app/live/live.h"
 #include "app/live/live_options.h"
@@ -169,7 +170,6 @@ static int take(struct session *session, struct iol_error *err)
 
 static int post(struct session *session, struct iol_error *err)
 {
-    uint64_t now;
     int r = iol_live_post(session->live, err);
 
     if (r < 0)
@@ -179,10 +179,8 @@ static int post(struct session *session, struct iol_error *err)
         iol_live_mark(session->live, session->names);
         iol_live_names_trim(session->names);
     }
-    now = iol_host_boot_ns();
-    session->next_post_ns += (uint64_t)session->options->record.interval_ns;
-    if (session->next_post_ns < now)
-        session->next_post_ns = now + (uint64_t)session->options->record.interval_ns;
+    session->next_post_ns =
+        iol_epoch_next_due(session->next_post_ns, iol_host_boot_ns(), (uint64_t)session->options->record.interval_ns);
     return r;
 }
 

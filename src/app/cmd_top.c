@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "app/command.h"
+#include "app/epoch.h"
 #include "app/host.h"
 #include "app/live/live.h"
 #include "app/live/live_options.h"
@@ -229,9 +230,8 @@ static int post(struct session *session, struct iol_error *err)
     }
     session->posted_ns = now;
     session->top.accounts = iol_live_accounts(session->live);
-    session->next_post_ns += (uint64_t)session->options->record.interval_ns;
-    if (session->next_post_ns < now)
-        session->next_post_ns = now + (uint64_t)session->options->record.interval_ns;
+    session->next_post_ns =
+        iol_epoch_next_due(session->next_post_ns, now, (uint64_t)session->options->record.interval_ns);
     return 0;
 }
 

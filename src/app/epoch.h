@@ -45,6 +45,17 @@ int iol_sweep_attach(struct iol_sweep *sweep, struct iol_capture *capture, struc
 /* Closes the open epoch, as the one with this number. 0 or -errno. */
 int iol_epoch_end(struct iol_capture *capture, uint64_t number, struct iol_epoch *ret_epoch);
 
+/*
+ * When the next interval is due to end, `due_ns` being when the last one was: one that ended early leaves that as it is, and one that took
+ * too long is not made up for.
+ */
+static inline uint64_t iol_epoch_next_due(uint64_t due_ns, uint64_t now_ns, uint64_t interval_ns)
+{
+    if (now_ns < due_ns)
+        return due_ns;
+    return due_ns + interval_ns < now_ns ? now_ns + interval_ns : due_ns + interval_ns;
+}
+
 /* How many images may end in one epoch: more end it early, so that neither memory nor accounts run out for want of an end. */
 size_t iol_epoch_max_ended(size_t n_slots);
 

@@ -48,6 +48,7 @@ def cat(path, before, after=None):
             os.read(go[0], 1)
             if after:
                 os.setuid(0)
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
             os.execv("/bin/cat", ["cat", path])
         finally:
             os._exit(99)
