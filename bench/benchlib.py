@@ -20,7 +20,7 @@ import time
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(HERE)
 READY_SECONDS = 120
-PARTS = ("calls", "work", "others", "scaling", "store", "questions", "outage")
+PARTS = ("calls", "work", "others", "scaling", "store", "questions", "outage", "clickhouse")
 
 
 class Unavailable(Exception):
