@@ -38,6 +38,15 @@ def split(page):
     return parts + [(None, "\n".join(lines))]
 
 
+def join(parts, text_of):
+    """The page of split()'s parts again, with text_of(table) in each place."""
+    text = ""
+    for number, (name, old) in enumerate(parts):
+        before = "" if number == 0 else "<!-- bench: %s -->\n\n" % name if name else "%s\n" % END
+        text += before + (text_of(name) + "\n\n" if name else old + "\n")
+    return text[:-1]
+
+
 def filling(table, result, last):
     """What stands in the place of a table; the notes of its part stand below the last one."""
     lines = [table.markdown(), "", "%s, %s: `make bench PARTS=%s`" % (result.date, result.machine, result.part)]
@@ -57,12 +66,7 @@ def fill(page, results):
     if wrong:
         raise Wrong("; ".join(wrong))
     last = {tables[name][1].part: name for name in places}
-    text = ""
-    for number, (name, old) in enumerate(parts):
-        new = filling(*tables[name], name in last.values()) if name else old
-        before = "" if number == 0 else "<!-- bench: %s -->\n\n" % name if name else "%s\n" % END
-        text += before + new + ("\n\n" if name else "\n")
-    return text[:-1]
+    return join(parts, lambda name: filling(*tables[name], name in last.values()))
 
 
 def draw(results):

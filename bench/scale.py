@@ -146,14 +146,11 @@ def reckon():
 
 
 def filled(page, tables):
-    by_name, text = {table.name: table for table in tables}, ""
-    places = [name for name, _ in docs.split(page) if name]
+    by_name, parts = {table.name: table for table in tables}, docs.split(page)
+    places = [name for name, _ in parts if name]
     if sorted(places) != sorted(by_name):
         raise docs.Wrong("docs/SCALE.md has places for %s; the tables are %s" % (", ".join(places), ", ".join(by_name)))
-    for number_of, (name, old) in enumerate(docs.split(page)):
-        before = "" if number_of == 0 else "<!-- bench: %s -->\n\n" % name if name else "%s\n" % docs.END
-        text += before + (by_name[name].markdown() + "\n\n" if name else old + "\n")
-    return text[:-1]
+    return docs.join(parts, lambda name: by_name[name].markdown())
 
 
 def main():

@@ -7,71 +7,33 @@ The brokers are librdkafka's own mock cluster (kafkacluster.c); batches are made
 writer. The words on the command line choose among the tests.
 """
 import contextlib
-import ctypes
 import json
 import os
 import signal
 import subprocess
 import sys
-import tempfile
-import threading
 
-sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../live"))
-import livelib as live  # pylint: disable=wrong-import-position
+import feedlib
+from feedlib import live, load
 from kafkalib import Cluster  # pylint: disable=wrong-import-position
 
-FEED = os.environ.get("IOLEDGER_FEED") or os.path.join(live.HERE, "../../build/bench/feed")
-FIELDS = ("seconds", "made", "spooled", "stored", "rows", "waiting", "bytes", "merged", "quarantined", "queued", "rss")
 PRODUCE, FETCH, OFFSET_COMMIT = 0, 1, 8
 ROWS = 50
 
 
-class Feed:
-    """A running feed, and what it said last."""
-
-    def __init__(self, url, spool, batches, rate=0):
-        self.batches, self.spool, self.last = batches, spool, dict.fromkeys(FIELDS, 0.0)
-        self.process = subprocess.Popen([FEED, url, spool, str(batches), str(ROWS), str(rate), str(64 << 20)], stdin=subprocess.DEVNULL,
-                                        stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-        threading.Thread(target=self._read, daemon=True).start()
-
-    def _read(self):
-        for line in self.process.stdout:
-            self.last = dict(zip(FIELDS, map(float, line.split())))
-
-    def until(self, condition, what):
-        live.wait_for(lambda: condition(self.last) or self.process.poll() is not None, what)
-        if self.process.poll() is not None and not condition(self.last):
-            raise live.Failure("feed ended before %s: %s" % (what, self.process.stderr.read().decode()))
-
-    def finish(self):
-        try:
-            status = self.process.wait(90)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            raise live.Failure("feed does not end: %s" % self.last) from None
-        if status != 0:
-            raise live.Failure("feed: exit status %d: %s" % (status, self.process.stderr.read().decode()))
-        return self
-
-
-def load(url, *args):
-    return live.run("load", "--db", url, *args)
+def feed_topic(url, spool, batches, rate=0):
+    return feedlib.Feed(url, spool, batches, ROWS, rate)
 
 
 def check_exact(tap, url, batches, name):
-    got = live.rows(url, "select count(*) as n, count(distinct seq) as d, min(seq) as a, max(seq) as b from batch")[0]
-    tap.equal(got, {"n": batches, "d": batches, "a": 1, "b": batches}, "%s: each batch is there, once" % name)
-    tap.equal(live.value(url, "select count(*) from io"), batches * ROWS, "%s: each row is there, once" % name)
-    done = live.run("balance", "--db", url)
-    tap.ok(done.returncode == 0, "%s: the books balance" % name, done.stdout, done.stderr)
+    feedlib.check_exact(tap, url, batches, ROWS, name)
 
 
 def both_formats(tap, scratch, cluster):
     """Binary and JSON, in one topic: loaded from its beginning as often as one likes."""
     topic = cluster.new_topic(3)
-    Feed(topic, os.path.join(scratch, "spool"), 40).finish()
-    Feed(topic + "?format=json", os.path.join(scratch, "spool"), 80).finish()
+    feed_topic(topic, os.path.join(scratch, "spool"), 40).finish()
+    feed_topic(topic + "?format=json", os.path.join(scratch, "spool"), 80).finish()
     for kind in ("sqlite", "postgresql"):
         url = live.new_url(kind, scratch)
         for turn in ("once", "twice"):
@@ -86,13 +48,13 @@ def both_formats(tap, scratch, cluster):
 def group(tap, scratch, cluster):
     """With a group it goes on where that has come to; what the database did not take is not passed over."""
     topic = cluster.new_topic(1)
-    Feed(topic, os.path.join(scratch, "spool"), 30).finish()
+    feed_topic(topic, os.path.join(scratch, "spool"), 30).finish()
     url, grouped = live.new_url("postgresql", scratch), topic + "?group=db"
     done = load(url, grouped)
     tap.ok(done.returncode == 0 and done.stdout.startswith(b"30 batches"), "group: from the beginning", done.stdout, done.stderr)
     done = load(url, grouped)
     tap.ok(done.returncode == 0 and done.stdout.startswith(b"0 batches"), "group: then there is nothing more", done.stdout, done.stderr)
-    Feed(topic, os.path.join(scratch, "spool"), 60).finish()
+    feed_topic(topic, os.path.join(scratch, "spool"), 60).finish()
     live.psql(url, "alter table batch add constraint unlucky check (seq <> 41)")
     done = load(url, grouped)
     tap.ok(done.returncode == 1 and done.stderr.count(b"unlucky") == 1 and b"offset 40 of partition 0" in done.stderr and
@@ -103,7 +65,7 @@ def group(tap, scratch, cluster):
     tap.ok(done.returncode == 0 and done.stdout.startswith(b"20 batches"), "group: and is not passed over", done.stdout, done.stderr)
     check_exact(tap, url, 60, "group")
     cluster.say("errors %d 16 3" % OFFSET_COMMIT)  # not the coordinator
-    Feed(topic, os.path.join(scratch, "spool"), 70).finish()
+    feed_topic(topic, os.path.join(scratch, "spool"), 70).finish()
     done = load(url, grouped)
     tap.ok(done.returncode == 0 and done.stdout.startswith(b"10 batches"), "group: brokers that do not take what it has come to", done.stdout, done.stderr)
     check_exact(tap, url, 70, "group, once more")
@@ -116,7 +78,7 @@ def rows_in(done):
 def brokers_away(tap, scratch, cluster):
     """All brokers go and come back, one after the other and together, while batches come."""
     topic = cluster.new_topic(4)
-    feed = Feed(topic, os.path.join(scratch, "spool"), 400, rate=40)
+    feed = feed_topic(topic, os.path.join(scratch, "spool"), 400, rate=40)
     for brokers in ((1,), (2, 3), (1, 2, 3)):
         stored = feed.last["stored"]
         feed.until(lambda last, stored=stored: last["stored"] >= stored + 10, "10 more batches")
@@ -144,7 +106,7 @@ def errors(tap, scratch, cluster):
         cluster.say("errors %d %d 2" % (PRODUCE, code))
     for broker in (1, 2, 3):
         cluster.say("rtt %d 20" % broker)
-    feed = Feed(topic, os.path.join(scratch, "spool"), 100).finish()
+    feed = feed_topic(topic, os.path.join(scratch, "spool"), 100).finish()
     for broker in (1, 2, 3):
         cluster.say("rtt %d 0" % broker)
     tap.equal(feed.last["quarantined"], 0, "errors: those that pass set nothing aside")
@@ -156,7 +118,7 @@ def errors(tap, scratch, cluster):
     check_exact(tap, url, 100, "errors")
 
     topic = cluster.new_topic(1)
-    feed = Feed(topic + "?message.max.bytes=1000", os.path.join(scratch, "small"), 3)
+    feed = feed_topic(topic + "?message.max.bytes=1000", os.path.join(scratch, "small"), 3)
     feed.process.wait(60)
     tap.equal(feed.last["quarantined"], 3, "too large: set aside")
     folder = os.path.join(feed.spool, "quarantine")
@@ -176,7 +138,7 @@ def follow(tap, scratch, cluster):
     topic, url = cluster.new_topic(2), live.new_url("postgresql", scratch)
     loader = subprocess.Popen([live.IOLEDGER, "load", "--follow", "--db", url, topic + "?group=follow"], stdin=subprocess.DEVNULL,
                               stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    feed = Feed(topic, os.path.join(scratch, "spool"), 300, rate=60)
+    feed = feed_topic(topic, os.path.join(scratch, "spool"), 300, rate=60)
 
     def stored():
         with contextlib.suppress(live.Failure):
@@ -199,7 +161,7 @@ def follow(tap, scratch, cluster):
 def killed(tap, scratch, cluster):
     """Whoever loads is killed at any moment, and what it had in hand comes again."""
     topic, url = cluster.new_topic(2), live.new_url("postgresql", scratch)
-    Feed(topic, os.path.join(scratch, "spool"), 500).finish()
+    feed_topic(topic, os.path.join(scratch, "spool"), 500).finish()
     load("jsonl:/dev/null", topic)
     for n in range(6):
         loader = subprocess.Popen([live.IOLEDGER, "load", "--db", url, topic + "?group=killed"], stdin=subprocess.DEVNULL,
@@ -235,28 +197,20 @@ def refusals(tap, scratch, cluster):
                "%s: one clear error" % " ".join(args), done.returncode, done.stdout, done.stderr)
 
 
+def with_brokers(test, tap, scratch):
+    cluster = Cluster(3)
+    try:
+        test(tap, scratch, cluster)
+    finally:
+        cluster.stop()
+
+
 def main():
     tests = (both_formats, group, brokers_away, errors, follow, killed, refusals)
-    chosen = [t for t in tests if not sys.argv[1:] or t.__name__ in sys.argv[1:]]
-    ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)  # PR_SET_CHILD_SUBREAPER: what is killed is ours to bury
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
-    tap = live.Tap()
     try:
-        for test in chosen:
-            cluster = Cluster(3)
-            with tempfile.TemporaryDirectory(prefix="ioledger-kafka-") as scratch:
-                os.chmod(scratch, 0o755)
-                try:
-                    test(tap, scratch, cluster)
-                except live.Failure as failure:
-                    tap.ok(False, "%s runs to its end" % test.__name__, failure)
-                finally:
-                    cluster.stop()
-                    live.end_descendants(keep=live.PostgreSQL.server_pids())
+        return feedlib.run(tests, "ioledger-kafka-", with_brokers, live.PostgreSQL.server_pids)
     finally:
         live.PostgreSQL.stop_shared()
-    print("1..%d" % tap.count)
-    return 1 if tap.failed else 0
 
 
 if __name__ == "__main__":

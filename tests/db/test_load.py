@@ -6,7 +6,6 @@
 Batches are made up by bench/feed, for a server that is never there. The words on the command line choose among the tests.
 """
 import contextlib
-import ctypes
 import os
 import pty
 import select
@@ -14,12 +13,10 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 
-sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../live"))
-import livelib as live  # pylint: disable=wrong-import-position
+import feedlib
+from feedlib import FEED, live, load
 
-FEED = os.environ.get("IOLEDGER_FEED") or os.path.join(live.HERE, "../../build/bench/feed")
 BATCHES, ROWS = 150, 40
 AWAY = "postgresql://nobody@/none?host=/nonexistent"
 
@@ -46,16 +43,8 @@ class Spool:
         return sorted(os.path.join(self.folder, n) for n in os.listdir(self.folder) if n.endswith(".segment"))
 
 
-def load(url, *args):
-    return live.run("load", "--db", url, *args)
-
-
 def check_exact(tap, url, name):
-    got = live.rows(url, "select count(*) as n, count(distinct seq) as d, min(seq) as a, max(seq) as b from batch")[0]
-    tap.equal(got, {"n": BATCHES, "d": BATCHES, "a": 1, "b": BATCHES}, "%s: each batch is there, once" % name)
-    tap.equal(live.value(url, "select count(*) from io"), BATCHES * ROWS, "%s: each row is there, once" % name)
-    done = live.run("balance", "--db", url)
-    tap.ok(done.returncode == 0, "%s: the books balance" % name, done.stdout, done.stderr)
+    feedlib.check_exact(tap, url, BATCHES, ROWS, name)
 
 
 def everywhere(tap, scratch, cluster):
@@ -271,28 +260,5 @@ def interrupted(tap, scratch, cluster):
     check_exact(tap, url, "interrupted, and again")
 
 
-def main():
-    tests = (everywhere, into_clickhouse, merged, cut, refusals, progress, away_meanwhile, interrupted)
-    chosen = [t for t in tests if not sys.argv[1:] or t.__name__ in sys.argv[1:]]
-    ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)  # PR_SET_CHILD_SUBREAPER: what is killed is ours to bury
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
-    tap, cluster = live.Tap(), live.PostgreSQL()
-    try:
-        for test in chosen:
-            with tempfile.TemporaryDirectory(prefix="ioledger-load-") as scratch:
-                try:
-                    test(tap, scratch, cluster)
-                except live.Skip as reason:
-                    tap.skip(test.__name__, reason)
-                except live.Failure as failure:
-                    tap.ok(False, "%s runs to its end" % test.__name__, failure)
-                finally:
-                    live.end_descendants(keep=[pid for pid, _ in live.children() if cluster.owns(pid)])
-    finally:
-        cluster.remove()
-    print("1..%d" % tap.count)
-    return 1 if tap.failed else 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(feedlib.run_with_postgresql((everywhere, into_clickhouse, merged, cut, refusals, progress, away_meanwhile, interrupted), "ioledger-load-"))

@@ -7,7 +7,6 @@ Batches are made up by bench/feed, which has the recorder's own spool and writer
 The words on the command line choose among the tests.
 """
 import contextlib
-import ctypes
 import os
 import random
 import re
@@ -15,56 +14,17 @@ import signal
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 
-sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../live"))
-import livelib as live  # pylint: disable=wrong-import-position
+import feedlib
+from feedlib import FEED, MAX, Feed, live
 from serverlib import Proxy, crash  # pylint: disable=wrong-import-position
 
-FEED = os.environ.get("IOLEDGER_FEED") or os.path.join(live.HERE, "../../build/bench/feed")
 FLEET = os.environ.get("IOLEDGER_BENCH_FLEET") or os.path.join(live.HERE, "../../build/bench/fleet")
 KILLS = int(os.environ.get("IOLEDGER_KILLS", "8"))
 SEED = int(os.environ.get("IOLEDGER_SEED", "0")) or random.randrange(1 << 30)
 BIN = sorted((d for d in os.listdir("/usr/lib/postgresql") if os.path.exists("/usr/lib/postgresql/%s/bin/initdb" % d)),
              key=float)[-1:] if os.path.isdir("/usr/lib/postgresql") else []
-FIELDS = ("seconds", "made", "spooled", "stored", "rows", "waiting", "bytes", "merged", "quarantined", "queued", "rss")
-MAX = 64 << 20
-
-
-class Feed:
-    """A running feed, and what it said last."""
-
-    def __init__(self, url, spool, batches, rows=100, rate=0, most=MAX):
-        self.batches, self.rows, self.spool = batches, rows, spool
-        self.args = [FEED, url, spool, str(batches), str(rows), str(rate), str(most)]
-        self.start()
-
-    def start(self):
-        self.last = dict.fromkeys(FIELDS, 0.0)
-        self.process = subprocess.Popen(self.args, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-        threading.Thread(target=self._read, args=(self.process,), daemon=True).start()
-
-    def _read(self, process):
-        for line in process.stdout:
-            self.last = dict(zip(FIELDS, map(float, line.split())))
-
-    def until(self, condition, what):
-        live.wait_for(lambda: condition(self.last) or self.process.poll() is not None, what)
-        if self.process.poll() is not None and not condition(self.last):
-            raise live.Failure("feed ended before %s: %s" % (what, self.process.stderr.read().decode()))
-
-    def kill(self):
-        self.process.kill()
-        self.process.wait()
-
-    def finish(self, patience=120):
-        try:
-            status = self.process.wait(patience)
-        except subprocess.TimeoutExpired:
-            raise live.Failure("feed does not end: %s" % self.last) from None
-        if status != 0:
-            raise live.Failure("feed: exit status %d: %s" % (status, self.process.stderr.read().decode()))
 
 
 def value(url, sql):
@@ -355,31 +315,11 @@ def tear(spool, luck):
 
 
 def main():
-    tests = (down_at_start, comes_and_goes, backends_killed, no_connections, full_disk, bad_line, failover, many_recorders, rejected, spool_full, writer_killed)
-    chosen = [t for t in tests if not sys.argv[1:] or t.__name__ in sys.argv[1:]]
     if not BIN:
         print("1..0 # SKIP no PostgreSQL server on this machine")
         return 0
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
-    ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)  # PR_SET_CHILD_SUBREAPER: servers that are killed are ours to bury
-    tap, cluster = live.Tap(), live.PostgreSQL()
-    try:
-        for test in chosen:
-            with tempfile.TemporaryDirectory(prefix="ioledger-outage-") as scratch:
-                os.chmod(scratch, 0o755)
-                try:
-                    test(tap, scratch, cluster)
-                except live.Skip as reason:
-                    tap.skip(test.__name__, reason)
-                except live.Failure as failure:
-                    tap.ok(False, "%s runs to its end" % test.__name__, failure)
-                finally:
-                    live.end_descendants(keep=[pid for pid, _ in live.children() if cluster.owns(pid)])
-                    cluster.start()
-    finally:
-        cluster.remove()
-    print("1..%d" % tap.count)
-    return 1 if tap.failed else 0
+    tests = (down_at_start, comes_and_goes, backends_killed, no_connections, full_disk, bad_line, failover, many_recorders, rejected, spool_full, writer_killed)
+    return feedlib.run_with_postgresql(tests, "ioledger-outage-", lambda cluster: cluster.start())
 
 
 if __name__ == "__main__":
