@@ -5,11 +5,12 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
 #ifdef IOL_HAVE_SYSTEMD
 #include <systemd/sd-daemon.h>
 #endif
+
+#include "base/clock.h"
 
 #define STATUS_NS 1000000000ULL
 
@@ -47,12 +48,9 @@ void iol_notify_ready(void)
 
 void iol_notify_reloading(void)
 {
-    struct timespec now;
     char *state;
 
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    if (asprintf(&state, "RELOADING=1\nMONOTONIC_USEC=%" PRIu64,
-                 (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000) < 0)
+    if (asprintf(&state, "RELOADING=1\nMONOTONIC_USEC=%" PRIu64, iol_monotonic_ns() / 1000) < 0)
         return;
     tell(state);
     free(state);

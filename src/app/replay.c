@@ -16,17 +16,13 @@
 #include "store/sink.h"
 #include "store/source.h"
 
-/* As the recorder's writer has them. */
-#define GROUP_MAX 256
-#define GROUP_ROWS 100000
-
 #define AGAIN_FIRST_MS 50
 #define AGAIN_MAX_MS 5000
 #define PATIENCE_MS 60000 /* with a database that is away */
 
 struct group {
-    struct iol_batch *batches[GROUP_MAX];
-    char places[GROUP_MAX][64];
+    struct iol_batch *batches[IOL_SINK_GROUP_MAX];
+    char places[IOL_SINK_GROUP_MAX][64];
     size_t first, n; /* those that are still to be stored */
     size_t most;     /* of them in one transaction: one, when one of many is refused */
     uint64_t rows;
@@ -53,7 +49,7 @@ static void note_stored(struct iol_replay *replay, struct group *group, struct i
         replay->rows += iol_batch_count(group->batches[group->first]);
         let_go(group);
     }
-    group->most = GROUP_MAX;
+    group->most = IOL_SINK_GROUP_MAX;
     if (iol_source_stored(source, n, &err) < 0) {
         iol_waiting_clear(replay->waiting);
         iol_log_warning("%s; what is read twice is stored once", err.text);
@@ -144,7 +140,7 @@ static void show(const struct iol_replay *replay, const struct iol_source *sourc
 /* As many batches as go into one transaction: 1; 0: the source has no more; or -errno. */
 static int fill(struct iol_replay *replay, struct group *group, struct iol_source *source)
 {
-    while (group->n < GROUP_MAX && group->rows < GROUP_ROWS) {
+    while (group->n < IOL_SINK_GROUP_MAX && group->rows < iol_sink_group_rows(replay->sink)) {
         struct iol_error err = {0};
         struct iol_batch *batch = NULL;
         int r = is_interrupted(replay) ? -EINTR : iol_source_next(source, &batch, &err);
@@ -168,7 +164,7 @@ static int fill(struct iol_replay *replay, struct group *group, struct iol_sourc
 
 int iol_replay_source(struct iol_replay *replay, struct iol_source *source)
 {
-    struct group group = {.most = GROUP_MAX};
+    struct group group = {.most = IOL_SINK_GROUP_MAX};
     int r = 1;
 
     while (r > 0) {

@@ -12,6 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/text.h"
 
 #define PATIENCE_S 2
@@ -27,24 +28,17 @@ struct iol_waiting {
     void *arg;
     struct iol_reached reached; /* under lock, as what follows */
     uint64_t rows_before;       /* at the beginning of the step */
-    int64_t step_ns;            /* when it began */
+    uint64_t step_ns;           /* when it began */
     bool ended, shown;
     struct timespec started;
 };
-
-static int64_t now_ns(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * NS_PER_S + now.tv_nsec;
-}
 
 /* ", 1.2M rows, 40K/s, 35 %, 12 s left"; nothing when no number is known. */
 static void print_reached(const struct iol_waiting *waiting, char *buf, size_t size)
 {
     const struct iol_reached *reached = &waiting->reached;
-    double seconds = (double)(now_ns() - waiting->step_ns) / NS_PER_S, part = reached->part < 1 ? reached->part : 1;
+    double seconds = (double)(iol_monotonic_ns() - waiting->step_ns) / NS_PER_S,
+           part = reached->part < 1 ? reached->part : 1;
     char rows[16], rate[16], left[32];
     int n = 0;
 
@@ -83,7 +77,7 @@ static void tell(struct iol_waiting *waiting, long elapsed)
 static void take(struct iol_waiting *waiting, const struct iol_reached *reached)
 {
     if (waiting->reached.what != reached->what) {
-        waiting->step_ns = now_ns();
+        waiting->step_ns = iol_monotonic_ns();
         waiting->rows_before = waiting->reached.what ? reached->rows : 0;
     }
     waiting->reached = *reached;

@@ -11,6 +11,7 @@
 #include <time.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/text.h"
 #include "core/model.h"
@@ -81,14 +82,6 @@ static int number(struct pruning *pruning, uint64_t *ret_number, struct iol_erro
     return r;
 }
 
-uint64_t iol_prune_clock_ns(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
-}
-
 static void tell(struct iol_prune *prune)
 {
     prune->progress.rows = 0;
@@ -129,7 +122,7 @@ void iol_prune_reached_time(struct iol_prune *prune, const char *time)
 
 void iol_prune_count_step(struct iol_prune *prune, uint64_t began_ns)
 {
-    uint64_t took = iol_prune_clock_ns() - began_ns;
+    uint64_t took = iol_monotonic_ns() - began_ns;
 
     prune->result->steps++;
     if (prune->result->longest_ns < took)
@@ -164,7 +157,7 @@ static int make_hosts(struct pruning *pruning, struct iol_error *err)
 /* Waits for rows of io that the rows of their files came before. Who writes nothing meanwhile does not get ready. */
 static int wait_for_hosts(struct pruning *pruning, struct iol_error *err)
 {
-    uint64_t hosts, waiting, interval_ms, began = iol_prune_clock_ns();
+    uint64_t hosts, waiting, interval_ms, began = iol_monotonic_ns();
     int r = number(pruning, &hosts, err, "SELECT count(*) FROM prune_host p WHERE " UP_TO_DATE, pruning->believed);
 
     if (r < 0 || hosts == 0)
@@ -172,7 +165,7 @@ static int wait_for_hosts(struct pruning *pruning, struct iol_error *err)
     r = number(pruning, &interval_ms, err,
                "SELECT max(t.interval_ms) FROM prune_host p JOIN total t ON t.host_id = p.host_id AND t.ts = p.newest");
     uint64_t wait_ms = 4 * interval_ms < WAIT_MS_MIN ? WAIT_MS_MIN : 4 * interval_ms;
-    while (r == 0 && wait_ms <= WAIT_MS_MAX && iol_prune_clock_ns() - began < wait_ms * NS_PER_MS) {
+    while (r == 0 && wait_ms <= WAIT_MS_MAX && iol_monotonic_ns() - began < wait_ms * NS_PER_MS) {
         r = number(pruning, &waiting, err,
                    "SELECT count(*) FROM prune_host p WHERE " UP_TO_DATE " AND " INTERVALS_SINCE " < " INTERVALS,
                    pruning->believed);

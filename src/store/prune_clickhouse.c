@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/error.h"
 #include "store/clickhouse.h"
 #include "store/prune.h"
@@ -87,14 +88,14 @@ static int list_days(struct pruning *pruning, const char *local)
 
 static int drop_day(struct pruning *pruning, const char *local, int64_t day)
 {
-    uint64_t began = iol_prune_clock_ns(), took;
+    uint64_t began = iol_monotonic_ns(), took;
     char sql[160];
 
     if (pruning->options->dry_run)
         return 0;
     snprintf(sql, sizeof(sql), "ALTER TABLE %s DROP PARTITION %" PRId64, local, day);
     int r = iol_ch_run(pruning->ch, &(struct iol_ch_request){.sql = sql, .doing = "prune"}, pruning->err);
-    took = iol_prune_clock_ns() - began;
+    took = iol_monotonic_ns() - began;
     pruning->result->steps++;
     pruning->result->longest_ns = took > pruning->result->longest_ns ? took : pruning->result->longest_ns;
     return r;

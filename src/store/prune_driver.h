@@ -58,6 +58,5 @@ void iol_prune_begin(struct iol_prune *prune, const char *doing);
 void iol_prune_reached(struct iol_prune *prune, double part);
 void iol_prune_reached_time(struct iol_prune *prune, const char *time);
 
-/* Counts a transaction that began at `began_ns` (CLOCK_MONOTONIC). */
+/* Counts a transaction that began at `began_ns` by iol_monotonic_ns(). */
 void iol_prune_count_step(struct iol_prune *prune, uint64_t began_ns);
-uint64_t iol_prune_clock_ns(void);

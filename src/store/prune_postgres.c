@@ -8,6 +8,7 @@
 #include <time.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/error.h"
 #include "store/postgres.h"
 #include "store/prune.h"
@@ -64,7 +65,7 @@ static int try_step(struct postgres_prune *prune, const char *lock, const struct
 
     if (r == 0 && lock)
         r = pg_execute(&prune->prune, lock, err);
-    uint64_t began = iol_prune_clock_ns();
+    uint64_t began = iol_monotonic_ns();
     for (size_t i = 0; i < step->n && r == 0; i++)
         r = change(prune, step->sql[i], step->ret_changes ? &step->ret_changes[i] : NULL, err);
     if (r == 0)
@@ -78,11 +79,11 @@ static int try_step(struct postgres_prune *prune, const char *lock, const struct
 static int run_step(struct postgres_prune *prune, const char *lock, const struct iol_prune_step *step,
                     struct iol_error *err)
 {
-    uint64_t began = iol_prune_clock_ns();
+    uint64_t began = iol_monotonic_ns();
     int r;
 
     while ((r = try_step(prune, lock, step, err)) < 0) {
-        if (r != -EAGAIN || PQstatus(prune->conn) != CONNECTION_OK || iol_prune_clock_ns() - began > GIVE_UP_NS)
+        if (r != -EAGAIN || PQstatus(prune->conn) != CONNECTION_OK || iol_monotonic_ns() - began > GIVE_UP_NS)
             break;
         pg_execute(&prune->prune, "ROLLBACK", NULL);
         nanosleep(&(struct timespec){.tv_nsec = TRY_AGAIN_NS}, NULL);

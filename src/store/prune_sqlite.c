@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/error.h"
 #include "store/prune.h"
 #include "store/prune_driver.h"
@@ -108,7 +109,7 @@ static int begin(struct sqlite_prune *prune, uint64_t *ret_began_ns, struct iol_
 {
     int r = sqlite_execute(&prune->prune, "BEGIN IMMEDIATE", err);
 
-    *ret_began_ns = iol_prune_clock_ns();
+    *ret_began_ns = iol_monotonic_ns();
     return r;
 }
 
@@ -121,7 +122,7 @@ static int end(struct sqlite_prune *prune, uint64_t began_ns, int r, struct iol_
     if (r < 0)
         return r;
     iol_prune_count_step(&prune->prune, began_ns);
-    uint64_t took = iol_prune_clock_ns() - began_ns;
+    uint64_t took = iol_monotonic_ns() - began_ns;
     uint64_t pause = took < PAUSE_NS ? PAUSE_NS : took;
     nanosleep(&(struct timespec){(time_t)(pause / 1000000000), (long)(pause % 1000000000)}, NULL);
     return 0;
@@ -181,7 +182,7 @@ static int delete_some_times(struct sqlite_prune *prune, const char *before, boo
             iol_prune_reached_time(&prune->prune, ts);
         if (r == 0 && ts)
             r = delete_time(prune, ts, err);
-    } while (r == 0 && *ret_more && iol_prune_clock_ns() - began < STEP_NS);
+    } while (r == 0 && *ret_more && iol_monotonic_ns() - began < STEP_NS);
     return end(prune, began, r, err);
 }
 

@@ -10,6 +10,8 @@
 #include "store/sink_driver.h"
 #include "store/url.h"
 
+#define GROUP_ROWS 100000 /* unless the driver likes another number */
+
 static const struct {
     const char *scheme;
     const struct iol_sink_ops *ops;
@@ -65,7 +67,7 @@ ssize_t iol_sink_write_some(struct iol_sink *sink, const struct iol_batch *const
 
 size_t iol_sink_group_rows(const struct iol_sink *sink)
 {
-    return sink->ops->group_rows;
+    return sink->ops->group_rows ? sink->ops->group_rows : GROUP_ROWS;
 }
 
 pid_t iol_sink_server_pid(const struct iol_sink *sink)

@@ -14,6 +14,13 @@ struct iol_batch;
 struct iol_error;
 struct iol_sink;
 
+/*
+ * What goes into one transaction when so much waits. The pages of an index over hashes are written once for each transaction, whatever
+ * its size: the more rows it has, the less a row costs.
+ About how many rows, iol_sink_group_rows() tells.
+ */
+#define IOL_SINK_GROUP_MAX 256 /* batches */
+
 struct iol_sink_options {
     bool verbose; /* let the database's own messages through to stderr */
 };
@@ -77,8 +84,8 @@ int iol_sink_open_late(const char *url, const struct iol_sink_options *options, 
 
 int iol_sink_write(struct iol_sink *sink, const struct iol_batch *batch, struct iol_error *err);
 ssize_t iol_sink_write_some(struct iol_sink *sink, const struct iol_batch *const *batches, size_t n,
-                            struct iol_error *err); /* one, when the driver knows of no more */
-size_t iol_sink_group_rows(const struct iol_sink *sink);
+                            struct iol_error *err);      /* one, when the driver knows of no more */
+size_t iol_sink_group_rows(const struct iol_sink *sink); /* about how many to give to write_some at a time */
 pid_t iol_sink_server_pid(const struct iol_sink *sink);
 void iol_sink_interrupt(struct iol_sink *sink);
 void iol_sink_close(struct iol_sink *sink); /* accepts NULL */

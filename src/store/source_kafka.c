@@ -10,9 +10,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/error.h"
 #include "core/batch.h"
 #include "store/kafka.h"
@@ -41,7 +41,7 @@ struct kafka_source {
     struct partition *partitions;
     int n;
     bool follow;
-    struct timespec heard;         /* when a broker last answered */
+    int64_t heard_ms;              /* when a broker last answered */
     struct place given[GIVEN_MAX]; /* in a ring */
     size_t first_given, n_given;
 };
@@ -62,14 +62,6 @@ static const char *const defaults[] = {
     NULL,
 };
 
-static int64_t silent_ms(const struct kafka_source *source)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (now.tv_sec - source->heard.tv_sec) * 1000 + (now.tv_nsec - source->heard.tv_nsec) / 1000000;
-}
-
 static int nothing_now(struct kafka_source *source, struct iol_error *err)
 {
     bool all = true;
@@ -78,7 +70,7 @@ static int nothing_now(struct kafka_source *source, struct iol_error *err)
         all = all && source->partitions[i].at_end;
     if (all && !source->follow)
         return 0;
-    if (!source->follow && silent_ms(source) > PATIENCE_MS) {
+    if (!source->follow && iol_monotonic_ms() - source->heard_ms > PATIENCE_MS) {
         iol_kafka_fail(&source->kafka, RD_KAFKA_RESP_ERR__TIMED_OUT, "read", err);
         return -ETIMEDOUT;
     }
@@ -96,7 +88,7 @@ static int take_error(struct kafka_source *source, const rd_kafka_message_t *mes
 
     if (message->err == RD_KAFKA_RESP_ERR__PARTITION_EOF && partition) {
         partition->at_end = true;
-        clock_gettime(CLOCK_MONOTONIC, &source->heard);
+        source->heard_ms = iol_monotonic_ms();
         return nothing_now(source, err);
     }
     int r = iol_kafka_fail(&source->kafka, message->err, "read", err);
@@ -110,7 +102,7 @@ static int take_message(struct kafka_source *source, const rd_kafka_message_t *m
     struct iol_error reason = {0};
     struct iol_batch *batch = NULL;
 
-    clock_gettime(CLOCK_MONOTONIC, &source->heard);
+    source->heard_ms = iol_monotonic_ms();
     if (partition) {
         partition->next = message->offset + 1;
         partition->at_end = false;
@@ -290,7 +282,7 @@ int iol_source_open_kafka(const char *url, bool follow, bool verbose, struct iol
     if (!source)
         return iol_error_set(err, -ENOMEM, "out of memory");
     source->follow = follow;
-    clock_gettime(CLOCK_MONOTONIC, &source->heard);
+    source->heard_ms = iol_monotonic_ms();
     int r = open_consumer(source, url, verbose, err);
     if (r < 0) {
         kafka_close(&source->source);

@@ -9,24 +9,16 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/error.h"
 #include "core/batch.h"
 #include "store/spool.intern.h"
 
 #define QUARANTINE_SHARE 4 /* of max_bytes: the part that it may take beside the segments */
 #define SYNC_MS 1000
-
-static int64_t now_ms(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
 
 const char *iol_spool_dir(const struct iol_spool *spool)
 {
@@ -47,7 +39,7 @@ static int sync_segment(struct iol_spool *spool)
     if (fdatasync(spool->write_fd) < 0)
         return -errno;
     spool->unsynced = false;
-    spool->synced_ms = now_ms();
+    spool->synced_ms = iol_monotonic_ms();
     return 0;
 }
 
@@ -125,7 +117,7 @@ static int write_entry(struct iol_spool *spool, const struct iol_entry *entry)
     r = iol_entry_write(spool->write_fd, at, entry);
     spool->unsynced = true;
     if (r == 0 && (spool->sync == IOL_SPOOL_SYNC_ALWAYS ||
-                   (spool->sync == IOL_SPOOL_SYNC_EVERYSEC && now_ms() - spool->synced_ms >= SYNC_MS)))
+                   (spool->sync == IOL_SPOOL_SYNC_EVERYSEC && iol_monotonic_ms() - spool->synced_ms >= SYNC_MS)))
         r = sync_segment(spool);
     if (r < 0) {
         /* what is written of it is no entry; should it not go away, it is skipped when it is read */

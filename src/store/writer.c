@@ -10,6 +10,7 @@
 #include <time.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/priority.h"
 #include "core/batch.h"
 #include "store/sink.h"
@@ -18,13 +19,6 @@
 #define BACKOFF_MAX_MS 5000
 #define SPOOL_RETRY_MS 500
 #define SPOOL_SYNC_MS 1000
-
-/*
- * What goes into one transaction when so much waits. The pages of an index over hashes are written once for each transaction, whatever
- * its size: the more rows it has, the less a row costs.
- */
-#define GROUP_MAX IOL_SPOOL_TAKE_MAX
-#define GROUP_ROWS 100000 /* unless the sink likes another number */
 
 /*
  * Writing can wait while less than this is queued and it has taken less than this time: on a machine that has no CPU left for it, what
@@ -62,23 +56,17 @@ struct iol_writer {
     int64_t give_up_at_ms; /* while finishing; moved on by every success */
 };
 
+_Static_assert(IOL_SINK_GROUP_MAX <= IOL_SPOOL_TAKE_MAX, "a group is taken from the spool at once");
+
 /* What the sender has in its hands. */
 struct taken {
-    struct iol_batch *batches[GROUP_MAX];
+    struct iol_batch *batches[IOL_SINK_GROUP_MAX];
     size_t first, n;
     size_t most; /* of them in one transaction: one after a failure, and twice as many with each success */
     bool from_spool;
     int64_t delay_ms; /* before the next try */
     unsigned seed;
 };
-
-static int64_t now_ms(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
 
 /* Waits with the lock held, until something changes or the time is there. */
 static void wait_until(struct iol_writer *writer, int64_t at_ms)
@@ -110,7 +98,7 @@ static void note_error(struct iol_writer *writer, const struct iol_error *err)
 /* Whether writing can wait: asked whenever something has changed, and once an interval. */
 static void mind_hurry(struct iol_writer *writer)
 {
-    bool late = writer->began_ms && now_ms() - writer->began_ms > HURRY_MS;
+    bool late = writer->began_ms && iol_monotonic_ms() - writer->began_ms > HURRY_MS;
 
     iol_priority_set_hurry(&writer->priority, late || writer->finishing || writer->stats.queued_bytes > HURRY_BYTES);
 }
@@ -118,12 +106,12 @@ static void mind_hurry(struct iol_writer *writer)
 static void set_deadline(struct iol_writer *writer)
 {
     writer->give_up_at_ms =
-        writer->options.give_up_after_ms < 0 ? INT64_MAX : now_ms() + writer->options.give_up_after_ms;
+        writer->options.give_up_after_ms < 0 ? INT64_MAX : iol_monotonic_ms() + writer->options.give_up_after_ms;
 }
 
 static bool time_is_up(const struct iol_writer *writer)
 {
-    return writer->give_up || (writer->finishing && now_ms() >= writer->give_up_at_ms);
+    return writer->give_up || (writer->finishing && iol_monotonic_ms() >= writer->give_up_at_ms);
 }
 
 /* Takes the first off the queue. It goes on counting as queued, until forget_batch(). */
@@ -211,7 +199,7 @@ static void note_success(struct iol_writer *writer, struct taken *taken, size_t 
         writer->stats.committed_ts = row_of(batch)->ts;
         let_go(writer, taken);
     }
-    taken->most = taken->most < GROUP_MAX ? taken->most * 2 : GROUP_MAX;
+    taken->most = taken->most < IOL_SINK_GROUP_MAX ? taken->most * 2 : IOL_SINK_GROUP_MAX;
     note_answer(writer, taken);
 }
 
@@ -248,7 +236,7 @@ static int64_t jitter(unsigned *seed, int64_t delay_ms)
 /* After a failure worth another try: false when it is time to give up instead. The end of the recording is worth one at once. */
 static bool back_off(struct iol_writer *writer, struct taken *taken, int code, const struct iol_error *err)
 {
-    int64_t until = now_ms() + jitter(&taken->seed, taken->delay_ms);
+    int64_t until = iol_monotonic_ms() + jitter(&taken->seed, taken->delay_ms);
     bool finishing = writer->finishing;
 
     taken->most = 1; /* on a bad line little may come through where much does not */
@@ -259,7 +247,7 @@ static bool back_off(struct iol_writer *writer, struct taken *taken, int code, c
     writer->failure_code = code;
     note_error(writer, err);
     while (!time_is_up(writer)) {
-        if (now_ms() >= until)
+        if (iol_monotonic_ms() >= until)
             return true;
         if (writer->finishing && !finishing) {
             taken->delay_ms = BACKOFF_FIRST_MS;
@@ -297,19 +285,12 @@ static bool settle(struct iol_writer *writer, struct taken *taken, ssize_t resul
     return back_off(writer, taken, code, err);
 }
 
-static size_t group_rows(const struct iol_writer *writer)
-{
-    size_t rows = iol_sink_group_rows(writer->sink);
-
-    return rows ? rows : GROUP_ROWS;
-}
-
 static bool take_from_spool(struct iol_writer *writer, struct taken *taken)
 {
     struct iol_error err = {0};
 
     pthread_mutex_unlock(&writer->lock);
-    int r = iol_spool_take(writer->spool, GROUP_MAX, group_rows(writer), taken->batches, &err);
+    int r = iol_spool_take(writer->spool, IOL_SINK_GROUP_MAX, iol_sink_group_rows(writer->sink), taken->batches, &err);
     pthread_mutex_lock(&writer->lock);
     taken->from_spool = true;
     taken->first = 0;
@@ -327,7 +308,7 @@ static bool may_bypass_spool(const struct iol_writer *writer)
 static void take_from_queue(struct iol_writer *writer, struct taken *taken)
 {
     /* What was tried from memory is not spooled any more: no more than one then. */
-    size_t max = writer->spool ? 1 : GROUP_MAX, most_rows = group_rows(writer);
+    size_t max = writer->spool ? 1 : IOL_SINK_GROUP_MAX, most_rows = iol_sink_group_rows(writer->sink);
 
     taken->from_spool = false;
     taken->first = taken->n = 0;
@@ -375,15 +356,16 @@ static void give_back(struct iol_writer *writer, struct taken *taken)
 static void *run_sender(void *arg)
 {
     struct iol_writer *writer = arg;
-    struct taken taken = {
-        .most = GROUP_MAX, .delay_ms = BACKOFF_FIRST_MS, .seed = (unsigned)now_ms() ^ (unsigned)getpid()};
+    struct taken taken = {.most = IOL_SINK_GROUP_MAX,
+                          .delay_ms = BACKOFF_FIRST_MS,
+                          .seed = (unsigned)iol_monotonic_ms() ^ (unsigned)getpid()};
 
     iol_priority_init(&writer->priority);
     pthread_mutex_lock(&writer->lock);
     for (bool on = true; on && (taken.n > 0 || take(writer, &taken));) {
         struct iol_error err = {0};
 
-        writer->began_ms = now_ms();
+        writer->began_ms = iol_monotonic_ms();
         mind_hurry(writer);
         pthread_mutex_unlock(&writer->lock);
         iol_priority_lower(&writer->priority);
@@ -433,10 +415,10 @@ static bool wait_for_batch(struct iol_writer *writer)
     bool synced = false;
 
     while (!writer->first && !writer->finishing) {
-        int64_t until = now_ms() + SPOOL_SYNC_MS;
+        int64_t until = iol_monotonic_ms() + SPOOL_SYNC_MS;
         if (synced)
             pthread_cond_wait(&writer->changed, &writer->lock);
-        while (!synced && !writer->first && !writer->finishing && now_ms() < until)
+        while (!synced && !writer->first && !writer->finishing && iol_monotonic_ms() < until)
             wait_until(writer, until);
         if (!synced && !writer->first && !writer->finishing) {
             pthread_mutex_unlock(&writer->lock);
@@ -457,8 +439,8 @@ static void *run_spooler(void *arg)
         spool_one(writer);
         if (!writer->stats.spool_failed)
             continue;
-        int64_t until = now_ms() + SPOOL_RETRY_MS;
-        while (now_ms() < until && !time_is_up(writer))
+        int64_t until = iol_monotonic_ms() + SPOOL_RETRY_MS;
+        while (iol_monotonic_ms() < until && !time_is_up(writer))
             wait_until(writer, until);
         if (time_is_up(writer) || (writer->finishing && writer->sender_done))
             break;
@@ -530,10 +512,10 @@ void iol_writer_put(struct iol_writer *writer, struct iol_batch *batch)
 
 bool iol_writer_spooled(struct iol_writer *writer, int timeout_ms)
 {
-    int64_t until = now_ms() + timeout_ms;
+    int64_t until = iol_monotonic_ms() + timeout_ms;
 
     pthread_mutex_lock(&writer->lock);
-    while (writer->stats.queued > 0 && !writer->spooler_done && now_ms() < until)
+    while (writer->stats.queued > 0 && !writer->spooler_done && iol_monotonic_ms() < until)
         wait_until(writer, until);
     bool spooled = writer->stats.queued == 0;
     pthread_mutex_unlock(&writer->lock);
@@ -581,19 +563,19 @@ static void wait_done(struct iol_writer *writer, const volatile bool *interrupte
         if (interrupted && *interrupted && (!writer->give_up || writer->stats.batches != batches)) {
             writer->give_up = true;
             batches = writer->stats.batches;
-            break_off_at = now_ms() + INTERRUPT_GRACE_MS;
+            break_off_at = iol_monotonic_ms() + INTERRUPT_GRACE_MS;
             pthread_cond_broadcast(&writer->changed);
         }
         /* With a spool nothing is lost by it, and nobody has to wait for a database that hangs. */
-        if (writer->spool && now_ms() >= writer->give_up_at_ms && break_off_at == INT64_MAX)
-            break_off_at = now_ms() + INTERRUPT_GRACE_MS;
-        if (now_ms() >= break_off_at && !writer->sender_done) {
+        if (writer->spool && iol_monotonic_ms() >= writer->give_up_at_ms && break_off_at == INT64_MAX)
+            break_off_at = iol_monotonic_ms() + INTERRUPT_GRACE_MS;
+        if (iol_monotonic_ms() >= break_off_at && !writer->sender_done) {
             /* Again at every turn: the write may have been between two waits when it came. */
             pthread_mutex_unlock(&writer->lock);
             iol_sink_interrupt(writer->sink);
             pthread_mutex_lock(&writer->lock);
         }
-        wait_until(writer, now_ms() + FINISH_POLL_MS);
+        wait_until(writer, iol_monotonic_ms() + FINISH_POLL_MS);
     }
 }
 
