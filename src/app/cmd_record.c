@@ -9,7 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <sys/signalfd.h>
 #include <unistd.h>
 
 #include "app/child.h"
@@ -24,6 +23,7 @@
 #include "app/progress.h"
 #include "app/rates.h"
 #include "app/record_options.h"
+#include "app/signals.h"
 #include "app/status.h"
 #include "app/waiting.h"
 #include "base/cleanup.h"
@@ -36,16 +36,6 @@
 #define MANY_BATCHES 100
 #define LOOK_IN_MS 200 /* at the ring buffer, when it does not call before */
 
-/* Set by the second Ctrl-C, when the database cannot be reached and somebody is tired of waiting. */
-static volatile bool interrupted;
-
-static void on_second_signal(int signal, siginfo_t *info, void *context)
-{
-    (void)context;
-    if (signal != SIGHUP || info->si_code == SI_KERNEL) /* see asks_for_rules() */
-        interrupted = true;
-}
-
 struct recording {
     struct iol_record_options *options; /* its rules change when the configuration file is read again */
     struct iol_pipeline *pipeline;
@@ -55,7 +45,7 @@ struct recording {
     struct iol_rates rates;
     struct iol_notify notify;
     struct iol_child child;
-    int signals;
+    struct iol_signals signals;
     unsigned int stops;  /* signals that asked for the end */
     bool stop_asked;     /* over the socket */
     bool ending;         /* detached; the last rows are being written */
@@ -66,21 +56,6 @@ struct recording {
     bool to_stdout; /* --db jsonl:- */
 };
 
-static int block_signals(struct iol_error *err)
-{
-    sigset_t set;
-    int fd;
-
-    sigemptyset(&set);
-    sigaddset(&set, SIGINT);
-    sigaddset(&set, SIGTERM);
-    sigaddset(&set, SIGHUP);
-    sigaddset(&set, SIGCHLD);
-    sigprocmask(SIG_BLOCK, &set, NULL);
-    fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-    return fd < 0 ? iol_error_set(err, -errno, "cannot watch for signals: %m") : fd;
-}
-
 /*
  * The memory of batches goes back to the system when they are stored. By itself glibc takes what is big from the heap after
  * the first time, and a heap does not shrink as long as anything younger lives at its end.
@@ -88,22 +63,6 @@ static int block_signals(struct iol_error *err)
 static void return_big_memory(void)
 {
     mallopt(M_MMAP_THRESHOLD, BIG_BYTES);
-}
-
-/* From the end of the recording on a signal means: do not wait any longer. */
-static void let_signals_interrupt(void)
-{
-    struct sigaction action = {.sa_sigaction = on_second_signal, .sa_flags = SA_SIGINFO};
-    sigset_t set;
-
-    sigaction(SIGINT, &action, NULL);
-    sigaction(SIGTERM, &action, NULL);
-    sigaction(SIGHUP, &action, NULL);
-    sigemptyset(&set);
-    sigaddset(&set, SIGINT);
-    sigaddset(&set, SIGTERM);
-    sigaddset(&set, SIGHUP);
-    sigprocmask(SIG_UNBLOCK, &set, NULL);
 }
 
 /* SIGHUP: the rules of the configuration file as they are now. Whatever is wrong with it, the recording goes on. */
@@ -139,12 +98,6 @@ static void read_rules_again(struct recording *recording)
         iol_log_warning("%s: these options have changed and need a restart: %s", options->config_path, changed);
 }
 
-/* From kill(), not from a terminal that has gone: that ends a recording, as it ends any program. */
-static bool asks_for_rules(const struct signalfd_siginfo *info)
-{
-    return info->ssi_signo == SIGHUP && info->ssi_code != SI_KERNEL;
-}
-
 /*
  * True when the recording ends now. While CMD runs, Ctrl-C is CMD's affair (the terminal sends it to both)
  * and SIGTERM is passed on; a second one ends the recording whatever CMD does.
@@ -161,21 +114,20 @@ static bool ask_to_end(struct recording *recording, int signum)
 
 static bool take_signals(struct recording *recording)
 {
-    struct signalfd_siginfo info;
+    enum iol_wish wish;
     bool ended = false;
+    int signum;
 
-    while (read(recording->signals, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
-        if (info.ssi_signo == SIGCHLD) {
+    while ((wish = iol_signals_next(&recording->signals, &signum)) != IOL_WISH_NONE) {
+        if (wish == IOL_WISH_CHILD) {
             ended |= iol_child_ended(&recording->child, &recording->command_status);
-            continue;
-        }
-        if (asks_for_rules(&info)) {
+        } else if (wish == IOL_WISH_RULES) {
             iol_notify_reloading();
             read_rules_again(recording);
             iol_notify_ready();
-            continue;
+        } else {
+            ended |= ask_to_end(recording, signum);
         }
-        ended |= ask_to_end(recording, (int)info.ssi_signo);
     }
     return ended;
 }
@@ -184,7 +136,7 @@ static bool take_signals(struct recording *recording)
 static int wait_for_work(struct recording *recording)
 {
     struct pollfd fds[] = {
-        {.fd = recording->signals, .events = POLLIN},
+        {.fd = recording->signals.fd, .events = POLLIN},
         {.fd = iol_pipeline_fd(recording->pipeline), .events = POLLIN},
         {.fd = recording->to_stdout ? STDOUT_FILENO : -1},
         {.fd = recording->control ? iol_control_fd(recording->control) : -1, .events = POLLIN},
@@ -531,6 +483,7 @@ static int finish_recording(struct recording *recording, struct iol_error *err)
     struct aside server;
     struct catching_up start;
     struct iol_waiting *waiting;
+    const volatile bool *interrupted;
     uint64_t unwritten = 0;
     int r = iol_pipeline_stop(recording->pipeline, false, err);
     int finished;
@@ -540,9 +493,9 @@ static int finish_recording(struct recording *recording, struct iol_error *err)
     iol_progress_clear(&recording->progress);
     tell_about_wait(recording);
     serve_aside(recording, &server);
-    let_signals_interrupt();
+    interrupted = iol_signals_interrupt(&recording->signals);
     waiting = show_catching_up(recording, &start);
-    finished = iol_pipeline_finish(recording->pipeline, &interrupted, &unwritten, r < 0 ? NULL : err);
+    finished = iol_pipeline_finish(recording->pipeline, interrupted, &unwritten, r < 0 ? NULL : err);
     iol_waiting_free(waiting);
     iol_pipeline_get_stats(recording->pipeline, &stats);
     stop_serving(&server);
@@ -559,12 +512,11 @@ static int finish_recording(struct recording *recording, struct iol_error *err)
 static int run(struct recording *recording, struct iol_error *err)
 {
     struct iol_error end = {0};
-    int r = block_signals(err);
+    int r = iol_signals_block(&recording->signals, err);
     int finished;
 
     if (r < 0)
         return r;
-    recording->signals = r;
     recording->notify = iol_notify_begin();
     return_big_memory();
     recording->to_stdout = strcmp(recording->options->common.db, "jsonl:-") == 0;
@@ -584,7 +536,7 @@ static int run(struct recording *recording, struct iol_error *err)
 int iol_cmd_record(int argc, char **argv)
 {
     struct iol_record_options options;
-    struct recording recording = {.options = &options, .signals = -1, .child = {.gate = -1, .failed = -1}};
+    struct recording recording = {.options = &options, .signals = {.fd = -1}, .child = {.gate = -1, .failed = -1}};
     struct iol_error err = {0};
     int status, r;
 
@@ -597,8 +549,7 @@ int iol_cmd_record(int argc, char **argv)
     iol_pipeline_free(recording.pipeline);
     iol_control_close(recording.control);
     iol_child_done(&recording.child);
-    if (recording.signals >= 0)
-        close(recording.signals);
+    iol_signals_done(&recording.signals);
     iol_record_options_done(&options);
     if (recording.command_status)
         return recording.command_status;

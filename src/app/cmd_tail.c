@@ -17,6 +17,7 @@
 #include "app/live/names.h"
 #include "app/live/tail_line.h"
 #include "app/live/watched.h"
+#include "app/signals.h"
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "base/log.h"
@@ -288,7 +289,8 @@ static void watch_signals(void)
 
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
-    sigaction(SIGHUP, &action, NULL);
+    if (!iol_signals_ignored(SIGHUP)) /* nohup(1) */
+        sigaction(SIGHUP, &action, NULL);
     signal(SIGPIPE, SIG_IGN);
 }
 

@@ -19,6 +19,7 @@
 #include "app/live/top_keys.h"
 #include "app/live/top_page.h"
 #include "app/live/watched.h"
+#include "app/signals.h"
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "core/batch.h"
@@ -476,7 +477,8 @@ static void watch_signals(void)
 
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
-    sigaction(SIGHUP, &action, NULL);
+    if (!iol_signals_ignored(SIGHUP)) /* nohup(1) */
+        sigaction(SIGHUP, &action, NULL);
     signal(SIGPIPE, SIG_IGN);
 }
 

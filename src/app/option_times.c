@@ -21,10 +21,10 @@
 struct moment {
     const char *at;
     int64_t now_ns;
-    struct tm tm; /* date and time of day, as written */
-    int64_t ns;   /* of the second */
-    bool dated;   /* there was a date */
-    bool timed;   /* there was a time of day */
+    struct tm tm;  /* date and time of day, as written */
+    int64_t ns;    /* of the second */
+    bool dated;    /* the date was written */
+    int days_back; /* else: before the day that it is now, where the clock is that was meant */
     bool local;
     int64_t zone_s; /* east of UTC */
 };
@@ -163,28 +163,15 @@ static bool take_epoch(struct moment *m, int64_t *ret_ns)
            !__builtin_add_overflow(*ret_ns, ns, ret_ns);
 }
 
-static void take_calendar_day(struct moment *m, int64_t days_back)
-{
-    time_t now = (time_t)(m->now_ns / NS_PER_S - days_back * DAY_S);
-    struct tm day;
-
-    gmtime_r(&now, &day);
-    m->tm.tm_year = day.tm_year;
-    m->tm.tm_mon = day.tm_mon;
-    m->tm.tm_mday = day.tm_mday;
-    m->dated = true;
-}
-
-static bool take_date(struct moment *m)
+/* True when there was a day, as a date or as one that is told from today. */
+static bool take_day(struct moment *m)
 {
     const char *start = m->at;
 
-    if (take_word(m, "today")) {
-        take_calendar_day(m, 0);
+    if (take_word(m, "today"))
         return true;
-    }
     if (take_word(m, "yesterday")) {
-        take_calendar_day(m, 1);
+        m->days_back = 1;
         return true;
     }
     if (take_int(m, 4, &m->tm.tm_year) && *m->at == '-' && m->at++ && take_int(m, 2, &m->tm.tm_mon) && *m->at == '-' &&
@@ -205,7 +192,6 @@ static bool take_time_of_day(struct moment *m)
     if (!take_number(m, 1, 2, &hour) || *m->at != ':' || !m->at++ || !take_int(m, 2, &m->tm.tm_min))
         return false;
     m->tm.tm_hour = (int)hour;
-    m->timed = true;
     if (*m->at != ':')
         return true;
     m->at++;
@@ -248,6 +234,23 @@ static bool is_real(const struct moment *m)
     return tm.tm_year == m->tm.tm_year && tm.tm_mon == m->tm.tm_mon && tm.tm_mday == m->tm.tm_mday;
 }
 
+/* The date of a day that was told from today: known when the zone is. */
+static void find_date(struct moment *m)
+{
+    time_t now = (time_t)(m->now_ns / NS_PER_S + m->zone_s);
+    struct tm day;
+
+    if (m->local)
+        localtime_r(&now, &day);
+    else
+        gmtime_r(&now, &day);
+    day = (struct tm){.tm_year = day.tm_year, .tm_mon = day.tm_mon, .tm_mday = day.tm_mday - m->days_back};
+    timegm(&day); /* the 0th of a month is a day of the month before */
+    m->tm.tm_year = day.tm_year;
+    m->tm.tm_mon = day.tm_mon;
+    m->tm.tm_mday = day.tm_mday;
+}
+
 static int64_t seconds_of(const struct moment *m)
 {
     struct tm tm = m->tm;
@@ -259,25 +262,28 @@ static int64_t seconds_of(const struct moment *m)
 /* "2026-11-25T14:00:00.5+02:00", "yesterday 14:00", "14:00" */
 static bool take_calendar(struct moment *m, int64_t *ret_ns)
 {
-    bool dated = take_date(m);
+    bool has_day = take_day(m);
     int64_t seconds;
 
-    if (dated && (*m->at == 'T' || *m->at == 't') && isdigit((unsigned char)m->at[1]))
+    if (has_day && (*m->at == 'T' || *m->at == 't') && isdigit((unsigned char)m->at[1]))
         m->at++;
     skip_blanks(m);
-    if (!dated)
-        take_calendar_day(m, 0);
-    if (isdigit((unsigned char)*m->at) ? !take_time_of_day(m) : !dated)
+    if (isdigit((unsigned char)*m->at) ? !take_time_of_day(m) : !has_day)
         return false;
     skip_blanks(m);
     if (!take_zone(m))
         return false;
     skip_blanks(m);
+    if (!m->dated)
+        find_date(m);
     if (*m->at || !is_real(m))
         return false;
     seconds = seconds_of(m);
-    if (!dated && seconds > m->now_ns / NS_PER_S) /* the last time that it was so late */
-        seconds -= DAY_S;
+    if (!has_day && seconds > m->now_ns / NS_PER_S) { /* the last time that it was so late */
+        m->days_back = 1;
+        find_date(m);
+        seconds = seconds_of(m);
+    }
     *ret_ns = seconds * NS_PER_S + m->ns;
     return true;
 }

@@ -45,6 +45,38 @@ static void clean_path(char *path)
     *out = '\0';
 }
 
+/* Behind the last component "..", or NULL. */
+static char *behind_parents(char *path)
+{
+    char *found = NULL;
+
+    for (char *at = path; (at = strstr(at, "/..")); at += 3) {
+        if (at[3] == '/' || at[3] == '\0')
+            found = at + 3;
+    }
+    return found;
+}
+
+/* The directory above a link's target is not the one above the link: as far as "..", links are followed. */
+static char *follow_to_parents(char *path)
+{
+    char *rest = behind_parents(path), *followed = NULL, end;
+    _cleanup_free_ char *parent = NULL;
+
+    if (!rest)
+        return path;
+    end = *rest;
+    *rest = '\0';
+    parent = realpath(path, NULL);
+    *rest = end;
+    if (!parent)
+        return path;
+    if (asprintf(&followed, "%s%s", parent, rest) < 0)
+        followed = NULL;
+    free(path);
+    return followed;
+}
+
 static char *make_absolute(const char *typed)
 {
     _cleanup_free_ char *cwd = NULL;
@@ -57,6 +89,8 @@ static char *make_absolute(const char *typed)
         if (!cwd || asprintf(&path, "%s/%s", cwd, typed) < 0)
             return NULL;
     }
+    if (path)
+        path = follow_to_parents(path);
     if (path)
         clean_path(path);
     return path;

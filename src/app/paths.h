@@ -12,7 +12,7 @@ struct iol_error;
 #define IOL_PATHS_MAX 4
 
 /*
- * The names that may stand for one path: itself made absolute by its letters alone, and as the file system resolves it
+ * The names that may stand for one path: itself made absolute (by its letters alone, but for a ".."), and as the file system resolves it
  * now (of a file that is gone, as far as it still can). With a trailing '/' they are ranges: everything from
  * `from` up to, not including, `to`; else `to` is NULL and `from` is the name.
  */

@@ -70,13 +70,15 @@ def test_who_names(tap, db, scratch):
     tap.equal([r["pid"] for r in ask_json("who", "../src/./sub/..//a.c", "--db", db["full"], cwd="/usr")],
               [912, 911], "who: a relative path")
     os.makedirs(scratch + "/names", exist_ok=True)
-    for name, target in (("link", "/src/a.c"), ("dir", "/src"), ("root", "/")):
+    for name, target in (("link", "/src/a.c"), ("dir", "/src"), ("root", "/"), ("bin", "/usr/bin")):
         if not os.path.lexists(scratch + "/names/" + name):
             os.symlink(target, scratch + "/names/" + name)
     tap.equal([r["pid"] for r in ask_json("who", "root/(pipes)", "--db", db["full"], cwd=scratch + "/names")], [],
               "who: a file named like an account is not the account")
     tap.equal(len(ask_json("who", "root/h/back\\slash", "--db", db["full"], cwd=scratch + "/names")), 1,
               "who: a link above a file that is gone")
+    tap.equal([r["pid"] for r in ask_json("who", "bin/../../src/a.c", "--db", db["full"], cwd=scratch + "/names")], [912, 911],
+              "who: '..' behind a link is the directory above its target")
     tap.equal(len(ask_json("who", "root/", "--db", db["full"], cwd=scratch + "/names")), 15,
               "who: a link to the root, with everything below")
 

@@ -18,14 +18,21 @@
 #define SECOND INT64_C(1000000000)
 #define NOW (INT64_C(1763886000) * SECOND + 250000000) /* 2025-11-23 08:20:00.25, a Sunday */
 
-static const char *read_time(const char *text)
+#define LATE (NOW + 12 * 3600 * SECOND) /* 20:20:00.25 in UTC, and past midnight in the zone of this test */
+
+static const char *read_time_at(const char *text, int64_t now)
 {
     static char buf[32];
     int64_t ns;
 
-    if (iol_option_time(text, NOW, &ns, NULL) < 0)
+    if (iol_option_time(text, now, &ns, NULL) < 0)
         return "refused";
     return iol_text_time(buf, sizeof(buf), ns);
+}
+
+static const char *read_time(const char *text)
+{
+    return read_time_at(text, NOW);
 }
 
 static void times_are_read(void **state)
@@ -77,6 +84,30 @@ static void times_are_read(void **state)
         assert_string_equal(read_time(good[i].text), good[i].is);
 }
 
+/* Today is the day that it is in the zone that was named. */
+static void days_are_those_of_the_zone(void **state)
+{
+    static const struct {
+        const char *text, *is;
+    } late[] = {
+        {"today", "2025-11-23 00:00:00.000000"},
+        {"today local", "2025-11-23 16:00:00.000000"},
+        {"yesterday local", "2025-11-22 16:00:00.000000"},
+        {"yesterday 14:00 local", "2025-11-23 06:00:00.000000"},
+        {"4:00 local", "2025-11-23 20:00:00.000000"},
+        {"4:21 local", "2025-11-22 20:21:00.000000"},
+        {"today +08:00", "2025-11-23 16:00:00.000000"},
+        {"01:00+08:00", "2025-11-23 17:00:00.000000"},
+        {"yesterday 01:00-12:00", "2025-11-22 13:00:00.000000"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(late) / sizeof(late[0]); i++)
+        assert_string_equal(read_time_at(late[i].text, LATE), late[i].is);
+    /* the day before the first of a month */
+    assert_string_equal(read_time_at("yesterday", NOW - 22 * 24 * 3600 * SECOND), "2025-10-31 00:00:00.000000");
+}
+
 static void other_times_are_refused(void **state)
 {
     static const char *const bad[] = {
@@ -126,6 +157,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(times_are_read),
+        cmocka_unit_test(days_are_those_of_the_zone),
         cmocka_unit_test(other_times_are_refused),
     };
 

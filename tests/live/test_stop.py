@@ -5,9 +5,11 @@
 
 $IOLEDGER_OUTAGE_SECONDS is how long PostgreSQL is away (5).
 """
+import fcntl
 import os
 import signal
 import subprocess
+import termios
 import time
 
 import livelib as live
@@ -126,6 +128,33 @@ def counts_in(url, many):
     return booked
 
 
+def on_terminal(terminal, hangup):
+    """In the child: a session of its own on that terminal, and SIGHUP as nohup(1) has it or not."""
+    os.setsid()
+    fcntl.ioctl(terminal, termios.TIOCSCTTY, 0)
+    signal.signal(signal.SIGHUP, hangup)
+
+
+def terminal_gone(tap, scratch):
+    """When its terminal goes away a recording ends as it does at any signal; under nohup it goes on."""
+    for name, hangup in (("a terminal that is gone", signal.SIG_DFL), ("a terminal that is gone, under nohup", signal.SIG_IGN)):
+        url = live.new_url("sqlite", scratch)
+        master, terminal = os.openpty()
+        with open(os.path.join(scratch, "said"), "w+b") as said:
+            recorder = subprocess.Popen([live.IOLEDGER, "record", "--db", url, "--interval", "0.1s"], stdin=subprocess.DEVNULL,
+                                        stdout=said, stderr=said, preexec_fn=lambda: on_terminal(terminal, hangup))
+            live.wait_for(lambda: os.pread(said.fileno(), 4096, 0).count(b"recording to") or recorder.poll() is not None, "the recorder")
+            os.close(terminal)
+            os.close(master)
+            if hangup == signal.SIG_IGN:
+                batches = live.value(url, "select count(*) from batch")
+                live.wait_for(lambda: live.value(url, "select count(*) from batch") > batches + 3 or recorder.poll() is not None, "batches")
+                tap.equal(recorder.poll(), None, "%s: it goes on" % name)
+                recorder.terminate()
+            tap.equal(recorder.wait(live.PATIENCE), 0, "%s: it ends well" % name)
+        live.check_balance(tap, url, name)
+
+
 def duration(tap, scratch):
     url = live.new_url("sqlite", scratch)
     start = time.monotonic()
@@ -201,4 +230,4 @@ def read_while_recording(tap, scratch):
     many.stop()
 
 
-live.main(signal_after_work, signal_during_work, killed, duration, outage, read_while_recording)
+live.main(signal_after_work, signal_during_work, killed, terminal_gone, duration, outage, read_while_recording)
