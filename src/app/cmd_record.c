@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // SPDX-FileCopyrightText: The ioledger authors
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <malloc.h>
 #include <poll.h>
@@ -9,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "app/child.h"
@@ -53,7 +55,7 @@ struct recording {
     uint64_t next_post_ns;
     uint64_t end_ns; /* 0: none */
     int command_status;
-    bool to_stdout; /* --db jsonl:- */
+    int reader; /* of a pipe that the rows go into: to see when nobody is at its other end; -1: none */
 };
 
 /*
@@ -132,13 +134,13 @@ static bool take_signals(struct recording *recording)
     return ended;
 }
 
-/* Waits for whatever comes first. Returns 1 when whoever read the rows from stdout has gone, else 0 or -errno. */
+/* Waits for whatever comes first. Returns 1 when whoever read the rows has gone, else 0 or -errno. */
 static int wait_for_work(struct recording *recording)
 {
     struct pollfd fds[] = {
         {.fd = recording->signals.fd, .events = POLLIN},
         {.fd = iol_pipeline_fd(recording->pipeline), .events = POLLIN},
-        {.fd = recording->to_stdout ? STDOUT_FILENO : -1},
+        {.fd = recording->reader},
         {.fd = recording->control ? iol_control_fd(recording->control) : -1, .events = POLLIN},
     };
     uint64_t now = iol_host_boot_ns(), next = recording->next_post_ns;
@@ -509,6 +511,21 @@ static int finish_recording(struct recording *recording, struct iol_error *err)
     return r < 0 ? r : finished;
 }
 
+static bool is_stdout(const struct recording *recording)
+{
+    return strcmp(recording->options->common.db, "jsonl:-") == 0;
+}
+
+static int find_reader(const struct recording *recording)
+{
+    const char *path = iol_url_rest(recording->options->common.db, "jsonl");
+    struct stat st;
+
+    if (is_stdout(recording))
+        return fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3);
+    return path && stat(path, &st) == 0 && S_ISFIFO(st.st_mode) ? open(path, O_WRONLY | O_NONBLOCK | O_CLOEXEC) : -1;
+}
+
 static int run(struct recording *recording, struct iol_error *err)
 {
     struct iol_error end = {0};
@@ -519,11 +536,11 @@ static int run(struct recording *recording, struct iol_error *err)
         return r;
     recording->notify = iol_notify_begin();
     return_big_memory();
-    recording->to_stdout = strcmp(recording->options->common.db, "jsonl:-") == 0;
     signal(SIGPIPE, SIG_IGN); /* a reader that goes away is an error of the sink */
     r = open_recording(recording, err);
     if (r < 0)
         return r;
+    recording->reader = find_reader(recording);
     r = start_recording(recording, err);
     if (r == 0)
         r = record_loop(recording, err);
@@ -536,20 +553,23 @@ static int run(struct recording *recording, struct iol_error *err)
 int iol_cmd_record(int argc, char **argv)
 {
     struct iol_record_options options;
-    struct recording recording = {.options = &options, .signals = {.fd = -1}, .child = {.gate = -1, .failed = -1}};
+    struct recording recording = {
+        .options = &options, .signals = {.fd = -1}, .reader = -1, .child = {.gate = -1, .failed = -1}};
     struct iol_error err = {0};
     int status, r;
 
     if (!iol_record_options_parse(argc, argv, &options, &status))
         return status;
     r = run(&recording, &err);
-    if (r < 0 && r != -EPIPE)
+    if (r < 0 && !(r == -EPIPE && is_stdout(&recording))) /* `| head` has seen enough */
         iol_command_fail(&err);
     iol_metrics_close(recording.metrics);
     iol_pipeline_free(recording.pipeline);
     iol_control_close(recording.control);
     iol_child_done(&recording.child);
     iol_signals_done(&recording.signals);
+    if (recording.reader >= 0)
+        close(recording.reader);
     iol_record_options_done(&options);
     if (recording.command_status)
         return recording.command_status;

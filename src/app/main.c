@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // SPDX-FileCopyrightText: The ioledger authors
 #include <errno.h>
+#include <fcntl.h>
 #include <locale.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "app/command.h"
 #include "app/describe.h"
@@ -115,10 +117,25 @@ static int run(int argc, char **argv)
     return refuse(argv[1]);
 }
 
+/*
+ * A closed one would be the number of the next file that is opened, a ledger perhaps, and what is printed would go there.
+ * What stands there instead refuses to be read and written, and a CMD does not get it.
+ */
+static void fill_standard_descriptors(void)
+{
+    int fd = open("/", O_PATH | O_CLOEXEC);
+
+    while (fd >= 0 && fd <= STDERR_FILENO)
+        fd = open("/", O_PATH | O_CLOEXEC);
+    if (fd >= 0)
+        close(fd);
+}
+
 int main(int argc, char **argv)
 {
     int status, r;
 
+    fill_standard_descriptors();
     /* Only the character set: messages and numbers are the same everywhere. */
     setlocale(LC_CTYPE, "");
     status = run(argc, argv);

@@ -54,12 +54,16 @@ static int jsonl_error(struct jsonl_sink *sink, int number, const char *doing, s
         iol_error_set(err, code, "no space left on the disk of %s", sink->path);
     else if (code == -EPIPE)
         iol_error_set(err, code, "nobody reads %s any more", sink->path);
+    else if (code == -ENXIO)
+        iol_error_set(err, code, "nobody reads %s", sink->path);
     else
         iol_error_set(err, code, "cannot %s %s: %s", doing, sink->path, strerror(number));
     if (code == -ENOSPC)
         iol_error_hint(err, "free some space on that filesystem, or give a path on another one");
     else if (code == -ENOENT || code == -ENOTDIR)
         iol_error_hint(err, "create the directory first, or give another path");
+    else if (code == -ENXIO)
+        iol_error_hint(err, "start what reads from it first");
     else if (code == -EACCES || code == -EROFS || code == -EPERM || code == -EISDIR)
         iol_error_hint(err, "give the path of a file that you may write, or jsonl:- for stdout");
     return code;
@@ -269,17 +273,31 @@ static int open_stdout(struct jsonl_sink *sink, struct iol_error *err)
     sink->fd = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3);
     if (sink->fd < 0 || fstat(sink->fd, &st) < 0)
         return jsonl_error(sink, errno, "write to", err);
+    if ((fcntl(sink->fd, F_GETFL) & O_ACCMODE) == O_RDONLY)
+        return jsonl_error(sink, EBADF, "write to", err);
     sink->regular = S_ISREG(st.st_mode);
     return 0;
+}
+
+/* Who has a FIFO open for reading too is never told that its reader has gone. */
+static int open_to_write(const char *path)
+{
+    struct stat st;
+    int fd;
+
+    if (stat(path, &st) == 0 && S_ISFIFO(st.st_mode))
+        return open(path, O_WRONLY | O_NONBLOCK | O_CLOEXEC);
+    fd = open(path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY, 0644);
+    if (fd < 0 && (errno == EACCES || errno == EINVAL))
+        fd = open(path, O_WRONLY | O_APPEND | O_CLOEXEC | O_NOCTTY);
+    return fd;
 }
 
 static int open_file(struct jsonl_sink *sink, struct iol_error *err)
 {
     struct stat st;
 
-    sink->fd = open(sink->path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY, 0644);
-    if (sink->fd < 0 && (errno == EACCES || errno == EINVAL))
-        sink->fd = open(sink->path, O_WRONLY | O_APPEND | O_CLOEXEC | O_NOCTTY);
+    sink->fd = open_to_write(sink->path);
     if (sink->fd < 0 || fstat(sink->fd, &st) < 0)
         return jsonl_error(sink, errno, "write to", err);
     sink->regular = S_ISREG(st.st_mode);

@@ -17,7 +17,7 @@ import traceback
 import urllib.request
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../live"))
-from livelib import Tap  # pylint: disable=wrong-import-position
+from livelib import Tap, wait_for  # pylint: disable=wrong-import-position
 
 IOLEDGER, FIXTURE, PGCLUSTER, CHCLUSTER = map(os.path.abspath, sys.argv[1:5])
 PATIENCE = 60  # seconds

@@ -18,7 +18,7 @@ import sys
 import tempfile
 
 from clilib import (HOSTILE_COMM, HOSTILE_PATHS, IOLEDGER, PATIENCE, Tap, ask, ask_json, ask_terminal, environment, fill, one_line_and_hint,
-                    remove_servers, run, start_clickhouse, start_postgres, width)
+                    remove_servers, run, start_clickhouse, start_postgres, wait_for, width)
 
 CONTENTS = ("pruned", "full", "empty", "unbalanced", "lossy", "incomplete", "many", "renamed")
 
@@ -489,6 +489,27 @@ def test_stdout(tap, url):
                    "%s: a full disk" % " ".join(args), (status, err))
 
 
+def close_standard(numbers):
+    for number in numbers:
+        os.close(number)
+
+
+def test_closed(tap, scratch):
+    """What is not open at the start is not the number of a file later on, in which messages would be written."""
+    for numbers in ((1,), (2,), (1, 2)):
+        path = os.path.join(scratch, "closed-%d.db" % len(numbers))
+        with subprocess.Popen([IOLEDGER, "load", "--db", "sqlite:" + path, "-"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL,
+                              stderr=subprocess.DEVNULL, env=environment(), preexec_fn=lambda n=numbers: close_standard(n)) as load:
+            def opened():
+                names = ["/proc/%d/fd/%s" % (load.pid, number) for number in os.listdir("/proc/%d/fd" % load.pid)]
+                return {int(os.path.basename(name)): os.readlink(name) for name in names if os.path.lexists(name)}
+            wait_for(lambda: path in opened().values(), "the ledger to be opened")
+            there = opened()
+            tap.equal([there.get(number) for number in numbers], ["/"] * len(numbers), "closed descriptors %s stay out of use" % (numbers,))
+            load.stdin.close()
+            load.wait(PATIENCE)
+
+
 def test_damaged(tap, url, scratch):
     """Circles and strangers in a ledger neither hang nor crash anything."""
     path = os.path.join(scratch, "damaged.db")
@@ -535,6 +556,7 @@ def main():
         run(tap, "test_schema", test_schema, scratch)
         run(tap, "test_golden", test_golden)
         run(tap, "test_stdout", test_stdout, sqlite["many"])
+        run(tap, "test_closed", test_closed, scratch)
         run(tap, "test_damaged", test_damaged, sqlite["full"], scratch)
     finally:
         remove_servers(scratch)

@@ -289,14 +289,48 @@ static void test_reader_gone(void **state)
     iol_sink_close(sink);
 }
 
+static void test_fifo(void **state)
+{
+    const char *url = in_dir(*state, "fifo");
+    struct iol_batch *batch = io_batch(1, 500);
+    struct iol_error err = {0};
+    pthread_t reader;
+    void *text;
+    int in;
+
+    assert_int_equal(mkfifo(path_of(url), 0600), 0);
+    open_sink_fails(url, -ENXIO, "nobody reads");
+    in = open(path_of(url), O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+    assert_true(in >= 0);
+    struct iol_sink *sink = open_sink(url);
+    assert_int_equal(fcntl(in, F_SETFL, O_RDONLY), 0);
+    assert_int_equal(pthread_create(&reader, NULL, read_all, &in), 0);
+    write_batch(sink, io_batch(2, 500));
+    iol_sink_close(sink);
+    pthread_join(reader, &text);
+    int lines = 0;
+    for (const char *at = text; (at = strchr(at, '\n')); at++)
+        lines++;
+    free(text);
+    assert_int_equal(lines, 1501);
+
+    in = open(path_of(url), O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+    sink = open_sink(url);
+    close(in);
+    assert_int_equal(iol_sink_write(sink, batch, &err), -EPIPE);
+    assert_non_null(strstr(err.text, "nobody reads"));
+    iol_batch_free(batch);
+    iol_sink_close(sink);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, make_dir, remove_dir)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_every_value), TEST(test_append),           TEST(test_refusals),
-        TEST(test_torn_line),   TEST(test_full_disk),        TEST(test_device),
-        TEST(test_stdout),      TEST(test_interrupted_pipe), TEST(test_reader_gone),
+        TEST(test_every_value), TEST(test_append), TEST(test_refusals), TEST(test_torn_line),
+        TEST(test_full_disk),   TEST(test_device), TEST(test_stdout),   TEST(test_interrupted_pipe),
+        TEST(test_reader_gone), TEST(test_fifo),
     };
 
     return cmocka_run_group_tests_name("jsonl", tests, NULL, NULL);

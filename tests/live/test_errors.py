@@ -115,6 +115,10 @@ def sqlite_files(tap, scratch):
 
     check_error(tap, "a folder that is not there", record("sqlite:/nonexistent/folder/x.db"), "/nonexistent/folder")
     check_error(tap, "a folder as database", record("sqlite:" + scratch), scratch)
+    fifo = os.path.join(scratch, "fifo")
+    os.mkfifo(fifo)
+    check_error(tap, "jsonl into a FIFO that nobody reads", record("jsonl:" + fifo), fifo)
+    check_error(tap, "jsonl with a closed stdout", record("jsonl:-", preexec_fn=lambda: os.close(1)), "stdout")
     check_error(tap, "no ledger there, asked", live.run("files", "--db", "sqlite:/nonexistent/x.db"), "/nonexistent/x.db")
     check_error(tap, "jsonl, asked", live.run("files", "--db", "jsonl:" + os.path.join(scratch, "x.jsonl")), "jsonl")
     point = os.path.join(scratch, "readonly")
@@ -194,6 +198,17 @@ def fill(point, chunk):
             pass
 
 
+def reader_gone(tap, scratch):
+    """Nobody reads what is written any more: the recording ends, whatever the rows go into."""
+    fifo = os.path.join(scratch, "fifo")
+    os.mkfifo(fifo)
+    reader = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
+    recorder = live.Recorder("jsonl:" + fifo, "--interval", "0.1s")
+    os.close(reader)
+    tap.equal(recorder.wait(live.PATIENCE), 1, "a FIFO whose reader has gone: the recording ends, exit status 1")
+    tap.ok(recorder.lines[-1].endswith("nobody reads %s any more" % fifo), "a FIFO whose reader has gone: it is said", *recorder.lines)
+
+
 def full_at_start(tap, scratch):
     point = mount_small(scratch, "32k")
     fill(point, 4096)
@@ -250,4 +265,4 @@ def full_for_a_while(tap, scratch):
     many.stop()
 
 
-live.main(rights, postgresql, sqlite_files, second_recorder, usage, nothing_found, full_at_start, full_meanwhile, full_for_a_while)
+live.main(rights, postgresql, sqlite_files, second_recorder, usage, nothing_found, reader_gone, full_at_start, full_meanwhile, full_for_a_while)
