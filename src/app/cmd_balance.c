@@ -184,6 +184,7 @@ static int print_routes(struct iol_db *db, enum iol_format format, struct verdic
     bool sheet = format == IOL_FORMAT_TABLE;
     _cleanup_(iol_question_done_query) struct iol_query *query = NULL;
     _cleanup_(iol_question_done_output) struct iol_output *output = NULL;
+    _cleanup_(iol_question_done_waiting) struct iol_waiting *waiting = iol_question_waiting("adding up both sides");
     int r = iol_query_new(db, query_routes, 0, NULL, &query, err);
 
     if (r < 0)
@@ -192,6 +193,7 @@ static int print_routes(struct iol_db *db, enum iol_format format, struct verdic
                        sheet ? (size_t)SHEET_COLUMNS : (size_t)BALANCE_COLUMNS, &output) < 0)
         return iol_question_no_memory(err);
     while ((r = iol_query_next(query, err)) > 0) {
+        iol_question_done_waiting(&waiting);
         add_up(verdict, query);
         if (sheet) {
             r = print_sheet(output, query);
@@ -210,9 +212,11 @@ static int tell_intervals(struct iol_db *db, struct iol_error *err)
     static const char *const counters[COUNTERS] = {"reads",         "bytes read",  "writes",
                                                    "bytes written", "read errors", "write errors"};
     _cleanup_(iol_question_done_query) struct iol_query *query = NULL;
+    _cleanup_(iol_question_done_waiting) struct iol_waiting *waiting = iol_question_waiting("looking for differences");
     int r = iol_query_new(db, query_intervals, 0, NULL, &query, err);
 
     while (r >= 0 && (r = iol_query_next(query, err)) > 0) {
+        iol_question_done_waiting(&waiting);
         for (size_t i = 0; i < COUNTERS; i++) {
             long long kernel = iol_query_int(query, 3 + 2 * i), accounts = iol_query_int(query, 4 + 2 * i);
 
@@ -230,8 +234,10 @@ static void tell_loss(const struct iol_query *query, struct verdict *verdict)
     enum iol_loss_kind kind = iol_loss_kind_of(iol_query_text(query, 1));
 
     verdict->missing |= kind == IOL_LOSS_CALLS || kind == IOL_LOSS_ROUTE;
-    iol_log_info("note: host %s %s: %s, %lld times from %.19s to %.19s", iol_query_text(query, 0), iol_loss_words(kind),
-                 iol_query_text(query, 1), iol_query_int(query, 2), iol_query_text(query, 3), iol_query_text(query, 4));
+    iol_log_info("note: host %s %s: %s, %lld %s from %.19s to %.19s", iol_query_text(query, 0), iol_loss_words(kind),
+                 iol_query_text(query, 1), iol_query_int(query, 2),
+                 iol_text_plural((uint64_t)iol_query_int(query, 2), "time", "times"), iol_query_text(query, 3),
+                 iol_query_text(query, 4));
 }
 
 static int tell_losses(struct iol_db *db, struct verdict *verdict, struct iol_error *err)
@@ -265,13 +271,16 @@ static int tell_verdict(const struct verdict *verdict, const struct iol_options 
         return IOL_EXIT_FAILURE;
     }
     if (verdict->unbalanced > 0) {
-        iol_log_error("the books do not balance: %lld intervals differ", verdict->unbalanced);
+        iol_log_error("the books do not balance: %lld %s", verdict->unbalanced,
+                      iol_text_plural((uint64_t)verdict->unbalanced, "interval differs", "intervals differ"));
         return IOL_EXIT_FAILURE;
     }
     iol_text_count(operations, sizeof(operations), (uint64_t)verdict->operations);
     iol_text_bytes(bytes, sizeof(bytes), verdict->bytes);
     if (options->format == IOL_FORMAT_TABLE)
-        printf("The books balance: %s operations, %s bytes, to the byte%s.\n", operations, bytes,
+        printf("The books balance: %s %s, %s %s, to the byte%s.\n", operations,
+               iol_text_plural((uint64_t)verdict->operations, "operation", "operations"), bytes,
+               iol_text_plural(verdict->bytes, "byte", "bytes"),
                verdict->missing ? "; but there were calls that they do not have" : "");
     return IOL_EXIT_OK;
 }

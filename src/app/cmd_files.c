@@ -167,7 +167,6 @@ static int print_files(struct iol_db *db, const struct iol_ask *ask, enum iol_fo
         return iol_question_no_memory(err);
     while ((r = iol_query_next(query, err)) > 0) {
         iol_question_done_waiting(&waiting);
-        waiting = NULL;
         *ret_all = (size_t)iol_query_int(query, IOL_FILES_ALL);
         iol_question_copy(output, columns, IOL_ARRAY_SIZE(columns), query);
         r = iol_output_row(output);

@@ -17,6 +17,7 @@
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "base/log.h"
+#include "base/text.h"
 #include "store/sink.h"
 #include "store/source.h"
 #include "store/spool.h"
@@ -252,11 +253,13 @@ static int tell(const struct load *load, const char *db)
 {
     FILE *out = strcmp(db, "jsonl:-") == 0 ? stderr : stdout;
 
-    fprintf(out, "%" PRIu64 " batches with %" PRIu64 " rows are stored", load->replay.batches, load->replay.rows);
+    fprintf(out, "%" PRIu64 " %s with %" PRIu64 " %s %s stored", load->replay.batches,
+            iol_text_plural(load->replay.batches, "batch", "batches"), load->replay.rows,
+            iol_text_plural(load->replay.rows, "row", "rows"), iol_text_plural(load->replay.batches, "is", "are"));
     if (interrupted && !load->follow)
         fputs(", and then it was interrupted", out);
     else if (load->replay.failed > 0)
-        fprintf(out, ", %" PRIu64 " are not", load->replay.failed);
+        fprintf(out, ", %" PRIu64 " %s not", load->replay.failed, iol_text_plural(load->replay.failed, "is", "are"));
     fputs(".\n", out);
     return load->replay.failed > 0 ? IOL_EXIT_FAILURE : IOL_EXIT_OK;
 }

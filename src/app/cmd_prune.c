@@ -69,18 +69,20 @@ static const enum iol_table_id told[] = {
 
 static void tell_rows(const struct iol_prune_result *result, const char *before, bool dry_run)
 {
-    const char *separator = " ", *rows = " rows";
+    const char *separator = " ";
+    bool first = true;
 
     printf("%s from before %.19s:", dry_run ? "Would be deleted," : "Deleted,", before);
     for (size_t i = 0; i < IOL_ARRAY_SIZE(told); i++) {
         if (result->rows[told[i]] == 0)
             continue;
-        printf("%s%" PRIu64 "%s of %s", separator, result->rows[told[i]], rows, iol_schema_tables[told[i]].name);
+        printf("%s%" PRIu64 "%s of %s", separator, result->rows[told[i]],
+               first ? iol_text_plural(result->rows[told[i]], " row", " rows") : "", iol_schema_tables[told[i]].name);
         separator = ", ";
-        rows = "";
+        first = false;
     }
     if (result->days > 0)
-        printf("; %" PRIu64 " days went whole", result->days);
+        printf("; %" PRIu64 " %s whole", result->days, iol_text_plural(result->days, "day went", "days went"));
     puts(".");
 }
 

@@ -31,6 +31,7 @@
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "base/log.h"
+#include "base/text.h"
 #include "store/url.h"
 
 #define NS_PER_MS 1000000
@@ -95,7 +96,8 @@ static void read_rules_again(struct recording *recording)
     }
     iol_rule_text_done(&options->rules.list);
     options->rules = rules;
-    iol_log_info("%zu rules now in force (%s)", rules.list.n, options->config_path);
+    iol_log_info("%zu %s now in force (%s)", rules.list.n, iol_text_plural(rules.list.n, "rule", "rules"),
+                 options->config_path);
     if (changed[0])
         iol_log_warning("%s: these options have changed and need a restart: %s", options->config_path, changed);
 }
@@ -337,8 +339,9 @@ static void tell_about_spool(struct recording *recording)
 
     iol_pipeline_get_stats(recording->pipeline, &stats);
     if (stats.writer.spool.inherited > 0)
-        iol_log_info("%" PRIu64 " batches of earlier recordings are sent first (%s)", stats.writer.spool.inherited,
-                     stats.spool_dir);
+        iol_log_info("%" PRIu64 " %s of earlier recordings %s sent first (%s)", stats.writer.spool.inherited,
+                     iol_text_plural(stats.writer.spool.inherited, "batch", "batches"),
+                     iol_text_plural(stats.writer.spool.inherited, "is", "are"), stats.spool_dir);
     if (!away)
         return;
     iol_log_warning("the database is away, rows wait in %s: %s", stats.spool_dir, away);

@@ -147,8 +147,9 @@ static void show_progress(struct stopping *stopping, uint64_t now)
     if (r < 0)
         snprintf(line, sizeof(line), "recorder %d: not ended yet, after %s", stopping->recorder->pid, waited);
     else
-        snprintf(line, sizeof(line), "recorder %d: %lld batches wait for the database%s, %s so far",
-                 stopping->recorder->pid, iol_status_int(status, "queued_batches"),
+        snprintf(line, sizeof(line), "recorder %d: %lld %s for the database%s, %s so far", stopping->recorder->pid,
+                 iol_status_int(status, "queued_batches"),
+                 iol_text_plural((uint64_t)iol_status_int(status, "queued_batches"), "batch waits", "batches wait"),
                  iol_status_is_away(status) ? ", which is away" : "", waited);
     json_decref(status);
     tell_progress(stopping, line);
@@ -205,17 +206,21 @@ static int report(const struct iol_recorder *recorder, const json_t *answer, str
 {
     const char *failure = json_string_value(json_object_get(answer, "failure"));
     const json_t *status = json_object_get(answer, "status");
+    long long unwritten = json_integer_value(json_object_get(answer, "unwritten_rows"));
     char sum[1024];
 
     iol_status_page_sum(status, sum, sizeof(sum));
     iol_log_info("recorder %d has ended; %s", recorder->pid, sum);
     if (iol_status_int(status, "spool_rows") > 0)
-        iol_log_warning("%lld rows wait in %s: the next 'ioledger record' to this database sends them",
-                        iol_status_int(status, "spool_rows"), json_string_value(json_object_get(status, "spool")));
+        iol_log_warning("%lld %s in %s: the next 'ioledger record' to this database sends %s",
+                        iol_status_int(status, "spool_rows"),
+                        iol_text_plural((uint64_t)iol_status_int(status, "spool_rows"), "row waits", "rows wait"),
+                        json_string_value(json_object_get(status, "spool")),
+                        iol_text_plural((uint64_t)iol_status_int(status, "spool_rows"), "it", "them"));
     if (!failure)
         return 0;
-    return iol_error_set(err, -EIO, "recorder %d could not store %lld rows: %s", recorder->pid,
-                         (long long)json_integer_value(json_object_get(answer, "unwritten_rows")), failure);
+    return iol_error_set(err, -EIO, "recorder %d could not store %lld %s: %s", recorder->pid, unwritten,
+                         iol_text_plural((uint64_t)unwritten, "row", "rows"), failure);
 }
 
 static int wait_for(const struct stop_options *options, const struct iol_recorder *recorder, int pidfd,

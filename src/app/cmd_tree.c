@@ -177,6 +177,7 @@ static int load(struct tree *tree, const struct iol_options *options, struct iol
 {
     _cleanup_(iol_question_done_db) struct iol_db *db = NULL;
     _cleanup_(iol_question_done_query) struct iol_query *query = NULL;
+    _cleanup_(iol_question_done_waiting) struct iol_waiting *waiting = iol_question_waiting("adding up processes");
     bool one = options->n_args > 0;
     int r;
 
@@ -370,7 +371,9 @@ int iol_cmd_tree(int argc, char **argv)
     if (print(&tree, options.format, &err) < 0)
         return err.text[0] ? iol_command_fail(&err) : IOL_EXIT_FAILURE;
     if (tree.pruned > 0)
-        iol_log_info("%zu processes that did nothing while recorded are left out; --all shows them", tree.pruned);
+        iol_log_info("%zu %s that did nothing while recorded %s left out; --all shows %s", tree.pruned,
+                     iol_text_plural(tree.pruned, "process", "processes"), iol_text_plural(tree.pruned, "is", "are"),
+                     iol_text_plural(tree.pruned, "it", "them"));
     if (iol_output_rows(tree.output) > 0)
         return IOL_EXIT_OK;
     if (options.format == IOL_FORMAT_TABLE && options.n_args > 0)

@@ -137,12 +137,13 @@ static void set_ancestry(struct iol_output *output, struct iol_lineage *lineage,
 
 /* 0, or -errno with *err; *err stays empty when it was the output that failed. */
 static int print_rows(struct iol_query *query, struct iol_lineage *lineage, enum iol_format format,
-                      struct iol_output *output, struct iol_error *err)
+                      struct iol_output *output, struct iol_waiting **waiting, struct iol_error *err)
 {
     const char *arrow = format != IOL_FORMAT_TABLE || iol_output_is_utf8() ? " \u2192 " : " -> ";
     int r;
 
     while ((r = iol_query_next(query, err)) > 0) {
+        iol_question_done_waiting(waiting);
         iol_question_copy(output, columns, WHO_ANCESTRY, query);
         set_ancestry(output, lineage, iol_query_int(query, IOL_WHO_PROCESS_ID), arrow);
         r = iol_output_row(output);
@@ -158,6 +159,7 @@ static int print_processes(const struct iol_path_question *question, const struc
     _cleanup_(iol_question_done_query) struct iol_query *query = NULL;
     _cleanup_(iol_question_done_lineage) struct iol_lineage *lineage = NULL;
     _cleanup_(iol_question_done_output) struct iol_output *output = NULL;
+    _cleanup_(iol_question_done_waiting) struct iol_waiting *waiting = iol_question_waiting("looking for processes");
     struct iol_output_column shown[WHO_COLUMNS];
     int r = load_lineage(question, ask, &lineage, err);
 
@@ -166,7 +168,7 @@ static int print_processes(const struct iol_path_question *question, const struc
     if (r == 0)
         r = new_output(format, question->paths.tree, shown, &output, err);
     if (r == 0)
-        r = print_rows(query, lineage, format, output, err);
+        r = print_rows(query, lineage, format, output, &waiting, err);
     *ret_rows = output ? iol_output_rows(output) : 0;
     return r;
 }

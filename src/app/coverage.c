@@ -198,7 +198,7 @@ static void tell_hosts(const struct coverage *coverage)
             tell_host(coverage, i, n, hosts > 1);
     }
     if (hosts > HOSTS_TOLD)
-        iol_log_info("note: ... %zu more hosts", hosts - HOSTS_TOLD);
+        iol_log_info("note: ... %zu more %s", hosts - HOSTS_TOLD, iol_text_plural(hosts - HOSTS_TOLD, "host", "hosts"));
     if (hosts == 0)
         iol_log_info("note: %snothing was recorded into this ledger", coverage->what);
 }
@@ -212,15 +212,17 @@ static int tell_losses(const struct coverage *coverage, struct iol_error *err)
 
     while (r >= 0 && (r = iol_query_next(query, err)) > 0) {
         if (++n <= LOSSES_TOLD)
-            iol_log_info("note: %shost %s %s: %s, %lld times from %.19s to %.19s", coverage->what,
+            iol_log_info("note: %shost %s %s: %s, %lld %s from %.19s to %.19s", coverage->what,
                          iol_query_text(query, IOL_LOSSES_HOST),
                          iol_loss_words(iol_loss_kind_of(iol_query_text(query, IOL_LOSSES_REASON))),
                          iol_query_text(query, IOL_LOSSES_REASON), iol_query_int(query, IOL_LOSSES_LOST),
+                         iol_text_plural((uint64_t)iol_query_int(query, IOL_LOSSES_LOST), "time", "times"),
                          iol_query_text(query, IOL_LOSSES_FROM), iol_query_text(query, IOL_LOSSES_TO));
     }
     if (r == 0 && n > LOSSES_TOLD)
-        iol_log_info("note: %sthere are %zu more reasons why something is missing; 'ioledger balance' has them",
-                     coverage->what, n - LOSSES_TOLD);
+        iol_log_info("note: %sthere %s %zu more %s why something is missing; 'ioledger balance' has them",
+                     coverage->what, iol_text_plural(n - LOSSES_TOLD, "is", "are"), n - LOSSES_TOLD,
+                     iol_text_plural(n - LOSSES_TOLD, "reason", "reasons"));
     return r;
 }
 

@@ -110,7 +110,6 @@ int iol_groups_print(struct iol_db *db, const struct iol_ask *ask, enum iol_ask_
     *ret_rows = *ret_all = 0;
     while ((r = iol_query_next(query, err)) > 0) {
         iol_question_done_waiting(&waiting);
-        waiting = NULL;
         *ret_all = (size_t)iol_query_int(query, IOL_GROUPS_ALL);
         for (size_t i = 0; i < n; i++)
             copy_cell(output, &columns[i], i, query, sources[i]);

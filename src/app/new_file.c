@@ -32,10 +32,11 @@ static void on_signal(int signum)
     raise(signum); /* SA_RESETHAND: as if nobody had caught it */
 }
 
+static const int signals[] = {SIGINT, SIGTERM, SIGHUP, SIGPIPE};
+
 /* While `path` is not NULL. Signals with a handler, or that are ignored, are somebody else's affair. */
 static void watch_signals(const char *path)
 {
-    static const int signals[] = {SIGINT, SIGTERM, SIGHUP, SIGPIPE};
     const struct sigaction action = {.sa_handler = path ? on_signal : SIG_DFL,
                                      .sa_flags = path ? SA_RESETHAND | SA_NODEFER : 0};
     struct sigaction now;
@@ -72,7 +73,24 @@ int iol_new_file_check(const char *path, struct iol_error *err)
     return access(dirname(copy), W_OK | X_OK) < 0 ? fail(err, errno, path) : 0;
 }
 
-/* The mode is that of any new file; mkstemp(3) would make it private. */
+/* No signal comes between the file and what takes it away. The mode is that of any new file; mkstemp(3) would make it private. */
+static int create(const char *path)
+{
+    sigset_t ours, before;
+    int fd, code;
+
+    sigemptyset(&ours);
+    for (size_t i = 0; i < IOL_ARRAY_SIZE(signals); i++)
+        sigaddset(&ours, signals[i]);
+    pthread_sigmask(SIG_BLOCK, &ours, &before);
+    fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    code = errno;
+    if (fd >= 0)
+        watch_signals(path);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return fd >= 0 ? fd : -code;
+}
+
 static int open_aside(struct iol_new_file *file)
 {
     for (int attempt = 0; attempt < 100; attempt++) {
@@ -84,14 +102,12 @@ static int open_aside(struct iol_new_file *file)
             file->aside = NULL;
             return -ENOMEM;
         }
-        fd = open(file->aside, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-        if (fd >= 0) {
-            watch_signals(file->aside);
+        fd = create(file->aside);
+        if (fd >= 0)
             return fd;
-        }
         free(TAKE_PTR(file->aside));
-        if (errno != EEXIST)
-            return -errno;
+        if (fd != -EEXIST)
+            return fd;
     }
     return -EEXIST;
 }

@@ -108,19 +108,22 @@ static void tell_what_waits(const struct iol_pipeline_stats *stats)
 
     iol_text_bytes(bytes, sizeof(bytes), spool->bytes);
     if (spool->entries > 0)
-        iol_log_warning("%" PRIu64 " rows (%s) wait in %s: the next 'ioledger record' to this database sends them",
-                        spool->rows, bytes, stats->spool_dir);
+        iol_log_warning("%" PRIu64 " %s (%s) %s in %s: the next 'ioledger record' to this database sends %s",
+                        spool->rows, iol_text_plural(spool->rows, "row", "rows"), bytes,
+                        iol_text_plural(spool->rows, "waits", "wait"), stats->spool_dir,
+                        iol_text_plural(spool->rows, "it", "them"));
     if (spool->merged > 0)
-        iol_log_warning("detail lost: %" PRIu64 " intervals were merged with others, as the spool was full",
-                        spool->merged);
+        iol_log_warning("detail lost: %" PRIu64 " %s merged with others, as the spool was full", spool->merged,
+                        iol_text_plural(spool->merged, "interval was", "intervals were"));
     if (spool->damaged > 0)
-        iol_log_warning("damaged on the disk, in %s: %" PRIu64 " pieces", stats->spool_dir, spool->damaged);
+        iol_log_warning("damaged on the disk, in %s: %" PRIu64 " %s", stats->spool_dir, spool->damaged,
+                        iol_text_plural(spool->damaged, "piece", "pieces"));
     if (spool->quarantined > 0)
-        iol_log_warning("%" PRIu64 " batches were set aside, with the reason: %s/quarantine", spool->quarantined,
-                        stats->spool_dir);
+        iol_log_warning("%" PRIu64 " %s set aside, with the reason: %s/quarantine", spool->quarantined,
+                        iol_text_plural(spool->quarantined, "batch was", "batches were"), stats->spool_dir);
     else if (spool->quarantine_files > 0)
-        iol_log_warning("%" PRIu64 " batches were set aside by earlier recordings: %s/quarantine",
-                        spool->quarantine_files, stats->spool_dir);
+        iol_log_warning("%" PRIu64 " %s set aside by earlier recordings: %s/quarantine", spool->quarantine_files,
+                        iol_text_plural(spool->quarantine_files, "batch was", "batches were"), stats->spool_dir);
 }
 
 static void tell_about_sweep(struct iol_progress *progress, const struct iol_pipeline_stats *stats)
@@ -192,8 +195,8 @@ static void print_away(char *buf, size_t columns, const struct iol_writer_stats 
     char age[32], error[IOL_PROGRESS_LINE_MAX / 2];
 
     snprintf(buf, IOL_PROGRESS_LINE_MAX,
-             "%02" PRIu64 ":%02" PRIu64 "  database away, %" PRIu64 " batch%s wait%s, %s: ", seconds / 60, seconds % 60,
-             writer->waiting, writer->waiting == 1 ? "" : "es", writer->waiting == 1 ? "s" : "",
+             "%02" PRIu64 ":%02" PRIu64 "  database away, %" PRIu64 " %s, %s: ", seconds / 60, seconds % 60,
+             writer->waiting, iol_text_plural(writer->waiting, "batch waits", "batches wait"),
              iol_text_span(age, sizeof(age), writer->waiting > 0 ? wall_ns - writer->oldest_ts : 0));
     iol_text_visible(error, sizeof(error), writer->last_error);
     append_end(buf, IOL_PROGRESS_LINE_MAX - sizeof("..."), columns, error);
@@ -253,7 +256,8 @@ static void tell_losses(const struct iol_account_stats *accounts)
 
     for (int i = 0; i < IOL_LOST_COUNT; i++) {
         if (accounts->lost[i])
-            iol_log_warning("%s %" PRIu64 " times: %s", what[iol_lost_kind(i)], accounts->lost[i], iol_lost_reason(i));
+            iol_log_warning("%s %" PRIu64 " %s: %s", what[iol_lost_kind(i)], accounts->lost[i],
+                            iol_text_plural(accounts->lost[i], "time", "times"), iol_lost_reason(i));
     }
 }
 
@@ -267,20 +271,24 @@ void iol_progress_summary(const struct iol_progress *progress, const struct iol_
     iol_text_bytes(written, sizeof(written), accounts->write_bytes);
     iol_text_count(ops, sizeof(ops), accounts->ops);
     iol_text_count(excluded, sizeof(excluded), accounts->excluded_ops);
-    iol_log_info("recorded %.1f s: %" PRIu64 " process%s, %" PRIu64 " file%s, %s operations, %s read, %s written",
+    iol_log_info("recorded %.1f s: %" PRIu64 " %s, %" PRIu64 " %s, %s %s, %s read, %s written",
                  (double)(iol_host_boot_ns() - progress->started_ns) / NS_PER_S, stats->model.processes,
-                 stats->model.processes == 1 ? "" : "es", stats->model.files, stats->model.files == 1 ? "" : "s", ops,
-                 read, written);
+                 iol_text_plural(stats->model.processes, "process", "processes"), stats->model.files,
+                 iol_text_plural(stats->model.files, "file", "files"), ops,
+                 iol_text_plural(accounts->ops, "operation", "operations"), read, written);
     iol_text_count(ignored, sizeof(ignored), accounts->ignored_ops);
-    iol_log_info("stored %" PRIu64 " rows in %s; %s%s own%s%s%s operations left out", stats->writer.rows,
-                 iol_url_redact(url, sizeof(url), db), losses || stats->uncovered ? "" : "no losses; ", excluded,
-                 accounts->ignored_ops ? " and " : "", accounts->ignored_ops ? ignored : "",
-                 accounts->ignored_ops ? " ignored" : "");
+    iol_log_info("stored %" PRIu64 " %s in %s; %s%s own%s%s%s %s left out", stats->writer.rows,
+                 iol_text_plural(stats->writer.rows, "row", "rows"), iol_url_redact(url, sizeof(url), db),
+                 losses || stats->uncovered ? "" : "no losses; ", excluded, accounts->ignored_ops ? " and " : "",
+                 accounts->ignored_ops ? ignored : "", accounts->ignored_ops ? " ignored" : "",
+                 iol_text_plural(accounts->ignored_ops ? accounts->ignored_ops : accounts->excluded_ops, "operation",
+                                 "operations"));
     tell_losses(accounts);
     if (stats->writer.rejected)
-        iol_log_warning("the database refused %" PRIu64 " rows: %s", stats->writer.rejected_rows,
-                        stats->writer.last_error);
+        iol_log_warning("the database refused %" PRIu64 " %s: %s", stats->writer.rejected_rows,
+                        iol_text_plural(stats->writer.rejected_rows, "row", "rows"), stats->writer.last_error);
     tell_what_waits(stats);
     if (stats->bad_records)
-        iol_log_warning("%" PRIu64 " records from the kernel could not be understood", stats->bad_records);
+        iol_log_warning("%" PRIu64 " %s from the kernel could not be understood", stats->bad_records,
+                        iol_text_plural(stats->bad_records, "record", "records"));
 }

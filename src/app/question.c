@@ -49,6 +49,7 @@ struct iol_waiting *iol_question_waiting(const char *what)
 void iol_question_done_waiting(struct iol_waiting **waiting)
 {
     iol_waiting_free(*waiting);
+    *waiting = NULL;
 }
 
 void iol_question_copy(struct iol_output *output, const struct iol_output_column *columns, size_t n,

@@ -22,8 +22,8 @@ void iol_question_done_output(struct iol_output **output);
 void iol_question_done_query(struct iol_query **query);
 
 /*
- * Tells on a terminal what is waited for, from two seconds on, until it is freed (iol_question_done_waiting). `what`: "adding up files". May
- * be NULL.
+ * Tells on a terminal what is waited for, from two seconds on, until it is done, which is to be before a row is printed; it is NULL then.
+ * `what`: "adding up files". May be NULL.
  */
 struct iol_waiting *iol_question_waiting(const char *what);
 void iol_question_done_waiting(struct iol_waiting **waiting);

@@ -66,6 +66,16 @@ static const char *span(char *buf, const json_t *status, const char *key)
     return iol_text_span(buf, SHORT, ms < INT64_MAX / NS_PER_MS ? ms * NS_PER_MS : INT64_MAX);
 }
 
+/* "1 batch", "12.3K batches" */
+static const char *some(char *buf, const json_t *status, const char *key, const char *one, const char *many)
+{
+    uint64_t n = (uint64_t)iol_status_int(status, key);
+    char number[SHORT];
+
+    snprintf(buf, SHORT, "%s %s", iol_text_count(number, sizeof(number), n), iol_text_plural(n, one, many));
+    return buf;
+}
+
 bool iol_status_is_away(const json_t *status)
 {
     return strcmp(text(status, "database"), "away") == 0;
@@ -92,39 +102,42 @@ static void say_counted(const json_t *status, FILE *to)
 
     say(to, "rates", "%s operations/s, %s/s read, %s/s written", count(a, status, "ops_per_s"),
         size_of(b, status, "read_bytes_per_s"), size_of(c, status, "write_bytes_per_s"));
-    say(to, "so far", "%s operations, %s read, %s written", count(a, status, "ops"), size_of(b, status, "read_bytes"),
-        size_of(c, status, "write_bytes"));
+    say(to, "so far", "%s, %s read, %s written", some(a, status, "ops", "operation", "operations"),
+        size_of(b, status, "read_bytes"), size_of(c, status, "write_bytes"));
     say(to, "accounts", "%s of %s in use", count(a, status, "accounts"), count(b, status, "accounts_max"));
-    say(to, "held", "%s processes, %s files", count(a, status, "processes_held"), count(b, status, "files_held"));
+    say(to, "held", "%s, %s", some(a, status, "processes_held", "process", "processes"),
+        some(b, status, "files_held", "file", "files"));
 }
 
 static void say_stored(const json_t *status, FILE *to)
 {
     char a[SHORT], b[SHORT], c[SHORT], d[SHORT];
 
-    say(to, "stored", "%s rows in %s batches, %s rows/s; the database is %s behind", count(a, status, "rows"),
-        count(b, status, "batches"), count(c, status, "rows_per_s"), span(d, status, "lag_ms"));
+    say(to, "stored", "%s in %s, %s rows/s; the database is %s behind", some(a, status, "rows", "row", "rows"),
+        some(b, status, "batches", "batch", "batches"), count(c, status, "rows_per_s"), span(d, status, "lag_ms"));
     if (iol_status_int(status, "queued_batches") > 0)
-        say(to, "waiting", "%s batch%s, %s, the oldest for %s", count(a, status, "queued_batches"),
-            iol_status_int(status, "queued_batches") == 1 ? "" : "es", size_of(b, status, "queued_bytes"),
-            span(c, status, "oldest_ms"));
+        say(to, "waiting", "%s, %s, the oldest for %s", some(a, status, "queued_batches", "batch", "batches"),
+            size_of(b, status, "queued_bytes"), span(c, status, "oldest_ms"));
     else
         say(to, "waiting", "nothing");
     if (iol_status_is_away(status))
-        say(to, "AWAY", "the database does not take rows; %s tries failed so far", count(a, status, "retries"));
+        say(to, "AWAY", "the database does not take rows; %s failed so far",
+            some(a, status, "retries", "try", "tries"));
     if (iol_status_has(status, "spool"))
         say(to, "spool", "%s, %s", size_of(a, status, "spool_bytes"), text(status, "spool"));
     if (iol_status_has(status, "spool_error"))
         say(to, "SPOOL", "takes nothing: %s", text(status, "spool_error"));
     if (iol_status_int(status, "spool_merged") > 0)
-        say(to, "", "%s batches were merged with others, as it was full", count(a, status, "spool_merged"));
+        say(to, "", "%s merged with others, as it was full",
+            some(a, status, "spool_merged", "batch was", "batches were"));
     if (iol_status_int(status, "quarantined_batches") > 0)
-        say(to, "", "%s batches are set aside in its quarantine", count(a, status, "quarantined_batches"));
+        say(to, "", "%s set aside in its quarantine",
+            some(a, status, "quarantined_batches", "batch is", "batches are"));
     if (iol_status_int(status, "postponed_intervals") > 0)
-        say(to, "", "%s intervals had to wait in the kernel", count(a, status, "postponed_intervals"));
+        say(to, "", "%s had to wait in the kernel", some(a, status, "postponed_intervals", "interval", "intervals"));
     if (iol_status_int(status, "rejected_batches") > 0)
-        say(to, "REFUSED", "%s batches with %s rows, by the database", count(a, status, "rejected_batches"),
-            count(b, status, "rejected_rows"));
+        say(to, "REFUSED", "%s with %s, by the database", some(a, status, "rejected_batches", "batch", "batches"),
+            some(b, status, "rejected_rows", "row", "rows"));
     if (iol_status_has(status, "last_error"))
         say(to, "last error", "%.19s UTC: %s", text(status, "last_error_time"), text(status, "last_error"));
 }
@@ -139,11 +152,11 @@ static void say_lost(const json_t *status, FILE *to)
     for (int i = 0; i < IOL_LOST_COUNT; i++) {
         if (iol_status_int(status, iol_status_loss_key(i)) == 0)
             continue;
-        say(to, label, "%s times: %s", count(a, status, iol_status_loss_key(i)), iol_lost_reason(i));
+        say(to, label, "%s: %s", some(a, status, iol_status_loss_key(i), "time", "times"), iol_lost_reason(i));
         label = "";
     }
     if (iol_status_int(status, "bad_records") > 0)
-        say(to, "", "%s records from the kernel could not be understood", count(a, status, "bad_records"));
+        say(to, "", "%s from the kernel could not be understood", some(a, status, "bad_records", "record", "records"));
 }
 
 int iol_status_page_print(const json_t *status, FILE *to)
@@ -166,8 +179,9 @@ void iol_status_page_sum(const json_t *status, char *buf, size_t size)
 {
     char uptime[SHORT], ops[SHORT], read[SHORT], written[SHORT];
 
-    snprintf(buf, size, "recorded %s: %s operations, %s read, %s written; stored %lld rows in %s%s",
-             span(uptime, status, "uptime_ms"), count(ops, status, "ops"), size_of(read, status, "read_bytes"),
-             size_of(written, status, "write_bytes"), iol_status_int(status, "rows"), text(status, "db"),
-             iol_status_int(status, "losses") ? "" : "; no losses");
+    snprintf(buf, size, "recorded %s: %s, %s read, %s written; stored %lld %s in %s%s",
+             span(uptime, status, "uptime_ms"), some(ops, status, "ops", "operation", "operations"),
+             size_of(read, status, "read_bytes"), size_of(written, status, "write_bytes"),
+             iol_status_int(status, "rows"), iol_text_plural((uint64_t)iol_status_int(status, "rows"), "row", "rows"),
+             text(status, "db"), iol_status_int(status, "losses") ? "" : "; no losses");
 }

@@ -375,6 +375,7 @@ int iol_story_load(const struct iol_path_question *question, const struct iol_op
 {
     _cleanup_(free_story) struct iol_story *story = calloc(1, sizeof(*story));
     const struct iol_ask ask = iol_path_question_ask(question, options);
+    _cleanup_(iol_question_done_waiting) struct iol_waiting *waiting = iol_question_waiting("gathering what happened");
     int r;
 
     if (!story || !(story->arena = iol_arena_new()))

@@ -301,6 +301,11 @@ char *iol_text_size(char *buf, size_t size, uint64_t n)
     return buf;
 }
 
+const char *iol_text_plural(uint64_t n, const char *one, const char *many)
+{
+    return n == 1 ? one : many;
+}
+
 char *iol_text_span(char *buf, size_t size, int64_t ns)
 {
     static const struct {

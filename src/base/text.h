@@ -23,6 +23,9 @@ char *iol_text_store(struct iol_arena *arena, const char *data, size_t size, boo
  */
 size_t iol_text_visible(char *buf, size_t size, const char *text);
 
+/* The word for so many: `one` for 1, else `many`. */
+const char *iol_text_plural(uint64_t n, const char *one, const char *many);
+
 /* Columns that `text` takes on a terminal (wcwidth of UTF-8, independent of the locale). */
 size_t iol_text_width(const char *text);
 

@@ -9,10 +9,12 @@ import json
 import os
 import pty
 import re
+import select
 import struct
 import subprocess
 import sys
 import termios
+import time
 import traceback
 import urllib.request
 
@@ -58,26 +60,48 @@ def ask_json(*args, **more):
     return json.loads(ask(*args, "--format", "json", **more).out)
 
 
-def ask_terminal(columns, *args, **env):
-    """Runs it on a terminal of that width; the answer's stdout is what the terminal got, from stderr too."""
-    pid, terminal = pty.fork()
-    if pid == 0:
+class OnTerminal:
+    """It runs on a terminal of that width."""
+
+    def __init__(self, columns, *args, **env):
+        self.got = b""
+        self.pid, self.terminal = pty.fork()
+        if self.pid == 0:
+            try:
+                fcntl.ioctl(1, termios.TIOCSWINSZ, struct.pack("HHHH", 50, columns, 0, 0))
+                os.execve(IOLEDGER, [IOLEDGER, *args], environment(**env))
+            finally:
+                os._exit(127)
+
+    def _read(self):
         try:
-            fcntl.ioctl(1, termios.TIOCSWINSZ, struct.pack("HHHH", 50, columns, 0, 0))
-            os.execve(IOLEDGER, [IOLEDGER, *args], environment(**env))
-        finally:
-            os._exit(127)
-    got = b""
-    while True:
-        try:
-            piece = os.read(terminal, 65536)
+            piece = os.read(self.terminal, 65536)
         except OSError:  # EIO: the other side is closed
-            break
-        if not piece:
-            break
-        got += piece
-    os.close(terminal)
-    return Answer(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), re.sub(rb"\r+\n", b"\n", got), "")
+            return False
+        self.got += piece
+        return bool(piece)
+
+    def wait_for(self, pattern):
+        """False: it has ended before, or takes too long."""
+        until = time.monotonic() + PATIENCE
+        while not re.search(pattern, self.got):
+            if not select.select([self.terminal], [], [], max(0, until - time.monotonic()))[0] or not self._read():
+                return False
+        return True
+
+    def interrupt(self):
+        os.write(self.terminal, b"\x03")
+
+    def end(self):
+        """The answer's stdout is what the terminal got, from stderr too."""
+        while self._read():
+            pass
+        os.close(self.terminal)
+        return Answer(os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1]), re.sub(rb"\r+\n", b"\n", self.got), "")
+
+
+def ask_terminal(columns, *args, **env):
+    return OnTerminal(columns, *args, **env).end()
 
 
 def width(text):

@@ -11,12 +11,14 @@ import os
 import re
 import shlex
 import shutil
+import signal
 import sqlite3
+import subprocess
 import sys
 import tempfile
 import time
 
-from clilib import (IOLEDGER, Tap, ask, ask_json, fill, one_line_and_hint, remove_servers, run, start_clickhouse, start_postgres)
+from clilib import (IOLEDGER, OnTerminal, Tap, ask, ask_json, ask_terminal, fill, one_line_and_hint, remove_servers, run, start_clickhouse, start_postgres)
 from screenlib import Terminal, has_tmux  # of tests/live, where clilib looks too
 
 
@@ -281,6 +283,45 @@ def test_fleet(tap, db):
     tap.ok(gone.status == 1 and "no host 'gamma'" in gone.err and "'ioledger fleet'" in gone.err, "fleet: a host that is not there", gone)
 
 
+CLEAR = b"\r\x1b[K"
+SLOW = (("who", "/src/a.c"), ("who", "/src/", "--by", "user"), ("files",), ("files", "--by", "exe"), ("timeline", "/src/a.c"), ("tree",), ("hot",),
+        ("diff", "last", ".."), ("balance",), ("report", "-o", "page.html"))
+
+
+# From here on io is a view, of which nobody gets rows while somebody has the lock.
+SLOW_DOWN = """ALTER TABLE io RENAME TO io_quick;
+CREATE VIEW io AS WITH wait AS MATERIALIZED (SELECT pg_advisory_lock_shared(1)) SELECT io_quick.* FROM io_quick CROSS JOIN wait;"""
+
+
+@contextlib.contextmanager
+def locked(url):
+    with subprocess.Popen(["psql", "-qXAt", url], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as session:
+        session.stdin.write("SELECT 'locked' FROM pg_advisory_lock(1);\n")
+        session.stdin.flush()
+        session.stdout.readline()
+        yield
+        session.stdin.close()
+
+
+def test_waiting(tap, url, scratch):
+    """A question that takes longer than two seconds says what it is at, and leaves nothing of that behind; Ctrl-C ends it, and leaves no page."""
+    page = os.path.join(scratch, "page.html")
+    subprocess.run(["psql", "-qX", url, "-c", SLOW_DOWN], check=True)
+    questions = [tuple(page if word == "page.html" else word for word in question) for question in SLOW]
+    with locked(url):
+        running = [OnTerminal(80, *question, "--db", url) for question in questions]
+        tired = OnTerminal(80, "report", "-o", os.path.join(scratch, "tired.html"), "--db", url)
+        for question, terminal in zip((*questions, ("report, interrupted",)), (*running, tired)):
+            tap.ok(terminal.wait_for(rb"ioledger: [a-z ]+ \.\.\. [2-9] s"), "%s: what it is at" % question[0], terminal.got)
+        tired.interrupt()
+        answer = tired.end()
+        tap.ok(answer.status == -signal.SIGINT and answer.raw.endswith(CLEAR) and not [name for name in os.listdir(scratch) if "tired" in name],
+               "report: Ctrl-C while it adds up", answer)
+    for question, terminal in zip(questions, running):
+        answer, quick = terminal.end(), ask_terminal(80, *question, "--db", url)
+        tap.equal((answer.status, answer.raw.split(CLEAR)[-1]), (quick.status, quick.raw), "%s: and then the answer, and nothing else" % question[0])
+
+
 def test_clock_ahead(tap, scratch):
     path = os.path.join(scratch, "ahead.db")
     fill({"lossy": "sqlite:" + path})
@@ -337,6 +378,8 @@ def main():
             fill(db)
             for test in (test_span, test_accesses, test_groups, test_timeline, test_hot, test_diff, test_coverage, test_fleet):
                 run(tap, "%s on %s" % (test.__name__, kind), test, db)
+            if kind == "postgresql":
+                run(tap, "test_waiting", test_waiting, db["full"], scratch)
         run(tap, "test_clock_ahead", test_clock_ahead, scratch)
         if has_tmux():
             run(tap, "test_screens", test_screens, sqlite, scratch)

@@ -13,6 +13,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import sqlite3
 import struct
 import subprocess
@@ -96,6 +97,37 @@ def test_refusals(tap, url, scratch):
     with open("/dev/full", "w", encoding="ascii") as full:
         done = subprocess.run([IOLEDGER, "report", "--db", url, "-o", "-"], stdout=full, stderr=subprocess.PIPE, timeout=PATIENCE, check=False)
     tap.ok(done.returncode == 1 and b"No space left" in done.stderr, "a full disk", done)
+
+
+def interrupt_while_writing(folder, url, signum):
+    """Its status, after a signal that is sent while the page is half there."""
+    before = os.listdir(folder)
+    process = subprocess.Popen([IOLEDGER, "report", "--db", url, "--limit", "100000", "-o", os.path.join(folder, "page.html")], stdin=subprocess.DEVNULL,
+                               stderr=subprocess.DEVNULL)
+    while os.listdir(folder) == before and process.poll() is None:
+        pass
+    process.send_signal(signum)
+    return process.wait(PATIENCE)
+
+
+def test_interrupted(tap, url, scratch):
+    """Whoever ends it in the middle finds what was there before, and nothing else."""
+    for kept in ([], ["page.html"]):
+        for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            name, status, attempts = signal.Signals(signum).name, 0, 0
+            while status == 0 and attempts < 100:  # of these it was quicker
+                attempts += 1
+                folder = "%s/%s-%d-%d" % (scratch, name, len(kept), attempts)
+                os.mkdir(folder)
+                for page in kept:
+                    with open(os.path.join(folder, page), "w", encoding="ascii") as file:
+                        file.write("kept")
+                status = interrupt_while_writing(folder, url, signum)
+            left = {}
+            for page in os.listdir(folder):
+                with open(os.path.join(folder, page), encoding="utf-8") as file:
+                    left[page] = file.read()[:20]
+            tap.equal((status, left), (-signum, {page: "kept" for page in kept}), "%s while it writes: %s stays" % (name, kept or "nothing"))
 
 
 def sums(rows, at):
@@ -427,6 +459,7 @@ def main():
         run(tap, test_limit, urls["page"], scratch)
         run(tap, test_span, urls["page"], scratch)
         run(tap, test_many, urls["many"], scratch)
+        run(tap, test_interrupted, urls["many"], scratch)
         run(tap, test_elsewhere, urls["page"], scratch)
         run(tap, test_browser, urls, scratch)
     finally:

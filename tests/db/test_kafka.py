@@ -58,7 +58,7 @@ def group(tap, scratch, cluster):
     live.psql(url, "alter table batch add constraint unlucky check (seq <> 41)")
     done = load(url, grouped)
     tap.ok(done.returncode == 1 and done.stderr.count(b"unlucky") == 1 and b"offset 40 of partition 0" in done.stderr and
-           done.stdout == b"10 batches with %d rows are stored, 1 are not.\n" % live.value(url, "select %s" % rows_in(done)),
+           done.stdout == b"10 batches with %d rows are stored, 1 is not.\n" % live.value(url, "select %s" % rows_in(done)),
            "group: a batch that is refused ends it", done.stdout, done.stderr)
     live.psql(url, "alter table batch drop constraint unlucky")
     done = load(url, grouped)

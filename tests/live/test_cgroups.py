@@ -279,7 +279,7 @@ def rules_change(tap, scratch):
 
     write(config, "interval = 5s\nkinds = file\n")
     reload(tap, recorder, "need a restart: interval, kinds$", "SIGHUP: what needs a restart is told")
-    tap.ok(any("1 rules now in force" in line for line in recorder.lines), "SIGHUP: the rules of the file are gone", *recorder.lines)
+    tap.ok(any("1 rule now in force" in line for line in recorder.lines), "SIGHUP: the rules of the file are gone", *recorder.lines)
     reader.order("child", "first/4")
     reader.order("child", "second/4")
     os.unlink(config)
@@ -302,7 +302,7 @@ def an_open_account_changes(tap, scratch):
     with open(path, "wb", buffering=0) as file:
         file.write(b"x" * 100)
         write(config, "interval = 0.1s\nignore = %s\n" % path)
-        reload(tap, recorder, "1 rules now in force", "an open file: the rule is in force")
+        reload(tap, recorder, "1 rule now in force", "an open file: the rule is in force")
         file.write(b"x" * 1000)
         write(config, "interval = 0.1s\n")
         reload(tap, recorder, "0 rules now in force", "an open file: the rule is gone")

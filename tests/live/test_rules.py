@@ -454,7 +454,7 @@ def step_by_step(tap, scratch, name, path, pattern, *options):
     recorder = record(url, "--config", config, "--comm", "workload_rules", "--interval", "0.1s", *options)
     server = Server(path)
     server.read(1000)
-    reload(tap, recorder, config, "event-budget = none\nevery = %s\n" % pattern, "1 rules now in force", "%s: aggregate to every" % name)
+    reload(tap, recorder, config, "event-budget = none\nevery = %s\n" % pattern, "1 rule now in force", "%s: aggregate to every" % name)
     server.read(2000)
     reload(tap, recorder, config, "every = /no/such\nignore = %s\n" % pattern, "2 rules now in force", "%s: every to ignore" % name)
     server.read(400)
@@ -464,7 +464,7 @@ def step_by_step(tap, scratch, name, path, pattern, *options):
     server.read(30)
     reload(tap, recorder, config, "", "0 rules now in force", "%s: ignore to aggregate" % name)
     server.read(3000)
-    reload(tap, recorder, config, "event-budget = none\nsample = 1:%s\n" % pattern, "1 rules now in force", "%s: aggregate to sample" % name)
+    reload(tap, recorder, config, "event-budget = none\nsample = 1:%s\n" % pattern, "1 rule now in force", "%s: aggregate to sample" % name)
     server.read(500)
     server.end()
     end(tap, recorder, url, name)
@@ -518,14 +518,14 @@ def while_it_reads(tap, scratch):
     spin.more()
     ignored = [0, 0]  # at least, at most
     for turn in range(3):
-        reload(tap, recorder, config, "every = %s\n" % path, "1 rules now in force", "%s, turn %d: to every" % (name, turn))
+        reload(tap, recorder, config, "every = %s\n" % path, "1 rule now in force", "%s, turn %d: to every" % (name, turn))
         spin.more()
         before = spin.done()
         reload(tap, recorder, config, "ignore = %s\nevery = /no/such\n" % path, "2 rules now in force", "%s, turn %d: to ignore" % (name, turn))
         begun = spin.done() + 1  # one read may be under way
         spin.more()
         ending = spin.done()
-        reload(tap, recorder, config, "sample = 7:/no/such\n", "1 rules now in force", "%s, turn %d: to aggregate" % (name, turn))
+        reload(tap, recorder, config, "sample = 7:/no/such\n", "1 rule now in force", "%s, turn %d: to aggregate" % (name, turn))
         ended = spin.done() + 1
         ignored = [ignored[0] + ending - begun, ignored[1] + ended - before]
         spin.more()

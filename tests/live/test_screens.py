@@ -135,7 +135,7 @@ def ask(screens, scratch):
 
 def keep(screens, _):
     screens.check("ioledger schema | head -n 400", "CREATE TABLE", "process", wraps=True)
-    screens.check("ioledger load nothing.batch --db sqlite:second.db", "nothing.batch", "0 batches with 0 rows are stored, 1 are not", status=1, wraps=True)
+    screens.check("ioledger load nothing.batch --db sqlite:second.db", "nothing.batch", "0 batches with 0 rows are stored, 1 is not", status=1, wraps=True)
     screens.check("ioledger prune --keep 7d --dry-run", "Nothing is older than 20")
     screens.check("ioledger prune", "how much is to stay.* give --keep", status=2, wraps=True)
     screens.check("ioledger doctor", "BTF", "probe", wraps=True)

@@ -219,7 +219,7 @@ def notified(tap, scratch):
     manager.wait("READY=1", begin)
     words = [message.split("\n")[0] for message in manager.words(begin)]
     tap.ok(words.index("RELOADING=1") < words.index("READY=1"), "reloading, and ready again", words)
-    tap.ok(any("1 rules now in force" in line for line in service.lines), "the rules were read", service.lines)
+    tap.ok(any("1 rule now in force" in line for line in service.lines), "the rules were read", service.lines)
     tap.ok("STOPPING=1" not in manager.words(), "nothing is said of stopping before it does")
     tap.equal(service.end(), 0, "it ends well")
     manager.wait("STOPPING=1")

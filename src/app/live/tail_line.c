@@ -180,7 +180,7 @@ static void tell_direction(FILE *detail, const char *verb, int64_t ops, int64_t 
         return;
     fprintf(detail, "  %s %s in %" PRId64, verb, iol_text_size(size, sizeof(size), (uint64_t)bytes), ops);
     if (errors > 0)
-        fprintf(detail, ", %" PRId64 " errors", errors);
+        fprintf(detail, ", %" PRId64 " %s", errors, iol_text_plural((uint64_t)errors, "error", "errors"));
 }
 
 static int put_io(const struct iol_tail_format *format, const struct iol_io *io, FILE *to)
