@@ -352,6 +352,7 @@ enum iol_lost {
     IOL_LOST_RENAMED,  /* operations counted under (other files): renamed again and again while the path was read */
     IOL_LOST_LEFT_OUT, /* calls whose hook the kernel left out: counted by it and not here, see capture/preempt.h */
     IOL_LOST_PROCESSES_LEFT_OUT, /* forks, execs and exits, likewise */
+    IOL_LOST_TASKS_UNJUDGED, /* as IOL_LOST_TASKS_FULL, but there is a filter, which leaves out whom it does not know */
     IOL_LOST_COUNT,
     IOL_LOST_PLACES = 16, /* array size */
 };

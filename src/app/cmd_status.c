@@ -87,6 +87,7 @@ static const struct {
     {"lost_renamed", IOL_CELL_NUMBER},
     {"lost_left_out", IOL_CELL_NUMBER},
     {"lost_processes_left_out", IOL_CELL_NUMBER},
+    {"lost_tasks_unjudged", IOL_CELL_NUMBER},
     {"bad_records", IOL_CELL_NUMBER},    /* from the kernel, that could not be understood: 0 */
     {"resident_bytes", IOL_CELL_NUMBER}, /* memory of the recorder */
     {"maps_bytes", IOL_CELL_NUMBER},     /* memory in the kernel */

@@ -25,7 +25,7 @@ uint64_t iol_sweep_lost(const struct iol_capture *capture, const struct iol_mode
     lost = stats.made_up;
     for (size_t cpu = 0; cpu < n; cpu++)
         lost += cpus[cpu].lost[IOL_LOST_EVENTS] + cpus[cpu].lost[IOL_LOST_PROCESS_RECORDS] +
-                cpus[cpu].lost[IOL_LOST_TASKS_FULL];
+                cpus[cpu].lost[IOL_LOST_TASKS_FULL] + cpus[cpu].lost[IOL_LOST_TASKS_UNJUDGED];
     return lost;
 }
 

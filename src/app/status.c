@@ -33,6 +33,7 @@ static const char *const loss_keys[] = {
     [IOL_LOST_RENAMED] = "lost_renamed",
     [IOL_LOST_LEFT_OUT] = "lost_left_out",
     [IOL_LOST_PROCESSES_LEFT_OUT] = "lost_processes_left_out",
+    [IOL_LOST_TASKS_UNJUDGED] = "lost_tasks_unjudged",
 };
 
 static_assert(IOL_ARRAY_SIZE(loss_keys) == IOL_LOST_COUNT, "a key for each reason");

@@ -318,6 +318,12 @@ static __always_inline void judge_process(struct scratch *scratch)
         record->bits |= IOL_PROCESS_TRACED;
 }
 
+static __always_inline void remember_task(__u32 tgid, const struct iol_task *entry)
+{
+    if (bpf_map_update_elem(&tasks, &tgid, entry, BPF_ANY))
+        count_lost(settings.filter & ~IOL_FILTER_ANY ? IOL_LOST_TASKS_UNJUDGED : IOL_LOST_TASKS_FULL, 1);
+}
+
 /* Sends the record of the process in scratch->task and remembers the process in `tasks` with its verdict. */
 __noinline int announce_scratch(__u32 index)
 {
@@ -337,8 +343,7 @@ __noinline int announce_scratch(__u32 index)
         scratch->entry.bits |= IOL_TASK_ANNOUNCED;
     else
         count_lost(IOL_LOST_PROCESS_RECORDS, 1);
-    if (bpf_map_update_elem(&tasks, &scratch->tgid, &scratch->entry, BPF_ANY))
-        count_lost(IOL_LOST_TASKS_FULL, 1);
+    remember_task(scratch->tgid, &scratch->entry);
     return 0;
 }
 
@@ -351,8 +356,7 @@ __noinline int announce_nothing(__u64 address, __u32 bits)
 
     count_lost(IOL_LOST_PROCESS_RECORDS, 1);
     entry.bits = judge(address, bits) & ~(__u32)IOL_TASK_ANNOUNCED;
-    if (bpf_map_update_elem(&tasks, &tgid, &entry, BPF_ANY))
-        count_lost(IOL_LOST_TASKS_FULL, 1);
+    remember_task(tgid, &entry);
     return 0;
 }
 

@@ -16,7 +16,7 @@ static const struct {
     [IOL_LOST_SCRATCH] = {"path buffers busy: operations posted to (other files)", IOL_LOSS_DETAIL},
     [IOL_LOST_PROCESS_RECORDS] = {"ring buffer full: process records sent late", IOL_LOSS_DETAIL},
     [IOL_LOST_EVENTS] = {"ring buffer full: exits and failed execs missing", IOL_LOSS_DETAIL},
-    [IOL_LOST_TASKS_FULL] = {"process table full: processes not filtered", IOL_LOSS_DETAIL},
+    [IOL_LOST_TASKS_FULL] = {"process table full: processes told of late", IOL_LOSS_DETAIL},
     [IOL_LOST_OVER_BUDGET] = {"event budget used up: events of reads and writes left out", IOL_LOSS_DETAIL},
     [IOL_LOST_RING_EVENTS] = {"ring buffer full: events of reads and writes left out", IOL_LOSS_DETAIL},
     [IOL_LOST_URING_BYTES] = {"io_uring requests without completion: bytes unknown", IOL_LOSS_BYTES},
@@ -28,6 +28,8 @@ static const struct {
     [IOL_LOST_RENAMED] = {"renamed while the path was read: operations posted to (other files)", IOL_LOSS_DETAIL},
     [IOL_LOST_LEFT_OUT] = {"hooks left out by the kernel: calls not counted", IOL_LOSS_CALLS},
     [IOL_LOST_PROCESSES_LEFT_OUT] = {"hooks left out by the kernel: forks, execs and exits missing", IOL_LOSS_DETAIL},
+    [IOL_LOST_TASKS_UNJUDGED] = {"process table full: processes that a filter may have chosen not counted",
+                                 IOL_LOSS_CALLS},
 };
 
 static_assert(IOL_ARRAY_SIZE(losses) == IOL_LOST_COUNT, "a text for each reason");
