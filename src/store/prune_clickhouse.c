@@ -34,10 +34,8 @@ static const struct {
 };
 
 struct pruning {
+    struct iol_prune prune; /* without a driver */
     struct iol_ch *ch;
-    const struct iol_prune_options *options;
-    struct iol_prune_result *result;
-    struct iol_prune_progress progress;
     struct iol_error *err;
     int64_t before_day;
     int64_t dropped[DAYS_MAX]; /* of io, on any host */
@@ -49,14 +47,6 @@ struct pruning {
 static int no_memory(const struct pruning *pruning)
 {
     return iol_error_set(pruning->err, -ENOMEM, "out of memory");
-}
-
-static void tell(struct pruning *pruning, const char *doing)
-{
-    pruning->progress.doing = doing;
-    pruning->progress.part = -1;
-    if (pruning->options->progress)
-        pruning->options->progress(pruning->options->arg, &pruning->progress);
 }
 
 static int take_day(void *data, const char *const *fields, size_t n_fields)
@@ -88,22 +78,20 @@ static int list_days(struct pruning *pruning, const char *local)
 
 static int drop_day(struct pruning *pruning, const char *local, int64_t day)
 {
-    uint64_t began = iol_monotonic_ns(), took;
+    uint64_t began = iol_monotonic_ns();
     char sql[160];
 
-    if (pruning->options->dry_run)
+    if (pruning->prune.options->dry_run)
         return 0;
     snprintf(sql, sizeof(sql), "ALTER TABLE %s DROP PARTITION %" PRId64, local, day);
     int r = iol_ch_run(pruning->ch, &(struct iol_ch_request){.sql = sql, .doing = "prune"}, pruning->err);
-    took = iol_monotonic_ns() - began;
-    pruning->result->steps++;
-    pruning->result->longest_ns = took > pruning->result->longest_ns ? took : pruning->result->longest_ns;
+    iol_prune_count_step(&pruning->prune, began);
     return r;
 }
 
 static void note_day(struct pruning *pruning, int64_t day)
 {
-    uint64_t *n = &pruning->result->days;
+    uint64_t *n = &pruning->prune.result->days;
 
     for (uint64_t i = 0; i < *n; i++) {
         if (pruning->dropped[i] == day)
@@ -120,13 +108,11 @@ static int prune_table(struct pruning *pruning, size_t t)
 
     for (size_t i = 0; i < pruning->n && r == 0; i++) {
         r = drop_day(pruning, local, pruning->days[i]);
-        if (r == 0 && tables[t].id < IOL_TABLE_COUNT) {
-            pruning->result->rows[tables[t].id] += pruning->rows[i];
-            pruning->progress.rows += pruning->rows[i];
-        }
+        if (r == 0 && tables[t].id < IOL_TABLE_COUNT)
+            pruning->prune.result->rows[tables[t].id] += pruning->rows[i];
         if (r == 0 && tables[t].id == IOL_TABLE_IO)
             note_day(pruning, pruning->days[i]);
-        tell(pruning, "dropping days");
+        iol_prune_begin(&pruning->prune, "dropping days");
     }
     return r;
 }
@@ -144,11 +130,11 @@ static int add_size(struct pruning *pruning, uint64_t *size)
 
 static int prune_host(struct pruning *pruning)
 {
-    int r = add_size(pruning, &pruning->result->bytes_before);
+    int r = add_size(pruning, &pruning->prune.result->bytes_before);
 
     for (size_t t = 0; t < IOL_ARRAY_SIZE(tables) && r == 0; t++)
         r = prune_table(pruning, t);
-    return r == 0 ? add_size(pruning, &pruning->result->bytes_after) : r;
+    return r == 0 ? add_size(pruning, &pruning->prune.result->bytes_after) : r;
 }
 
 /* Over all shards: whether one still has such days. */
@@ -188,7 +174,7 @@ static int prune_hosts(struct pruning *pruning)
             iol_ch_use_host(pruning->ch, i);
         r = prune_host(pruning);
     }
-    return r == 0 && sharded && !pruning->options->dry_run ? check_shards(pruning) : r;
+    return r == 0 && sharded && !pruning->prune.options->dry_run ? check_shards(pruning) : r;
 }
 
 int iol_prune_clickhouse(const char *url, const struct iol_prune_options *options, struct iol_prune_result *ret_result,
@@ -199,13 +185,13 @@ int iol_prune_clickhouse(const char *url, const struct iol_prune_options *option
 
     if (!pruning)
         return iol_error_set(err, -ENOMEM, "out of memory");
-    pruning->options = options;
-    pruning->result = &result;
+    pruning->prune.options = options;
+    pruning->prune.result = &result;
     pruning->err = err;
     pruning->before_day = iol_row_binary_time(options->before) / IOL_CH_DAY_US;
     int r = iol_ch_open(url, options->verbose, &pruning->ch, err);
     if (r == 0) {
-        tell(pruning, options->dry_run ? "counting" : "dropping days");
+        iol_prune_begin(&pruning->prune, options->dry_run ? "counting" : "dropping days");
         r = prune_hosts(pruning);
     }
     iol_ch_close(pruning->ch);
