@@ -3,6 +3,7 @@
 
 /* The question whose answer may be a sum over a whole ledger, in the SQL of ClickHouse: one JOIN in each SELECT. */
 #include <inttypes.h>
+#include <string.h>
 
 #include "base/cleanup.h"
 #include "store/ask.intern.h"
@@ -66,44 +67,61 @@ static void put_sums(FILE *out, const struct iol_db *db, const struct iol_ask *a
 }
 
 /* A file without a row of its own has no path: Nullable, so that this is NULL. */
-static void put_names(FILE *out, const struct iol_db *db, const struct iol_ask *ask)
+#define NAMES                                                                                                          \
+    "SELECT id AS file_id, CAST(host_id AS Nullable(Int64)) AS f_host, CAST(path AS Nullable(String)) AS path,"        \
+    " CAST(CAST(kind AS String) AS Nullable(String)) AS kind, flags FROM file"
+
+static void put_wanted_names(FILE *out, const struct iol_db *db, const struct iol_ask *ask)
 {
     char io[160];
 
-    fputs("SELECT id AS file_id, CAST(host_id AS Nullable(Int64)) AS f_host, CAST(path AS Nullable(String)) AS path,"
-          " CAST(CAST(kind AS String) AS Nullable(String)) AS kind, flags FROM file",
-          out);
     if (!ask->processes && ask->since == IOL_NULL && ask->until == IOL_NULL) {
-        fprintf(out, " AS f WHERE %s", ask->files ? ask->files : "1");
+        fprintf(out, NAMES " AS f WHERE %s", ask->files ? ask->files : "1");
         return;
     }
-    fprintf(out, " WHERE id IN (SELECT file_id FROM %s WHERE ", iol_db_shard_table(db, "io", io));
+    fprintf(out, NAMES " WHERE id IN (SELECT file_id FROM %s WHERE ", iol_db_shard_table(db, "io", io));
     put_narrowed(out, db, ask);
     put_span(out, ask);
     putc(')', out);
 }
 
-/* How many rows there are without the limit. */
-static void put_all(FILE *out, const struct iol_db *db, const struct iol_ask *ask)
+static bool is_sharded(const struct iol_db *db)
 {
-    if (ask->limit == 0) {
-        fputs("0", out);
-        return;
-    }
-    fputs("(SELECT count() FROM (SELECT 1 FROM (SELECT ", out);
-    if (ask->since == IOL_NULL && ask->until == IOL_NULL && !ask->reads && !ask->writes) {
-        fputs("DISTINCT file_id FROM io WHERE ", out);
-        put_narrowed(out, db, ask);
-    } else {
-        fputs("file_id FROM (", out);
-        put_sums(out, db, ask);
-        putc(')', out);
-    }
-    fputs(") GLOBAL ANY LEFT JOIN (", out);
-    put_names(out, db, ask);
-    fputs(") USING (file_id) GROUP BY f_host, path, kind, flags))", out);
+    char file[160];
+
+    return strcmp(iol_db_shard_table(db, "file", file), "file") != 0;
 }
 
+/*
+ * Sums with names. One server is through with all names before it has asked its rows twice, for the names that are wanted; it keeps the
+ * sums in memory for that, and takes the names as they come by. A name may be there more than once.
+ */
+static void put_named_sums(FILE *out, const struct iol_db *db, const struct iol_ask *ask)
+{
+    if (is_sharded(db)) {
+        put_sums(out, db, ask);
+        fputs(") GLOBAL ANY LEFT JOIN (", out);
+        put_wanted_names(out, db, ask);
+        fputs(") USING (file_id)", out);
+        return;
+    }
+    fprintf(out, "SELECT * FROM (" NAMES " AS f WHERE %s%s) ANY RIGHT JOIN (", ask->files ? ask->files : "1",
+            iol_db_host_condition(db));
+    put_sums(out, db, ask);
+    fputs(") USING (file_id) LIMIT 1 BY file_id)", out);
+}
+
+/* Files of one path are one: summed up once more, and counted. */
+static void put_paths(FILE *out, const struct iol_db *db, const struct iol_ask *ask)
+{
+    fputs("SELECT f_host AS host_id, path, kind, flags, sum(ro) AS ro, sum(rb) AS rb, sum(wo) AS wo, sum(wb) AS wb,"
+          " sum(re) AS re, sum(we) AS we, min(t0) AS t0, max(t1) AS t1, uniqExactMerge(p) AS processes FROM (",
+          out);
+    put_named_sums(out, db, ask);
+    fputs(" GROUP BY f_host, path, kind, flags", out);
+}
+
+/* The row of totals says in its last column how many there are without the limit. */
 int iol_ask_files_clickhouse(struct iol_db *db, const struct iol_ask *ask, struct iol_query **ret_query,
                              struct iol_error *err)
 {
@@ -115,23 +133,17 @@ int iol_ask_files_clickhouse(struct iol_db *db, const struct iol_ask *ask, struc
 
     if (r < 0)
         return r;
-    fputs("SELECT path, kind, ro, rb, wo, wb, re, we, ", text.out);
-    put_time(text.out, "t0");
+    fputs(
+        "SELECT path, kind, any(ro) AS ro, any(rb) AS rb, any(wo) AS wo, any(wb) AS wb, any(re) AS re, any(we) AS we, ",
+        text.out);
+    put_time(text.out, "any(t0)");
     fputs(", ", text.out);
-    put_time(text.out, "t1");
-    fputs(", flags, processes, name, ", text.out);
-    put_all(text.out, db, ask);
-    fputs(" FROM (SELECT f_host AS host_id, path, kind, flags, sum(ro) AS ro, sum(rb) AS rb, sum(wo) AS wo, sum(wb) AS "
-          "wb,"
-          " sum(re) AS re, sum(we) AS we, min(t0) AS t0, max(t1) AS t1, uniqExactMerge(p) AS processes FROM (",
-          text.out);
-    put_sums(text.out, db, ask);
-    fputs(") GLOBAL ANY LEFT JOIN (", text.out);
-    put_names(text.out, db, ask);
+    put_time(text.out, "any(t1)");
+    fputs(", flags, any(processes), any(name), count() FROM (", text.out);
+    put_paths(text.out, db, ask);
     fprintf(text.out,
-            ") USING (file_id) GROUP BY f_host, path, kind, flags)"
-            " GLOBAL ANY LEFT JOIN (SELECT CAST(id AS Nullable(Int64)) AS host_id, name FROM host) USING (host_id)"
-            " ORDER BY %s, path, host_id, flags",
+            ") GLOBAL ANY LEFT JOIN (SELECT CAST(id AS Nullable(Int64)) AS host_id, name FROM host) USING (host_id)"
+            " GROUP BY path, kind, flags, host_id WITH TOTALS ORDER BY %s, path, host_id, flags",
             order);
     iol_ask_put_limit(&text, ask);
     return iol_ask_run_native(&text, db, ask, ret_query, err);

@@ -68,7 +68,7 @@ static int check_shape(struct iol_ch *ch, bool all, struct iol_error *err)
     return 0;
 }
 
-static int check_version(struct iol_ch *ch, struct iol_error *err)
+static int check_version(struct iol_ch *ch, bool shape, struct iol_error *err)
 {
     const char *database = iol_ch_layout(ch)->database;
     long long version = 0;
@@ -77,7 +77,7 @@ static int check_version(struct iol_ch *ch, struct iol_error *err)
     if (r < 0)
         return r;
     if (version == IOL_SCHEMA_VERSION)
-        return check_shape(ch, true, err);
+        return shape ? check_shape(ch, true, err) : 0;
     iol_error_set(err, -EPROTONOSUPPORT,
                   "the ClickHouse database %s has version %lld of the schema, this ioledger knows version %d", database,
                   version, IOL_SCHEMA_VERSION);
@@ -87,13 +87,13 @@ static int check_version(struct iol_ch *ch, struct iol_error *err)
     return -EPROTONOSUPPORT;
 }
 
-int iol_ch_check(struct iol_ch *ch, enum iol_ch_state *ret_state, struct iol_error *err)
+int iol_ch_check(struct iol_ch *ch, bool shape, enum iol_ch_state *ret_state, struct iol_error *err)
 {
     bool there = false;
     int r = exists(ch, IOL_VERSION_TABLE, &there, err);
 
     if (r == 0)
-        r = there ? check_version(ch, err) : check_shape(ch, false, err);
+        r = there ? check_version(ch, shape, err) : check_shape(ch, false, err);
     if (r == 0)
         *ret_state = there ? IOL_CH_LEDGER : IOL_CH_EMPTY;
     return r;

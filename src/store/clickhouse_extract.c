@@ -29,9 +29,9 @@ struct met {
     UT_hash_handle hh;
 };
 
-/* Ids that rows refer to. */
+/* Ids that rows refer to, and those of which the rows themselves came. */
 struct wanted {
-    struct met *met;
+    struct met *met, *brought;
     int64_t *list;
     size_t n, told, capacity;
 };
@@ -101,16 +101,27 @@ static int want(struct wanted *wanted, int64_t id)
     return 0;
 }
 
+static int bring(struct wanted *wanted, int64_t id)
+{
+    int r = meet(&wanted->brought, (uint64_t)id);
+
+    return r < 0 ? r : 0;
+}
+
 static int want_all(struct iol_extract *extract, const void *row)
 {
     const struct iol_process *process = row;
+    const struct iol_file *file = row;
     const struct iol_event *event = row;
     const struct iol_io *io = row;
     int r = 0;
 
     switch (extract->table->id) {
     case IOL_TABLE_PROCESS:
-        return want(&extract->processes, process->parent_id);
+        r = bring(&extract->processes, process->id);
+        return r < 0 ? r : want(&extract->processes, process->parent_id);
+    case IOL_TABLE_FILE:
+        return bring(&extract->files, file->id);
     case IOL_TABLE_IO:
         r = want(&extract->processes, io->process_id);
         return r < 0 ? r : want(&extract->files, io->file_id);
@@ -220,8 +231,8 @@ static void print_columns(FILE *out, const struct iol_table *table)
     }
 }
 
-int iol_extract_table(struct iol_extract *extract, enum iol_table_id id, const char *where, const int64_t *ids,
-                      size_t n_ids, struct iol_error *err)
+int iol_extract_table(struct iol_extract *extract, enum iol_table_id id, const struct iol_extract_rows *rows,
+                      struct iol_error *err)
 {
     const struct iol_table *table = &iol_schema_tables[id];
     _cleanup_free_ char *sql = NULL;
@@ -232,14 +243,15 @@ int iol_extract_table(struct iol_extract *extract, enum iol_table_id id, const c
         return no_memory(err);
     fputs("SELECT ", out);
     print_columns(out, table);
-    fprintf(out, " FROM %s AS %c%s%s", table->name, table->name[0], where ? " WHERE " : "", where ? where : "");
+    fprintf(out, " FROM %s AS %c%s%s%s%s", table->name, table->name[0], rows->first ? " PREWHERE " : "",
+            rows->first ? rows->first : "", rows->where ? " WHERE " : "", rows->where ? rows->where : "");
     if (iol_schema_ch_replaces(table)) {
         fputs(" ORDER BY " IOL_CH_VERSION " DESC LIMIT 1 BY ", out);
         iol_schema_print_key(out, table, false);
     }
     if (fclose(out) != 0)
         return no_memory(err);
-    return iol_extract_select(extract, id, sql, ids, n_ids, err);
+    return iol_extract_select(extract, id, sql, rows->ids, rows->n_ids, err);
 }
 
 void iol_extract_hold(struct iol_extract *extract)
@@ -269,9 +281,19 @@ int iol_extract_release(struct iol_extract *extract, struct iol_error *err)
 size_t iol_extract_wanted(struct iol_extract *extract, enum iol_table_id table, const int64_t **ret_ids)
 {
     struct wanted *wanted = table == IOL_TABLE_PROCESS ? &extract->processes : &extract->files;
-    size_t n = wanted->n - wanted->told;
+    size_t begin = wanted->told;
 
-    *ret_ids = wanted->list + wanted->told;
+    for (size_t i = begin; i < wanted->n; i++) {
+        struct met *there = NULL;
+        HASH_FIND(hh, wanted->brought, &wanted->list[i], sizeof(there->key), there);
+        if (!there) { /* those that are there are behind them: all were met */
+            int64_t id = wanted->list[i];
+            wanted->list[i] = wanted->list[wanted->told];
+            wanted->list[wanted->told++] = id;
+        }
+    }
+    size_t n = wanted->told - begin;
+    *ret_ids = wanted->list + begin;
     wanted->told = wanted->n;
     return n;
 }
@@ -363,7 +385,9 @@ void iol_extract_free(struct iol_extract *extract)
     iol_batch_free(extract->batch);
     forget(&extract->events);
     forget(&extract->processes.met);
+    forget(&extract->processes.brought);
     forget(&extract->files.met);
+    forget(&extract->files.brought);
     free(extract->processes.list);
     free(extract->files.list);
     free(extract);

@@ -20,12 +20,18 @@ struct iol_extract;
 int iol_extract_new(struct iol_ch *ch, struct iol_extract **ret_extract, struct iol_error *err);
 void iol_extract_free(struct iol_extract *extract); /* accepts NULL */
 
-/*
- * Brings the rows of the table for which `where` holds (SQL of ClickHouse; NULL: all), of the ids in the temporary table `ids` if any. Rows of
- * events that were brought before do not come again.
- */
-int iol_extract_table(struct iol_extract *extract, enum iol_table_id table, const char *where, const int64_t *ids,
-                      size_t n_ids, struct iol_error *err);
+/* Which rows of a table: SQL of ClickHouse, NULL: all. */
+struct iol_extract_rows {
+    const char
+        *first; /* a condition on few bytes of a row that few rows meet: the rest is read of those only (PREWHERE) */
+    const char *where;
+    const int64_t *ids; /* a temporary table `ids` for the conditions; NULL: none */
+    size_t n_ids;
+};
+
+/* Brings rows of the table. Rows of events that were brought before do not come again. */
+int iol_extract_table(struct iol_extract *extract, enum iol_table_id table, const struct iol_extract_rows *rows,
+                      struct iol_error *err);
 
 /* The same for rows that a SELECT makes up: its columns are those of the table, times as microseconds, words as numbers. */
 int iol_extract_select(struct iol_extract *extract, enum iol_table_id table, const char *sql, const int64_t *ids,
@@ -35,7 +41,7 @@ int iol_extract_select(struct iol_extract *extract, enum iol_table_id table, con
 void iol_extract_hold(struct iol_extract *extract);
 int iol_extract_release(struct iol_extract *extract, struct iol_error *err);
 
-/* Ids of processes and files that the rows so far refer to (of processes, their parents too) and that were not told before. */
+/* Ids of processes and files that the rows so far refer to (of processes, their parents too) and that were neither told nor brought before. */
 size_t iol_extract_wanted(struct iol_extract *extract, enum iol_table_id table, const int64_t **ret_ids);
 
 /* All ids of them that were met. */

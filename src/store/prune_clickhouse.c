@@ -164,7 +164,7 @@ static int prune_hosts(struct pruning *pruning)
     bool sharded = iol_ch_layout(pruning->ch)->cluster[0];
     size_t hosts = sharded ? iol_ch_hosts(pruning->ch) : 1;
     enum iol_ch_state state;
-    int r = iol_ch_check(pruning->ch, &state, pruning->err);
+    int r = iol_ch_check(pruning->ch, true, &state, pruning->err);
 
     if (r == 0 && state != IOL_CH_LEDGER)
         r = iol_error_set(pruning->err, -ENOENT, "no ledger in the ClickHouse database %s",

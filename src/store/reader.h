@@ -64,7 +64,7 @@ int iol_db_focus(struct iol_db *db, const struct iol_focus *focus, struct iol_er
 
 /*
  * A query in the database's own SQL. Only on ClickHouse is that another language than the common one: there it runs on the server,
- * without a focus.
+ * without a focus; of WITH TOTALS the last column is that of each row.
  */
 int iol_query_new_native(struct iol_db *db, const char *sql, size_t n_params, const char *const *params,
                          struct iol_query **ret_query, struct iol_error *err);

@@ -21,6 +21,7 @@ struct native_query {
     struct iol_arena *arena;
     const char **cells;
     size_t n_rows, n_columns, capacity, row; /* the current one is row - 1 */
+    bool totals;                             /* an empty row has come: the next one is that of WITH TOTALS */
 };
 
 static int no_memory(struct iol_error *err)
@@ -49,7 +50,13 @@ static int begin_extract(struct iol_ch_db *db, struct iol_error *err)
         return iol_error_set(err, -EMFILE, "too many questions at once");
     db->old[db->n_old++] = TAKE_PTR(db->extract);
     db->has_names = db->used = false;
+    free(TAKE_PTR(db->same));
     return iol_extract_new(db->ch, &db->extract, err);
+}
+
+static bool is_there(const char *asked, const char *key)
+{
+    return asked && strcmp(asked, key) == 0;
 }
 
 static int clickhouse_focus(struct iol_db *base, const struct iol_focus *asked, struct iol_error *err)
@@ -62,17 +69,19 @@ static int clickhouse_focus(struct iol_db *base, const struct iol_focus *asked, 
     _cleanup_free_ char *key = key_of(&focus);
     if (!key)
         return no_memory(err);
-    if (db->key && strcmp(db->key, key) == 0)
+    bool anew = iol_ch_focus_anew(&focus);
+    if (is_there(db->key, key) || is_there(db->same, key))
         return 0;
-    int r = iol_ch_focus_anew(&focus) && db->used ? begin_extract(db, err) : 0;
+    int r = anew && db->used ? begin_extract(db, err) : 0;
     if (r == 0)
         r = iol_ch_focus_bring(db, &focus, err);
-    if (r == 0 && iol_ch_focus_anew(&focus)) {
-        db->used = true;
-        free(db->key);
-        db->key = TAKE_PTR(key);
-    }
-    return r;
+    char **place = anew ? &db->key : focus.kind == IOL_FOCUS_SAME ? &db->same : NULL;
+    if (r < 0 || !place)
+        return r;
+    db->used |= anew;
+    free(*place);
+    *place = TAKE_PTR(key);
+    return 0;
 }
 
 static void clickhouse_db_close(struct iol_db *base)
@@ -83,6 +92,7 @@ static void clickhouse_db_close(struct iol_db *base)
         iol_extract_free(db->old[i]);
     iol_extract_free(db->extract);
     free(db->key);
+    free(db->same);
     iol_ch_close(db->ch);
     free(db->hosts);
     free(db->host_condition);
@@ -92,7 +102,7 @@ static void clickhouse_db_close(struct iol_db *base)
 static int check_ledger(struct iol_ch_db *db, struct iol_error *err)
 {
     enum iol_ch_state state;
-    int r = iol_ch_check(db->ch, &state, err);
+    int r = iol_ch_check(db->ch, false, &state, err);
 
     if (r < 0 || state == IOL_CH_LEDGER)
         return r;
@@ -166,10 +176,26 @@ static void native_free(struct iol_query *base)
     free(query);
 }
 
+/* What totals say in the last column is said in that of each row. */
+static int take_totals(struct native_query *query, const char *const *fields, size_t n_fields)
+{
+    const char *last = n_fields > 0 && fields[n_fields - 1] ? fields[n_fields - 1] : "";
+    const char *text = iol_arena_dup(query->arena, last, strlen(last));
+
+    for (size_t i = 0; i < query->n_rows && text; i++)
+        query->cells[(i + 1) * query->n_columns - 1] = text;
+    return text ? 0 : -ENOMEM;
+}
+
 static int take_cells(void *data, const char *const *fields, size_t n_fields)
 {
     struct native_query *query = data;
 
+    if (query->totals)
+        return take_totals(query, fields, n_fields);
+    query->totals = query->n_columns != 1 && n_fields == 1 && fields[0] && !*fields[0];
+    if (query->totals)
+        return 0;
     if (query->n_columns == 0)
         query->n_columns = n_fields;
     if ((query->n_rows + 1) * query->n_columns > query->capacity) {

@@ -19,6 +19,7 @@ struct iol_ch_db {
     bool has_names;       /* hosts, recordings and logins are in the extract */
     bool used;            /* so is what was asked for last, which is `key` */
     char *key;
+    char *same; /* the last IOL_FOCUS_SAME that is in the extract */
     struct iol_extract *old[EXTRACTS_MAX];
     size_t n_old;
 };

@@ -64,16 +64,23 @@ char *iol_ch_condition(const char *condition, const struct iol_focus *focus)
 }
 
 /* Of the hosts that were asked for, by that column. */
-static int extract_table(struct iol_ch_db *db, enum iol_table_id table, const char *column, const char *where,
-                         const int64_t *ids, size_t n_ids, struct iol_error *err)
+static int extract_rows(struct iol_ch_db *db, enum iol_table_id table, const char *column, struct iol_extract_rows rows,
+                        struct iol_error *err)
 {
     _cleanup_free_ char *text = NULL;
 
     if (!db->hosts)
-        return iol_extract_table(db->extract, table, where, ids, n_ids, err);
-    if (asprintf(&text, "(%s) AND %s IN (%s)", where ? where : "1", column, db->hosts) < 0)
+        return iol_extract_table(db->extract, table, &rows, err);
+    if (asprintf(&text, "(%s) AND %s IN (%s)", rows.where ? rows.where : "1", column, db->hosts) < 0)
         return no_memory(err);
-    return iol_extract_table(db->extract, table, text, ids, n_ids, err);
+    rows.where = text;
+    return iol_extract_table(db->extract, table, &rows, err);
+}
+
+static int extract_table(struct iol_ch_db *db, enum iol_table_id table, const char *column, const char *where,
+                         struct iol_error *err)
+{
+    return extract_rows(db, table, column, (struct iol_extract_rows){.where = where}, err);
 }
 
 /* An IN that is not GLOBAL is told before the parts are looked at, so that an index can be used. */
@@ -82,15 +89,31 @@ static const char *wanted_ids(const struct iol_ch_db *db)
     return iol_ch_layout(db->ch)->cluster[0] ? "id GLOBAL IN (SELECT id FROM ids)" : "id IN (SELECT id FROM ids)";
 }
 
+/* Rows of processes or files that others refer to; *ret_n: how many were looked for. */
+static int bring_wanted(struct iol_ch_db *db, enum iol_table_id table, size_t *ret_n, struct iol_error *err)
+{
+    const int64_t *ids;
+    size_t n = *ret_n = iol_extract_wanted(db->extract, table, &ids);
+    _cleanup_free_ int64_t *copy = n > 0 ? malloc(n * sizeof(*ids)) : NULL; /* the list grows while rows come */
+
+    if (n == 0)
+        return 0;
+    if (!copy)
+        return no_memory(err);
+    memcpy(copy, ids, n * sizeof(*ids));
+    return iol_extract_table(db->extract, table,
+                             &(struct iol_extract_rows){.first = wanted_ids(db), .ids = copy, .n_ids = n}, err);
+}
+
 /* The names that few rows have. */
 static int bring_names(struct iol_ch_db *db, struct iol_error *err)
 {
-    int r = db->has_names ? 1 : extract_table(db, IOL_TABLE_HOST, "id", NULL, NULL, 0, err);
+    int r = db->has_names ? 1 : extract_table(db, IOL_TABLE_HOST, "id", NULL, err);
 
     if (r == 0)
-        r = extract_table(db, IOL_TABLE_RECORDING, "host_id", NULL, NULL, 0, err);
+        r = extract_table(db, IOL_TABLE_RECORDING, "host_id", NULL, err);
     if (r == 0)
-        r = extract_table(db, IOL_TABLE_LOGIN, "host_id", NULL, NULL, 0, err);
+        r = extract_table(db, IOL_TABLE_LOGIN, "host_id", NULL, err);
     db->has_names = r >= 0;
     return r < 0 ? r : 0;
 }
@@ -98,32 +121,19 @@ static int bring_names(struct iol_ch_db *db, struct iol_error *err)
 /* Processes that rows refer to, their parents, theirs, ... */
 static int bring_processes(struct iol_ch_db *db, struct iol_error *err)
 {
-    const int64_t *ids;
-    size_t n;
+    size_t n = 1;
     int r = 0;
 
-    while (r == 0 && (n = iol_extract_wanted(db->extract, IOL_TABLE_PROCESS, &ids)) > 0) {
-        _cleanup_free_ int64_t *copy = malloc(n * sizeof(*ids)); /* the list grows while rows come */
-        if (!copy)
-            return no_memory(err);
-        memcpy(copy, ids, n * sizeof(*ids));
-        r = iol_extract_table(db->extract, IOL_TABLE_PROCESS, wanted_ids(db), copy, n, err);
-    }
+    while (r == 0 && n > 0)
+        r = bring_wanted(db, IOL_TABLE_PROCESS, &n, err);
     return r;
 }
 
 static int bring_files(struct iol_ch_db *db, struct iol_error *err)
 {
-    const int64_t *ids;
-    size_t n = iol_extract_wanted(db->extract, IOL_TABLE_FILE, &ids);
-    _cleanup_free_ int64_t *copy = n > 0 ? malloc(n * sizeof(*ids)) : NULL;
+    size_t n;
 
-    if (n == 0)
-        return 0;
-    if (!copy)
-        return no_memory(err);
-    memcpy(copy, ids, n * sizeof(*ids));
-    return iol_extract_table(db->extract, IOL_TABLE_FILE, wanted_ids(db), copy, n, err);
+    return bring_wanted(db, IOL_TABLE_FILE, &n, err);
 }
 
 static int focus_all(struct iol_ch_db *db, const struct iol_focus *focus, struct iol_error *err)
@@ -133,7 +143,7 @@ static int focus_all(struct iol_ch_db *db, const struct iol_focus *focus, struct
     int r = bring_names(db, err);
 
     for (int i = IOL_TABLE_PROCESS; i < IOL_TABLE_COUNT && r == 0; i++)
-        r = i == IOL_TABLE_PROCESS_EXIT && db->hosts ? 0 : extract_table(db, i, "host_id", NULL, NULL, 0, err);
+        r = i == IOL_TABLE_PROCESS_EXIT && db->hosts ? 0 : extract_table(db, i, "host_id", NULL, err);
     return r == 0 ? iol_extract_release(db->extract, err) : r;
 }
 
@@ -156,9 +166,9 @@ static int focus_names(struct iol_ch_db *db, const struct iol_focus *focus, stru
     if (!files || asprintf(&events, "kind IN ('rename', 'link', 'open', 'mkdir', 'unlink', 'rmdir') AND " OF_FILES,
                            files, iol_ch_shard_table(db, "file", table)) < 0)
         return no_memory(err);
-    int r = extract_table(db, IOL_TABLE_FILE, "f.host_id", files, NULL, 0, err);
+    int r = extract_table(db, IOL_TABLE_FILE, "f.host_id", files, err);
     if (r == 0)
-        r = extract_table(db, IOL_TABLE_EVENT, "host_id", events, NULL, 0, err);
+        r = extract_table(db, IOL_TABLE_EVENT, "host_id", events, err);
     if (r == 0)
         r = bring_files(db, err);
     return r == 0 ? bring_processes(db, err) : r;
@@ -166,17 +176,22 @@ static int focus_names(struct iol_ch_db *db, const struct iol_focus *focus, stru
 
 #define IDENTITY "f.host_id, ifNull(f.dev, 0), ifNull(f.inode, 0), ifNull(f.generation, 0)"
 
+/* The files, and those that have their inodes: these are few, by a number that is read for all. */
 static int focus_same(struct iol_ch_db *db, const struct iol_focus *focus, struct iol_error *err)
 {
-    _cleanup_free_ char *files = iol_ch_condition(focus->files, focus), *same = NULL;
+    const char *global = iol_ch_layout(db->ch)->cluster[0] ? "GLOBAL " : "";
+    _cleanup_free_ char *files = iol_ch_condition(focus->files, focus), *inodes = NULL, *same = NULL;
 
     if (!files ||
-        asprintf(&same,
-                 "(%1$s) OR (f.inode != 0 AND f.inode GLOBAL IN (SELECT f.inode FROM file AS f WHERE (%1$s) AND"
-                 " f.inode != 0) AND (" IDENTITY ") GLOBAL IN (SELECT " IDENTITY " FROM file AS f WHERE %1$s))",
+        asprintf(&inodes, "f.inode %sIN (SELECT f.inode FROM file AS f WHERE (%s) AND f.inode != 0)", global, files) <
+            0 ||
+        asprintf(&same, "(" IDENTITY ") %sIN (SELECT " IDENTITY " FROM file AS f WHERE (%s) AND f.inode != 0)", global,
                  files) < 0)
         return no_memory(err);
-    return extract_table(db, IOL_TABLE_FILE, "f.host_id", same, NULL, 0, err);
+    int r = extract_table(db, IOL_TABLE_FILE, "f.host_id", files, err);
+    return r < 0 ? r
+                 : extract_rows(db, IOL_TABLE_FILE, "f.host_id",
+                                (struct iol_extract_rows){.first = inodes, .where = same}, err);
 }
 
 /* For each process and file one row: the sums, and the first and the last time. */
@@ -230,7 +245,7 @@ static int bring_events(struct iol_ch_db *db, const struct iol_focus *focus, str
     if (!files || asprintf(&where, "kind NOT IN ('read', 'write', 'mmap')%3$s%4$s AND " OF_FILES, files,
                            iol_ch_shard_table(db, "file", table), since, until) < 0)
         return no_memory(err);
-    return extract_table(db, IOL_TABLE_EVENT, "host_id", where, NULL, 0, err);
+    return extract_table(db, IOL_TABLE_EVENT, "host_id", where, err);
 }
 
 static int focus_accounts(struct iol_ch_db *db, const struct iol_focus *focus, struct iol_error *err)
@@ -239,9 +254,9 @@ static int focus_accounts(struct iol_ch_db *db, const struct iol_focus *focus, s
 
     if (!where || !files || asprintf(&sql, ADDED_UP, where, db->host_condition) < 0)
         return no_memory(err);
-    int r = focus->files ? extract_table(db, IOL_TABLE_FILE, "f.host_id", files, NULL, 0, err) : 0;
+    int r = focus->files ? extract_table(db, IOL_TABLE_FILE, "f.host_id", files, err) : 0;
     if (r == 0)
-        r = focus->row_by_row ? extract_table(db, IOL_TABLE_IO, "host_id", where, NULL, 0, err)
+        r = focus->row_by_row ? extract_table(db, IOL_TABLE_IO, "host_id", where, err)
                               : iol_extract_select(db->extract, IOL_TABLE_IO, sql, NULL, 0, err);
     if (r == 0 && focus->files)
         r = bring_events(db, focus, err);
@@ -380,8 +395,7 @@ static int focus_tree(struct iol_ch_db *db, const struct iol_focus *focus, struc
 {
     _cleanup_free_ char *condition = focus->processes ? iol_ch_condition(focus->processes, focus) : NULL;
     _cleanup_(done_generation) struct generation all = {0};
-    const char *processes = condition ? wanted_ids(db) : "1",
-               *rest = condition ? "process_id GLOBAL IN (SELECT id FROM ids)" : "1";
+    const char *rest = condition ? "process_id GLOBAL IN (SELECT id FROM ids)" : "1";
     _cleanup_free_ char *did = NULL, *exits = NULL;
     int r = focus->processes && !condition ? no_memory(err) : 0;
 
@@ -395,13 +409,16 @@ static int focus_tree(struct iol_ch_db *db, const struct iol_focus *focus, struc
     if (asprintf(&did, DONE_IN_ALL, rest, db->host_condition) < 0 ||
         asprintf(&exits, "process_id GLOBAL IN (SELECT id FROM process WHERE 1%s)", db->host_condition) < 0)
         return no_memory(err);
-    r = extract_table(db, IOL_TABLE_PROCESS, "host_id", processes, all.ids, all.n, err);
+    r = extract_rows(
+        db, IOL_TABLE_PROCESS, "host_id",
+        (struct iol_extract_rows){.first = condition ? wanted_ids(db) : NULL, .ids = all.ids, .n_ids = all.n}, err);
     if (r == 0)
         r = bring_processes(db, err); /* the ancestors */
     if (r == 0 && condition && add_met(db, &all) < 0)
         r = no_memory(err);
     if (r == 0)
-        r = iol_extract_table(db->extract, IOL_TABLE_PROCESS_EXIT, condition ? NULL : exits, NULL, 0, err);
+        r = iol_extract_table(db->extract, IOL_TABLE_PROCESS_EXIT,
+                              &(struct iol_extract_rows){.where = condition ? NULL : exits}, err);
     return r == 0 ? iol_extract_select(db->extract, IOL_TABLE_IO, did, all.ids, all.n, err) : r;
 }
 
@@ -422,8 +439,8 @@ static int focus_balance(struct iol_ch_db *db, const struct iol_focus *focus, st
         return no_memory(err);
     int r = iol_extract_select(db->extract, IOL_TABLE_IO, sql, NULL, 0, err);
     if (r == 0)
-        r = extract_table(db, IOL_TABLE_TOTAL, "host_id", WHOLE, NULL, 0, err);
-    return r == 0 ? extract_table(db, IOL_TABLE_LOSS, "host_id", NULL, NULL, 0, err) : r;
+        r = extract_table(db, IOL_TABLE_TOTAL, "host_id", WHOLE, err);
+    return r == 0 ? extract_table(db, IOL_TABLE_LOSS, "host_id", NULL, err) : r;
 }
 
 static const struct {

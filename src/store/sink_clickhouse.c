@@ -101,7 +101,7 @@ static void clickhouse_close(struct iol_sink *base)
 static int open_tables(struct clickhouse_sink *sink, struct iol_error *err)
 {
     enum iol_ch_state state;
-    int r = iol_ch_check(sink->ch, &state, err);
+    int r = iol_ch_check(sink->ch, true, &state, err);
 
     if (r == 0 && state == IOL_CH_EMPTY)
         r = create_schema(sink->ch, err);
