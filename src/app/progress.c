@@ -76,6 +76,19 @@ static void tell_about_spool(struct iol_progress *progress, const struct iol_wri
     progress->merges = merges;
 }
 
+/* Once: what it will never take is no matter of waiting, and nobody should hear of it only in the end. */
+static void tell_about_refusal(struct iol_progress *progress, const struct iol_pipeline_stats *stats)
+{
+    bool refused = stats->writer.rejected > 0;
+
+    if (refused && !progress->refused) {
+        iol_progress_clear(progress);
+        iol_log_warning("the database refuses rows%s%s: %s", stats->spool_dir ? ", they are set aside in " : "",
+                        stats->spool_dir ? stats->spool_dir : "", stats->writer.last_error);
+    }
+    progress->refused = refused;
+}
+
 /*
  * ", 3 batches wait", ", 120 batches (3.1M) wait, 2 min", or, while they get fewer, "... wait, 12 s left"; nothing when all is as
  * usual.
@@ -238,6 +251,7 @@ void iol_progress_show(struct iol_progress *progress, const struct iol_pipeline_
 
     tell_about_database(progress, &stats->writer);
     tell_about_spool(progress, &stats->writer);
+    tell_about_refusal(progress, stats);
     tell_about_sweep(progress, stats);
     if (!progress->live)
         return;

@@ -16,7 +16,8 @@ struct iol_progress {
     bool shown;
     bool was_down;
     bool spool_failed;
-    bool merges; /* the spool is full, and that was told */
+    bool refused; /* rows, by the database, and that was told */
+    bool merges;  /* the spool is full, and that was told */
     uint64_t sweeps;
 };
 

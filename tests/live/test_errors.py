@@ -209,6 +209,18 @@ def reader_gone(tap, scratch):
     tap.ok(recorder.lines[-1].endswith("nobody reads %s any more" % fifo), "a FIFO whose reader has gone: it is said", *recorder.lines)
 
 
+def deleted_meanwhile(tap, scratch):
+    """The ledger is deleted: that is said when it happens, and not only in the end."""
+    url = live.new_url("sqlite", scratch)
+    recorder = live.Recorder(url, "--interval", "0.1s")
+    live.wait_for(lambda: live.value(url, "select count(*) from batch") >= 1, "a batch")
+    for name in os.listdir(scratch):
+        os.unlink(os.path.join(scratch, name))
+    live.wait_for(lambda: any("was deleted" in line for line in recorder.lines), "the recorder's word of the deleted ledger")
+    tap.ok(recorder.process.poll() is None, "a ledger that is deleted: it is said at once", *recorder.lines)
+    tap.equal(recorder.stop(), 1, "a ledger that is deleted: exit status 1")
+
+
 def full_at_start(tap, scratch):
     point = mount_small(scratch, "32k")
     fill(point, 4096)
@@ -265,4 +277,4 @@ def full_for_a_while(tap, scratch):
     many.stop()
 
 
-live.main(rights, postgresql, sqlite_files, second_recorder, usage, nothing_found, reader_gone, full_at_start, full_meanwhile, full_for_a_while)
+live.main(rights, postgresql, sqlite_files, second_recorder, usage, nothing_found, reader_gone, deleted_meanwhile, full_at_start, full_meanwhile, full_for_a_while)
