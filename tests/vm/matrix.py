@@ -8,6 +8,7 @@ import re
 GROWTH = 1.2  # of the instructions that the verifier looks at, against the table
 FREE = ("getppid", "lseek")  # calls that the probe set fexit does not touch
 COMPARED = ("read", "pread64", "pwrite64")  # those that may cost no more than with the set tracepoint
+HOOKS = (("tracepoint", "tracepoint (tp_btf)"), ("event", "event of that tracepoint"), ("fexit", "fexit"), ("return", "kretprobe.multi"))
 
 
 def markdown(head, rows):
@@ -86,6 +87,7 @@ class Steps:
 
     def __init__(self):
         self.rows = []
+        self.empty = []
 
     @staticmethod
     def read(out, name):
@@ -99,6 +101,9 @@ class Steps:
         none, tracepoint, fexit = (self.read(out, name) for name in ("none", "tracepoint", "fexit"))
         if not tap.ok(none and tracepoint, kernel + ": instructions of a call were counted"):
             return
+        for hook, what in HOOKS:
+            empty = self.read(out, "empty-" + hook)
+            self.empty.append([kernel, what, *("%+.0f" % (empty[call] - none[call]) if empty else "-" for call in ("getppid", *COMPARED))])
         for call in none:
             more = ["%+.0f" % (after[call] - none[call]) if call in after else "-" for after in (tracepoint, fexit)]
             self.rows.append([kernel, call, "%.0f" % none[call], *more])
@@ -112,4 +117,5 @@ class Steps:
                    fexit[call], tracepoint[call])
 
     def text(self):
-        return markdown(["kernel", "call", "without a recorder", "tracepoint", "fexit"], self.rows)
+        return "%s\n\n%s" % (markdown(["kernel", "call", "without a recorder", "tracepoint", "fexit"], self.rows),
+                             markdown(["kernel", "a hook that does nothing", "getppid", *COMPARED], self.empty))
