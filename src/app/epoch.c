@@ -3,6 +3,7 @@
 #include "app/epoch.h"
 
 #include "app/host.h"
+#include "base/clock.h"
 #include "base/error.h"
 #include "core/model.h"
 
@@ -13,6 +14,7 @@
 #define MAX_ENDED 16384
 #define MIN_ENDED 64
 #define ACCOUNTS_PER_ENDED 16
+#define NAP_MIN_NS (500UL * 1000 * 1000) /* more than may pass between looks at two clocks */
 
 uint64_t iol_sweep_lost(const struct iol_capture *capture, const struct iol_model *model)
 {
@@ -107,13 +109,30 @@ int iol_sweep_attach(struct iol_sweep *sweep, struct iol_capture *capture, struc
     return r < 0 ? iol_error_set(err, r, "out of memory") : 0;
 }
 
-int iol_epoch_end(struct iol_capture *capture, uint64_t number, struct iol_epoch *ret_epoch)
+void iol_naps_look(struct iol_naps *naps)
 {
+    uint64_t monotonic = iol_monotonic_ns(), now = iol_host_boot_ns(), ahead = now - monotonic;
+
+    if (naps->looked_ns && ahead > naps->ahead_ns + NAP_MIN_NS) {
+        if (!naps->slept_ns)
+            naps->from_ns = naps->looked_ns;
+        naps->slept_ns += ahead - naps->ahead_ns;
+    }
+    naps->ahead_ns = ahead;
+    naps->looked_ns = now;
+}
+
+int iol_epoch_end(struct iol_capture *capture, uint64_t number, struct iol_naps *naps, struct iol_epoch *ret_epoch)
+{
+    struct iol_naps none = {0};
     struct iol_clock_pair from, to;
     struct iol_left_out left_out;
     unsigned int closed;
-    int r = iol_capture_flip(capture, &closed, &from, &to);
+    int r;
 
+    naps = naps ? naps : &none;
+    iol_naps_look(naps);
+    r = iol_capture_flip(capture, &closed, &from, &to);
     if (r < 0)
         return r;
     iol_capture_left_out(capture, &left_out);
@@ -124,9 +143,12 @@ int iol_epoch_end(struct iol_capture *capture, uint64_t number, struct iol_epoch
         .to_jiffies = to.jiffies,
         .from_ns = from.boot_ns,
         .to_ns = to.boot_ns,
+        .slept_from_ns = naps->from_ns,
+        .slept_ns = naps->slept_ns,
         .left_out_calls = left_out.calls,
         .left_out_processes = left_out.processes,
     };
+    naps->slept_ns = 0;
     return 0;
 }
 

@@ -42,8 +42,19 @@ int iol_sweep_exclude(struct iol_sweep *sweep, struct iol_capture *capture, stru
 int iol_sweep_attach(struct iol_sweep *sweep, struct iol_capture *capture, struct iol_model *model,
                      struct iol_batch *const *batch, iol_capture_record_fn *record, void *arg, struct iol_error *err);
 
-/* Closes the open epoch, as the one with this number. 0 or -errno. */
-int iol_epoch_end(struct iol_capture *capture, uint64_t number, struct iol_epoch *ret_epoch);
+/* Whether the machine has slept since the last epoch ended. Zeros at first. */
+struct iol_naps {
+    uint64_t looked_ns; /* at the boot clock */
+    uint64_t ahead_ns;  /* it was of the monotonic one, which does not count the time asleep */
+    uint64_t from_ns;
+    uint64_t slept_ns; /* 0: it has not */
+};
+
+/* To be called several times a second: a sleep is known to have been between two calls. */
+void iol_naps_look(struct iol_naps *naps);
+
+/* Closes the open epoch, as the one with this number; `naps`, unless NULL, begin anew. 0 or -errno. */
+int iol_epoch_end(struct iol_capture *capture, uint64_t number, struct iol_naps *naps, struct iol_epoch *ret_epoch);
 
 /*
  * When the next interval is due to end, `due_ns` being when the last one was: one that ended early leaves that as it is, and one that took

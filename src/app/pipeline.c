@@ -212,6 +212,7 @@ int iol_pipeline_fd(const struct iol_pipeline *pipeline)
 
 int iol_pipeline_step(struct iol_pipeline *pipeline, struct iol_error *err)
 {
+    iol_naps_look(&pipeline->naps);
     if (holds_back(pipeline))
         return check(pipeline, 0, err);
     iol_model_set_boot_offset(pipeline->model, iol_host_boot_offset());
@@ -242,7 +243,7 @@ static int sweep(struct iol_pipeline *pipeline)
 static int post_epoch(struct iol_pipeline *pipeline)
 {
     struct iol_epoch epoch;
-    int r = iol_epoch_end(pipeline->capture, pipeline->epoch + 1, &epoch);
+    int r = iol_epoch_end(pipeline->capture, pipeline->epoch + 1, &pipeline->naps, &epoch);
 
     if (r < 0)
         return r;

@@ -36,5 +36,6 @@ struct iol_pipeline {
     bool unpinned;     /* nothing is left of the pins */
     bool stopped;      /* detached: who runs now is no part of the recording */
     struct iol_sweep swept;
+    struct iol_naps naps;
     int failed; /* -errno of a record that could not be taken in */
 };

@@ -151,14 +151,14 @@ static bool is_zero(const struct iol_counts *counts)
 static int64_t jiffies_to_time(const struct iol_epoch *epoch, const struct iol_model *model, uint64_t jiffies)
 {
     uint64_t ticks = epoch->to_jiffies - epoch->from_jiffies;
-    uint64_t ns = epoch->to_ns - epoch->from_ns;
+    uint64_t ns = epoch->to_ns - epoch->from_ns, slept = epoch->slept_ns < ns ? epoch->slept_ns : 0, at;
 
     if (jiffies <= epoch->from_jiffies || ticks == 0)
         return iol_model_time(model, epoch->from_ns);
     if (jiffies >= epoch->to_jiffies)
         return iol_model_time(model, epoch->to_ns);
-    return iol_model_time(model, epoch->from_ns +
-                                     (uint64_t)((double)ns * (double)(jiffies - epoch->from_jiffies) / (double)ticks));
+    at = epoch->from_ns + (uint64_t)((double)(ns - slept) * (double)(jiffies - epoch->from_jiffies) / (double)ticks);
+    return iol_model_time(model, at > epoch->slept_from_ns ? at + slept : at);
 }
 
 static int64_t interval_ms(const struct iol_epoch *epoch)

@@ -44,8 +44,9 @@ struct iol_epoch {
     unsigned int closed;
     uint64_t from_jiffies, to_jiffies;
     uint64_t from_ns, to_ns;
-    uint64_t left_out_calls;     /* so far: IOL_LOST_LEFT_OUT */
-    uint64_t left_out_processes; /* so far: IOL_LOST_PROCESSES_LEFT_OUT */
+    uint64_t slept_from_ns, slept_ns; /* the machine slept meanwhile: jiffies stood still, the boot clock did not */
+    uint64_t left_out_calls;          /* so far: IOL_LOST_LEFT_OUT */
+    uint64_t left_out_processes;      /* so far: IOL_LOST_PROCESSES_LEFT_OUT */
 };
 
 struct iol_counts {

@@ -738,6 +738,25 @@ static void times_lie_within_the_interval(void **state)
     }
 }
 
+/* Ticks stood still: what was before and after has its time, and nothing is in between. */
+static void an_epoch_with_a_sleep_in_it_has_times(void **state)
+{
+    const struct iol_epoch epoch = {.number = 1,
+                                    .from_jiffies = 1000,
+                                    .to_jiffies = 2000,
+                                    .from_ns = 10000,
+                                    .to_ns = 20000,
+                                    .slept_from_ns = 10500,
+                                    .slept_ns = 9000};
+    struct fixture *f = *state;
+
+    use(f, FIRST);
+    set_times(f, 1, 1400, 1600);
+    assert_int_equal(iol_accounts_post(f->accounts, &epoch, f->model, f->batch), 0);
+    assert_int_equal(io_row(f, 0)->first_ts, BOOT_OFFSET + 10400);
+    assert_int_equal(io_row(f, 0)->last_ts, BOOT_OFFSET + 19600);
+}
+
 static void an_epoch_shorter_than_a_tick_has_times(void **state)
 {
     const struct iol_epoch epoch = {.number = 1, .from_jiffies = 9, .to_jiffies = 9, .from_ns = 500, .to_ns = 700};
@@ -842,6 +861,7 @@ int main(void)
         WITH_KERNEL(every_slot_may_be_in_use),
         WITH_KERNEL(what_found_no_account_is_the_hosts),
         WITH_KERNEL(times_lie_within_the_interval),
+        WITH_KERNEL(an_epoch_with_a_sleep_in_it_has_times),
         WITH_KERNEL(an_epoch_shorter_than_a_tick_has_times),
         WITH_KERNEL(losses_are_rows_when_they_happen),
         cmocka_unit_test(every_reason_has_its_own_text),

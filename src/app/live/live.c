@@ -124,7 +124,7 @@ static int sweep(struct iol_live *live)
 int iol_live_post(struct iol_live *live, struct iol_error *err)
 {
     struct iol_epoch epoch;
-    int r = iol_epoch_end(live->capture, live->epoch + 1, &epoch);
+    int r = iol_epoch_end(live->capture, live->epoch + 1, NULL, &epoch);
 
     if (r < 0)
         return check(live, r, err);
