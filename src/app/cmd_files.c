@@ -214,7 +214,7 @@ static int tell_nothing(const struct question *question, const struct iol_option
     int r;
 
     if (options->since != IOL_NULL || options->until != IOL_NULL || options->reads || options->writes) {
-        iol_log_info("nothing of that kind was done in that time");
+        iol_log_info("nothing of that kind was done in %s", iol_question_when(options));
         return 0;
     }
     if (!question->condition) {

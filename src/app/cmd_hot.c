@@ -218,9 +218,10 @@ static void tell(const struct question *question, const struct iol_options *opti
     if (all > rows)
         iol_log_info("%zu more; --limit 0 shows all", all - rows);
     else if (all == 0 && options->n_args > 0)
-        iol_log_info("nothing below '%s' was read or written in that time", question->paths.names[0].from);
+        iol_log_info("nothing below '%s' was read or written in %s", question->paths.names[0].from,
+                     iol_question_when(options));
     else if (all == 0)
-        iol_log_info("nothing was read or written in that time; 'ioledger record' records more");
+        iol_log_info("nothing was read or written in %s; 'ioledger record' records more", iol_question_when(options));
 }
 
 int iol_cmd_hot(int argc, char **argv)

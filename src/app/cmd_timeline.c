@@ -239,11 +239,11 @@ static void done_story(struct iol_story **story)
     iol_story_free(*story);
 }
 
-static void tell(const struct iol_path_question *question, size_t rows, size_t left)
+static void tell(const struct iol_path_question *question, const struct iol_options *options, size_t rows, size_t left)
 {
     if (rows == 0)
-        iol_log_info("nothing is known of '%s' in that time; 'ioledger files' shows what was touched",
-                     question->paths.names[0].from);
+        iol_log_info("nothing is known of '%s' in %s; 'ioledger files' shows what was touched",
+                     question->paths.names[0].from, iol_question_when(options));
     if (left > 0)
         iol_log_info("%zu earlier; --limit 0 shows all", left);
     iol_aliases_tell(&question->aliases);
@@ -271,7 +271,7 @@ int iol_cmd_timeline(int argc, char **argv)
     if (r == 0)
         r = print_story(story, &timeline, &options, question.paths.tree, &rows, &left, &err);
     if (r == 0 && options.format == IOL_FORMAT_TABLE)
-        tell(&question, rows, left);
+        tell(&question, &options, rows, left);
     if (r == 0)
         r = iol_coverage_tell(question.db, &options, &err);
     if (r < 0)

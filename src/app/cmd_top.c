@@ -241,10 +241,12 @@ static void tell_command(struct session *session)
 {
     const struct iol_watched *watched = &session->watched;
     char *text = session->command;
-    size_t size = sizeof(session->command);
+    size_t size = sizeof(session->command), width = size, height;
 
     if (!session->options->record.command)
         return;
+    if (!session->batch)
+        iol_screen_size(&width, &height);
     session->top.command = text;
     session->top.command_failed = watched->ended && watched->status != 0;
     if (iol_watched_runs(watched) && session->quits == 1)
@@ -252,7 +254,7 @@ static void tell_command(struct session *session)
     else if (iol_watched_runs(watched) && session->quits > 1)
         snprintf(text, size, "%s was told to end (SIGTERM): q again leaves it alone", watched->argv[0]);
     else
-        iol_watched_say(watched, iol_host_boot_ns(), text, size);
+        iol_watched_say(watched, iol_host_boot_ns(), width, text, size);
 }
 
 static int show(struct session *session, struct iol_error *err)

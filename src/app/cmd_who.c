@@ -28,13 +28,13 @@ struct who {
 };
 
 /* The columns of the query up to the host, then these. */
-enum { WHO_ARGV = IOL_WHO_HOST + 1, WHO_ANCESTRY, WHO_COLUMNS };
+enum { WHO_ARGV = IOL_WHO_HOST + 1, WHO_ANCESTRY, WHO_ANCESTRY_ARGV, WHO_COLUMNS };
 
 static const struct iol_output_column columns[WHO_COLUMNS] = {
     [IOL_WHO_FIRST] = {"first", "FIRST", IOL_CELL_TIME, .drop = 8},
     [IOL_WHO_LAST] = {"last", "LAST", IOL_CELL_TIME},
     [IOL_WHO_PID] = {"pid", "PID", IOL_CELL_NUMBER},
-    [IOL_WHO_COMM] = {"comm", "COMM", IOL_CELL_TEXT, IOL_SHORTEN_END, .drop = 4},
+    [IOL_WHO_COMM] = {"comm", "COMM", IOL_CELL_TEXT, IOL_SHORTEN_END, .least = 8},
     [IOL_WHO_EXE] = {"exe", "EXE", IOL_CELL_TEXT, IOL_SHORTEN_MIDDLE, .drop = 9},
     [IOL_WHO_USER] = {"user", "USER", IOL_CELL_TEXT, IOL_SHORTEN_END, .drop = 3},
     [IOL_WHO_COUNTERS] = {"read_ops", "READS", IOL_CELL_COUNT, .drop = 7},
@@ -48,6 +48,7 @@ static const struct iol_output_column columns[WHO_COLUMNS] = {
     [IOL_WHO_HOST] = {"host", "HOST", IOL_CELL_TEXT, IOL_SHORTEN_END, .hide = IOL_HIDE_SAME},
     [WHO_ARGV] = {"argv", NULL, IOL_CELL_TEXT},
     [WHO_ANCESTRY] = {"ancestry", "ANCESTRY", IOL_CELL_TEXT, IOL_SHORTEN_START, .drop = 1, .least = 16},
+    [WHO_ANCESTRY_ARGV] = {"ancestry_argv", NULL, IOL_CELL_TEXT},
 };
 _Static_assert((int)WHO_ARGV == (int)IOL_WHO_ARGV, "the query's columns come first");
 
@@ -84,7 +85,8 @@ static const struct iol_usage usage = {
         "Each line is one process "
         "image (a process between two execs); exec'ed images of one process are one link in the ancestry, which on a "
         "wide "
-        "terminal has their arguments too. Operations are counted by the interval of the recording (a second by "
+        "terminal has their arguments too; json and csv have them in ancestry_argv. Operations are counted by the "
+        "interval of the recording (a second by "
         "default): one that the span asked for begins or ends in counts whole. "
         "Times are UTC.\n\n"
         "Examples:\n"
@@ -133,6 +135,7 @@ static void set_ancestry(struct iol_output *output, struct iol_lineage *lineage,
         texts[form] = iol_lineage_text(lineage, process_id, arrow, form);
     iol_output_set_text(output, WHO_ANCESTRY, texts[IOL_LINEAGE_NAMES]);
     iol_output_set_forms(output, WHO_ANCESTRY, &texts[IOL_LINEAGE_NAMES + 1], IOL_LINEAGE_FORMS - 1);
+    iol_output_set_text(output, WHO_ANCESTRY_ARGV, texts[IOL_LINEAGE_ARGUMENTS]);
 }
 
 /* 0, or -errno with *err; *err stays empty when it was the output that failed. */
@@ -211,7 +214,7 @@ static void tell_nothing(const char *typed, const struct iol_path_question *ques
     struct stat st;
 
     if (options->since != IOL_NULL || options->until != IOL_NULL || options->reads || options->writes)
-        iol_log_info("nobody did that with '%s' in that time", question->paths.names[0].from);
+        iol_log_info("nobody did that with '%s' in %s", question->paths.names[0].from, iol_question_when(options));
     else if (question->paths.tree)
         iol_log_info("nothing below '%s' was touched in this ledger; 'ioledger files' shows what was",
                      question->paths.names[0].from);

@@ -389,7 +389,7 @@ static void tell_dropped(const struct iol_output *output)
         used += (size_t)snprintf(names + used, sizeof(names) - used, "%s%s", used ? ", " : "", column->key);
     }
     if (used > 0)
-        iol_log_info("no room for %s; a wider terminal or --format csv has all columns", names);
+        iol_log_info("no room for %s: --format csv has all", names);
 }
 
 static int table_finish(struct iol_output *output)

@@ -6,11 +6,13 @@
 #include <unistd.h>
 
 #include "app/lineage.h"
+#include "app/options.h"
 #include "app/output.h"
 #include "app/waiting.h"
 #include "base/arena.h"
 #include "base/cleanup.h"
 #include "base/error.h"
+#include "core/row.h"
 #include "store/reader.h"
 
 void iol_question_done_arena(struct iol_arena **arena)
@@ -92,6 +94,11 @@ int iol_question_number(struct iol_db *db, const char *sql, size_t n_params, con
         return r;
     *ret_number = r > 0 ? iol_query_int(query, 0) : 0;
     return 0;
+}
+
+const char *iol_question_when(const struct iol_options *options)
+{
+    return options->since != IOL_NULL || options->until != IOL_NULL ? "that time" : "this ledger";
 }
 
 int iol_question_no_memory(struct iol_error *err)

@@ -9,6 +9,7 @@ struct iol_arena;
 struct iol_db;
 struct iol_error;
 struct iol_lineage;
+struct iol_options;
 struct iol_output;
 struct iol_output_column;
 struct iol_query;
@@ -42,6 +43,9 @@ int iol_question_print(struct iol_query *query, const struct iol_output_column *
 /* One query that yields one integer. 0 or -errno with *err. */
 int iol_question_number(struct iol_db *db, const char *sql, size_t n_params, const char *const *params,
                         long long *ret_number, struct iol_error *err);
+
+/* Where nothing was found: "that time", or "this ledger" when all of it was asked. */
+const char *iol_question_when(const struct iol_options *options);
 
 /* -ENOMEM with *err. */
 int iol_question_no_memory(struct iol_error *err);

@@ -47,7 +47,7 @@ struct iol_story {
     struct iol_arena *arena;
     struct name *names; /* every text once: a file is read by few programs under few names */
     struct open_episode *open;
-    const struct iol_episode **list;
+    struct iol_episode **list;
     size_t n, capacity;
     size_t n_changes, passed; /* the list's first ones are changes, in order of time, until all is sorted */
     int64_t pause_ns;
@@ -92,7 +92,7 @@ static struct iol_episode *add_episode(struct iol_story *story)
 
     if (episode && story->n == story->capacity) {
         size_t capacity = story->capacity ? 2 * story->capacity : 64;
-        const struct iol_episode **list = reallocarray(story->list, capacity, sizeof(*list));
+        struct iol_episode **list = reallocarray(story->list, capacity, sizeof(*list));
 
         if (!list)
             return NULL;
@@ -365,9 +365,34 @@ static int compare(const void *left, const void *right)
 
     if (a->key != b->key)
         return a->key < b->key ? -1 : 1;
+    if (a->counted != b->counted)
+        return a->counted ? 1 : -1;
+    if (a->first_ns != b->first_ns)
+        return a->first_ns < b->first_ns ? -1 : 1;
     if (a->pid != b->pid)
         return a->pid < b->pid ? -1 : 1;
     return strcmp(a->what, b->what);
+}
+
+static int compare_times(const void *left, const void *right)
+{
+    const struct iol_episode *a = *(const struct iol_episode *const *)left;
+    const struct iol_episode *b = *(const struct iol_episode *const *)right;
+
+    return a->first_ns < b->first_ns ? -1 : a->first_ns > b->first_ns;
+}
+
+/* Of changes the time is exact: wherever they stand among reads and writes, they stay in their order. */
+static void order_changes(struct iol_story *story)
+{
+    story->n_changes = story->n;
+    if (story->n == 0)
+        return;
+    qsort(story->list, story->n, sizeof(*story->list), compare_times);
+    for (size_t i = story->n - 1; i > 0; i--) {
+        if (story->list[i - 1]->key > story->list[i]->key)
+            story->list[i - 1]->key = story->list[i]->key;
+    }
 }
 
 int iol_story_load(const struct iol_path_question *question, const struct iol_options *options, int64_t pause_ns,
@@ -384,14 +409,12 @@ int iol_story_load(const struct iol_path_question *question, const struct iol_op
     r = load_changes(story, question->db, &ask, NULL, err);
     if (r == 0)
         r = load_directories(story, question, ask, err);
-    story->n_changes = story->n;
-    if (story->n > 0)
-        qsort(story->list, story->n, sizeof(*story->list), compare);
+    order_changes(story);
     if (r == 0)
         r = load_accounts(story, question->db, &ask, err);
     if (r < 0)
         return r;
-    if (story->n > story->n_changes)
+    if (story->n > 0)
         qsort(story->list, story->n, sizeof(*story->list), compare);
     *ret_story = TAKE_PTR(story);
     return 0;
@@ -400,7 +423,7 @@ int iol_story_load(const struct iol_path_question *question, const struct iol_op
 const struct iol_episode *const *iol_story_list(const struct iol_story *story, size_t *ret_n)
 {
     *ret_n = story->n;
-    return story->list;
+    return (const struct iol_episode *const *)story->list;
 }
 
 void iol_story_free(struct iol_story *story)

@@ -325,11 +325,12 @@ char *iol_text_span(char *buf, size_t size, int64_t ns)
 
         if (n == 0)
             continue;
-        if (units[i].seconds == 1)
-            snprintf(buf, size, "%" PRId64 " s", n);
+        int64_t rest = units[i].seconds > 1 ? seconds % units[i].seconds / units[i + 1].seconds : 0;
+
+        if (rest == 0)
+            snprintf(buf, size, "%" PRId64 " %s", n, units[i].name);
         else
-            snprintf(buf, size, "%" PRId64 " %s %" PRId64 " %s", n, units[i].name,
-                     seconds % units[i].seconds / units[i + 1].seconds, units[i + 1].name);
+            snprintf(buf, size, "%" PRId64 " %s %" PRId64 " %s", n, units[i].name, rest, units[i + 1].name);
         break;
     }
     return buf;

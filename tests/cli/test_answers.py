@@ -322,6 +322,18 @@ def test_waiting(tap, url, scratch):
         tap.equal((answer.status, answer.raw.split(CLEAR)[-1]), (quick.status, quick.raw), "%s: and then the answer, and nothing else" % question[0])
 
 
+def test_replaced(tap, scratch):
+    """A file that is removed and made anew within a tick of the kernel's clock, by which reads and writes are dated: first the one, then the other."""
+    path = os.path.join(scratch, "replaced.db")
+    fill({"answers": "sqlite:" + path})
+    with contextlib.closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("INSERT INTO event SELECT substr(ts, 1, 20) || '000001', host_id, process_id, tid, 'unlink', file_id, NULL, NULL, NULL, 0, 1"
+                           " FROM event WHERE kind = 'open'")
+        connection.execute("UPDATE event SET ts = substr(ts, 1, 20) || '000300' WHERE kind = 'open'")
+    rows = ask_json("timeline", "/b/out/tmp1", "--db", "sqlite:" + path)
+    tap.equal([r["what"] for r in rows][:3], ["deleted", "created", "written"], "timeline: changes stay in their order")
+
+
 def test_clock_ahead(tap, scratch):
     path = os.path.join(scratch, "ahead.db")
     fill({"lossy": "sqlite:" + path})
@@ -340,6 +352,8 @@ def test_screens(tap, db, scratch):
                 return terminal.run(shlex.join([IOLEDGER, *args, "--db", db["answers"]]))[1]
             who = screen("who", "/b/src/a.c")
             tap.ok(re.search(r"LAST +PID .*READ .*WRITTEN", who) and "921" in who and "911" in who and "make(920)" in who, "%d columns: who" % width, who)
+            below = screen("who", "/b/")
+            tap.ok(re.search(r"LAST +PID +COMM .*PATH", below) and re.search(r"921 +cc1 .*/a\.c", below), "%d columns: who DIR/ has the names of programs" % width, below)
             if width == 200:
                 tap.ok("bash(812) \u2192 make(920) -j2 all \u2192 cc1(921) -quiet a.c" in who, "200 columns: who has the arguments", who)
             files = screen("files", "--since", "2025-11-23 08:53:00")
@@ -380,6 +394,7 @@ def main():
                 run(tap, "%s on %s" % (test.__name__, kind), test, db)
             if kind == "postgresql":
                 run(tap, "test_waiting", test_waiting, db["full"], scratch)
+        run(tap, "test_replaced", test_replaced, scratch)
         run(tap, "test_clock_ahead", test_clock_ahead, scratch)
         if has_tmux():
             run(tap, "test_screens", test_screens, sqlite, scratch)

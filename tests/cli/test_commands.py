@@ -36,6 +36,9 @@ def test_who(tap, db):
               ["systemd(1) \u2192 bash(812) \u2192 make(900) \u2192 ld(912)",
                "systemd(1) \u2192 bash(812) \u2192 make(900) \u2192 cc1(911)"],
               "who PATH: the ancestry, each pid once")
+    tap.equal([r["ancestry_argv"] for r in rows],
+              ["systemd(1) \u2192 bash(812) \u2192 make(900) -j2 \u2192 ld(912) a.o",
+               "systemd(1) \u2192 bash(812) \u2192 make(900) -j2 \u2192 cc1(911) -quiet a.c"], "who PATH: the ancestry with arguments")
     tap.equal([(r["first"], r["last"]) for r in rows],
               [("2025-11-23 08:53:21.500101", "2025-11-23 08:53:21.750101"),
                ("2025-11-23 08:53:20.500101", "2025-11-23 08:53:21.750101")], "who PATH: first and last")

@@ -151,7 +151,7 @@ void iol_top_help(struct iol_page *page)
         {"r  w", "sort by bytes read; by bytes written"},
         {"o  e", "sort by operations; by errors"},
         {"s", "the next sorting"},
-        {"/", "filter: words, each of which is in path, name, pid, user or container"},
+        {"/", "filter: words that are in path, name, pid, user or container"},
         {"Enter", "open the row: files of a process, processes of a file, a directory"},
         {"Bksp Left", "back to where it was opened; then the filter goes"},
         {"i", "who is behind the row: lineage, arguments"},

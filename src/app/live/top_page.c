@@ -284,7 +284,7 @@ static void put_keys(const struct iol_top *top, struct iol_page *page)
     const char *keys = "q quit  / filter  a p f d c group by  b r w o e sort  Enter open  Bksp back  i details  ? all";
 
     if (top->typing)
-        keys = "type what is in the path, name, pid, user or container; Enter keeps it, Esc takes it back";
+        keys = "words in path, name, pid, user or container; Enter keeps it, Esc takes it back";
     else if (top->mode == IOL_TOP_HELP)
         keys = "any key goes on";
     else if (page->width < MEDIUM)

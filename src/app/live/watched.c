@@ -19,6 +19,8 @@
 #include "base/text.h"
 
 #define SHOW_BYTES (1 << 20)
+#define DOTS "..."
+#define LEAST_COMMAND 20 /* columns, however long it takes to say how it is */
 
 /* It goes away with the last that writes to it, whatever happens to us. */
 static int open_nameless(struct iol_error *err)
@@ -111,19 +113,25 @@ static size_t say_command(char *const *argv, char *buf, size_t size)
     return used < size ? used : size - 1;
 }
 
-void iol_watched_say(const struct iol_watched *watched, uint64_t now_ns, char *buf, size_t size)
+void iol_watched_say(const struct iol_watched *watched, uint64_t now_ns, size_t columns, char *buf, size_t size)
 {
-    size_t used = say_command(watched->argv, buf, size / 2);
+    size_t used = say_command(watched->argv, buf, size / 2), room;
     uint64_t end = watched->ended ? watched->ended_ns : now_ns;
-    char lasted[32];
+    char lasted[32], state[80];
 
     iol_text_lasted(lasted, sizeof(lasted), (int64_t)(end - watched->started_ns));
     if (!watched->ended)
-        snprintf(buf + used, size - used, ": runs, %s", lasted);
+        snprintf(state, sizeof(state), ": runs, %s", lasted);
     else if (watched->status > 128)
-        snprintf(buf + used, size - used, ": ended by signal %d after %s", watched->status - 128, lasted);
+        snprintf(state, sizeof(state), ": ended by signal %d after %s", watched->status - 128, lasted);
     else
-        snprintf(buf + used, size - used, ": ended with status %d after %s", watched->status, lasted);
+        snprintf(state, sizeof(state), ": ended with status %d after %s", watched->status, lasted);
+    room = columns > strlen(state) + LEAST_COMMAND ? columns - strlen(state) : LEAST_COMMAND;
+    if (iol_text_width(buf) > room) {
+        used = iol_text_head(buf, room - strlen(DOTS));
+        used += (size_t)snprintf(buf + used, size - used, DOTS);
+    }
+    snprintf(buf + used, size - used, "%s", state);
 }
 
 static void copy(int from, off_t at)

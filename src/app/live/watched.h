@@ -44,8 +44,8 @@ void iol_watched_look(struct iol_watched *watched);
 /* Passes a signal on, to all of its session when it has one. A terminal that it shares with us has told it of Ctrl-C itself. */
 void iol_watched_signal(const struct iol_watched *watched, int signum);
 
-/* "make -j2: runs, 12 s", or how it ended. Not made safe for a terminal. */
-void iol_watched_say(const struct iol_watched *watched, uint64_t now_ns, char *buf, size_t size);
+/* "make -j2: runs, 12 s", or how it ended, for which a long command is cut to so many columns. Not made safe for a terminal. */
+void iol_watched_say(const struct iol_watched *watched, uint64_t now_ns, size_t columns, char *buf, size_t size);
 
 /* When the screen is gone: what it has printed, or the end of that when it is much. */
 void iol_watched_show(const struct iol_watched *watched);
