@@ -98,19 +98,20 @@ def move(pid, cgroup):
 
 
 def forbid_more(cgroup, limit):
-    """What is used stays. The kernel of the first version takes no limit below that, but trying gives back what it held in reserve."""
-    def write(number):
-        with contextlib.suppress(OSError), open(cgroup + "/" + limit, "w", encoding="ascii") as file:
+    """What is used stays, and is the limit. What the kernel holds in reserve for each CPU is given back first, by a limit that cannot be."""
+    usage, drain = ("memory.current", "memory.high") if limit == "memory.max" else ("memory.usage_in_bytes", limit)
+
+    def write(name, number):
+        with contextlib.suppress(OSError), open(cgroup + "/" + name, "w", encoding="ascii") as file:
             file.write(number)
             file.flush()
             return True
         return False
 
     def try_it():
-        if write("0"):
-            return True
-        with open(cgroup + "/memory.usage_in_bytes", encoding="ascii") as usage:
-            return write(usage.read())
+        write(drain, "0")
+        with open(cgroup + "/" + usage, encoding="ascii") as file:
+            return write(limit, file.read())
     live.wait_for(try_it, "a limit of memory")
 
 
@@ -176,7 +177,7 @@ def run(tap, scratch, name, scarce_map, reason, word, *options):
     tap.equal(scarce.recorder.stop(), 0, name + ": the recorder ends well")
     scarce.remove()
     found = lost(url)
-    tap.equal(list(found), [reason], name + ": the loss has its row, and there is no other")
+    tap.ok(found.get(reason), name + ": the loss has its row", found)
     told = [line for line in scarce.recorder.lines if reason in line]
     tap.ok(told, name + ": and the recorder says it", *scarce.recorder.lines)
     live.check_balance(tap, url, name)
@@ -204,10 +205,11 @@ def tasks(tap, scratch):
 
 
 def unjudged(tap, scratch):
-    """The same with a filter, which leaves out whom it does not know: as many are told as are missing, and that calls are."""
+    """The same with a filter, which leaves out whom it does not know: those that are missing are told, and that calls are."""
     url, folder, reader, refused = run(tap, scratch, "unjudged", "tasks", UNJUDGED, "children", "--uid", str(UID))
     rows = [row for row in live.accounts(url, route="rw") if row["path"].startswith(folder + "/")]
-    tap.equal(live.sums(rows)[0] + refused, reader.done, "unjudged: of %d children those that are not in the books are told" % reader.done)
+    missing = reader.done - live.sums(rows)[0]
+    tap.ok(0 < missing <= refused, "unjudged: %d children are not in the books, and %d processes of the machine are told" % (missing, refused))
     said = live.run("balance", "--db", url)
     tap.ok(b"lacks calls" in said.stdout + said.stderr, "unjudged: balance says so", said)
 
