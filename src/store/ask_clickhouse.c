@@ -18,12 +18,17 @@ static void put_time(FILE *out, const char *us)
             us);
 }
 
-/* Of rows of io, as a whole or of a shard. */
-static void put_narrowed(FILE *out, const struct iol_db *db, const struct iol_ask *ask)
+/*
+ * " PREWHERE ... WHERE ..." of rows of io, as a whole or of a shard. By the index the server finds granules in which a row may be; only where one
+ * is are the other columns read.
+ */
+static void put_rows(FILE *out, const struct iol_db *db, const struct iol_ask *ask)
 {
+    const char *host = iol_db_host_condition(db);
     char process[160], touched[160], file[160];
 
-    fprintf(out, "1%s", iol_db_host_condition(db));
+    if (*host || ask->processes || ask->files || ask->since != IOL_NULL)
+        fprintf(out, " PREWHERE 1%s", host);
     if (ask->processes)
         fprintf(out, " AND (host_id, process_id) IN (SELECT p.host_id, p.id FROM %s AS p WHERE %s)",
                 iol_db_shard_table(db, "process", process), ask->processes);
@@ -33,43 +38,34 @@ static void put_narrowed(FILE *out, const struct iol_db *db, const struct iol_as
                 ", host_id, process_id, file_id) IN (SELECT intDiv(day_us, toInt64(86400000000)),"
                 " host_id, process_id, file_id FROM %s WHERE file_id IN (SELECT f.id FROM %s AS f WHERE %s))",
                 iol_db_shard_table(db, IOL_CH_TOUCHED, touched), iol_db_shard_table(db, "file", file), ask->files);
-}
-
-static void put_span(FILE *out, const struct iol_ask *ask)
-{
     if (ask->since != IOL_NULL)
-        fprintf(out, " AND ts_us >= %1$" PRId64 " AND ifNull(last_ts_us, ts_us) >= %1$" PRId64, ask->since / 1000);
+        fprintf(out, " AND ts_us >= %" PRId64, ask->since / 1000);
+    fputs(" WHERE 1", out);
+    if (ask->since != IOL_NULL)
+        fprintf(out, " AND ifNull(last_ts_us, ts_us) >= %" PRId64, ask->since / 1000);
     if (ask->until != IOL_NULL)
         fprintf(out, " AND ifNull(first_ts_us, ts_us) < %" PRId64, ask->until / 1000);
 }
 
-/* Summed up by file; by process and file first when pairs are to be left out. */
+/* Summed up by file; by process and file first: a process counts once, and pairs may be left out. */
 static void put_sums(FILE *out, const struct iol_db *db, const struct iol_ask *ask)
 {
-    bool pairs = ask->reads || ask->writes;
-
-    if (pairs)
-        fputs(
-            "SELECT file_id, sum(ro) AS ro, sum(rb) AS rb, sum(wo) AS wo, sum(wb) AS wb, sum(re) AS re, sum(we) AS we,"
-            " min(t0) AS t0, max(t1) AS t1, uniqExactState(process_id) AS p FROM (",
-            out);
-    fprintf(out,
-            "SELECT file_id, sum(read_ops) AS ro, sum(read_bytes) AS rb, sum(write_ops) AS wo, sum(write_bytes) AS wb,"
-            " sum(read_errors) AS re, sum(write_errors) AS we, min(ifNull(first_ts_us, ts_us)) AS t0,"
-            " max(ifNull(last_ts_us, ts_us)) AS t1, %s FROM io WHERE ",
-            pairs ? "process_id" : "uniqExactState(process_id) AS p");
-    put_narrowed(out, db, ask);
-    put_span(out, ask);
-    fprintf(out, " GROUP BY file_id%s", pairs ? ", process_id" : "");
-    if (pairs)
-        fprintf(out, " HAVING %s AND %s) GROUP BY file_id", ask->reads ? "ro + re > 0" : "1",
-                ask->writes ? "wo + we > 0" : "1");
+    fputs("SELECT file_id, sum(ro) AS ro, sum(rb) AS rb, sum(wo) AS wo, sum(wb) AS wb, sum(re) AS re, sum(we) AS we,"
+          " min(t0) AS t0, max(t1) AS t1, count() AS n, groupArray(process_id) AS p FROM ("
+          "SELECT file_id, process_id, sum(read_ops) AS ro, sum(read_bytes) AS rb, sum(write_ops) AS wo,"
+          " sum(write_bytes) AS wb, sum(read_errors) AS re, sum(write_errors) AS we,"
+          " min(ifNull(first_ts_us, ts_us)) AS t0, max(ifNull(last_ts_us, ts_us)) AS t1 FROM io",
+          out);
+    put_rows(out, db, ask);
+    fputs(" GROUP BY file_id, process_id", out);
+    if (ask->reads || ask->writes)
+        fprintf(out, " HAVING %s AND %s", ask->reads ? "ro + re > 0" : "1", ask->writes ? "wo + we > 0" : "1");
+    fputs(") GROUP BY file_id", out);
 }
 
-/* A file without a row of its own has no path: Nullable, so that this is NULL. */
 #define NAMES                                                                                                          \
-    "SELECT id AS file_id, CAST(host_id AS Nullable(Int64)) AS f_host, CAST(path AS Nullable(String)) AS path,"        \
-    " CAST(CAST(kind AS String) AS Nullable(String)) AS kind, flags FROM file"
+    "SELECT id AS file_id, host_id AS f_host, path AS f_path, CAST(kind AS String) AS f_kind, ifNull(flags, '') AS "   \
+    "f_flags FROM file"
 
 static void put_wanted_names(FILE *out, const struct iol_db *db, const struct iol_ask *ask)
 {
@@ -79,9 +75,8 @@ static void put_wanted_names(FILE *out, const struct iol_db *db, const struct io
         fprintf(out, NAMES " AS f WHERE %s", ask->files ? ask->files : "1");
         return;
     }
-    fprintf(out, NAMES " WHERE id IN (SELECT file_id FROM %s WHERE ", iol_db_shard_table(db, "io", io));
-    put_narrowed(out, db, ask);
-    put_span(out, ask);
+    fprintf(out, NAMES " WHERE id IN (SELECT file_id FROM %s", iol_db_shard_table(db, "io", io));
+    put_rows(out, db, ask);
     putc(')', out);
 }
 
@@ -93,11 +88,13 @@ static bool is_sharded(const struct iol_db *db)
 }
 
 /*
- * Sums with names. One server is through with all names before it has asked its rows twice, for the names that are wanted; it keeps the
- * sums in memory for that, and takes the names as they come by. A name may be there more than once.
+ * Sums with names, and a number for each path of a host, as what is grouped by texts takes long. One server is through with all names before it
+ * has asked its rows twice, for the names that are wanted; it keeps the sums in memory for that, and takes the names as they come by. A name may
+ * be there more than once; a file without a row of its own has none, and no host.
  */
 static void put_named_sums(FILE *out, const struct iol_db *db, const struct iol_ask *ask)
 {
+    fputs("SELECT *, cityHash64(f_host, f_path, f_kind, f_flags) AS k FROM (", out);
     if (is_sharded(db)) {
         put_sums(out, db, ask);
         fputs(") GLOBAL ANY LEFT JOIN (", out);
@@ -105,20 +102,21 @@ static void put_named_sums(FILE *out, const struct iol_db *db, const struct iol_
         fputs(") USING (file_id)", out);
         return;
     }
-    fprintf(out, "SELECT * FROM (" NAMES " AS f WHERE %s%s) ANY RIGHT JOIN (", ask->files ? ask->files : "1",
-            iol_db_host_condition(db));
+    fprintf(out, NAMES " AS f WHERE %s%s) ANY RIGHT JOIN (", ask->files ? ask->files : "1", iol_db_host_condition(db));
     put_sums(out, db, ask);
-    fputs(") USING (file_id) LIMIT 1 BY file_id)", out);
+    fputs(") USING (file_id) LIMIT 1 BY file_id", out);
 }
 
-/* Files of one path are one: summed up once more, and counted. */
+/* Files of one path are one. */
 static void put_paths(FILE *out, const struct iol_db *db, const struct iol_ask *ask)
 {
-    fputs("SELECT f_host AS host_id, path, kind, flags, sum(ro) AS ro, sum(rb) AS rb, sum(wo) AS wo, sum(wb) AS wb,"
-          " sum(re) AS re, sum(we) AS we, min(t0) AS t0, max(t1) AS t1, uniqExactMerge(p) AS processes FROM (",
+    fputs("SELECT k, CAST(any(f_host) AS Nullable(Int64)) AS host_id, any(f_path) AS a_path, any(f_kind) AS a_kind,"
+          " any(f_flags) AS a_flags, sum(ro) AS s_ro, sum(rb) AS s_rb, sum(wo) AS s_wo, sum(wb) AS s_wb,"
+          " sum(re) AS s_re, sum(we) AS s_we, min(t0) AS s_t0, max(t1) AS s_t1,"
+          " if(count() = 1, any(n), uniqExactArray(p)) AS processes FROM (",
           out);
     put_named_sums(out, db, ask);
-    fputs(" GROUP BY f_host, path, kind, flags", out);
+    fputs(") GROUP BY k", out);
 }
 
 /* The row of totals says in its last column how many there are without the limit. */
@@ -133,17 +131,17 @@ int iol_ask_files_clickhouse(struct iol_db *db, const struct iol_ask *ask, struc
 
     if (r < 0)
         return r;
-    fputs(
-        "SELECT path, kind, any(ro) AS ro, any(rb) AS rb, any(wo) AS wo, any(wb) AS wb, any(re) AS re, any(we) AS we, ",
-        text.out);
-    put_time(text.out, "any(t0)");
+    fputs("SELECT if(any(host_id) = 0, NULL, any(a_path)) AS path, if(any(host_id) = 0, NULL, any(a_kind)) AS kind,"
+          " any(s_ro) AS ro, any(s_rb) AS rb, any(s_wo) AS wo, any(s_wb) AS wb, any(s_re) AS re, any(s_we) AS we, ",
+          text.out);
+    put_time(text.out, "any(s_t0)");
     fputs(", ", text.out);
-    put_time(text.out, "any(t1)");
-    fputs(", flags, any(processes), any(name), count() FROM (", text.out);
+    put_time(text.out, "any(s_t1)");
+    fputs(", if(any(a_flags) = '', NULL, any(a_flags)) AS flags, any(processes), any(name), count() FROM (", text.out);
     put_paths(text.out, db, ask);
     fprintf(text.out,
             ") GLOBAL ANY LEFT JOIN (SELECT CAST(id AS Nullable(Int64)) AS host_id, name FROM host) USING (host_id)"
-            " GROUP BY path, kind, flags, host_id WITH TOTALS ORDER BY %s, path, host_id, flags",
+            " GROUP BY k WITH TOTALS ORDER BY %s, path, any(host_id), flags",
             order);
     iol_ask_put_limit(&text, ask);
     return iol_ask_run_native(&text, db, ask, ret_query, err);

@@ -14,6 +14,8 @@
 #define CONNECT_SECONDS 10L
 #define SILENT_SECONDS 60L /* no byte to or from a server that is given rows */
 #define FIELDS_MAX 64
+#define READ_BYTES                                                                                                     \
+    32768 /* at once out of a column's file; a server takes 1 MB, and of what is asked for by index most of that in vain */
 
 /* By src/Common/ErrorCodes.cpp of ClickHouse: numbers keep their meaning. */
 enum {
@@ -67,6 +69,7 @@ struct iol_ch {
     char version[32];
     size_t host; /* the one in use */
     bool verbose;
+    bool small_reads;
     CURL *curl;
     atomic_bool interrupted;
     char curl_error[CURL_ERROR_SIZE];
@@ -338,6 +341,8 @@ static char *make_url(struct iol_ch *ch, const struct iol_ch_request *request, b
     fprintf(out, "%s://%s/?wait_end_of_query=1&buffer_size=1048576", ch->url.https ? "https" : "http", iol_ch_host(ch));
     if (request->data) /* a user who may only read may set nothing */
         fputs("&insert_distributed_sync=1&max_insert_block_size=1048576", out);
+    else if (ch->small_reads)
+        fprintf(out, "&max_read_buffer_size=%d", READ_BYTES);
     add_parameter(out, ch, "database", ch->url.layout.database);
     if (request->query_id)
         add_parameter(out, ch, "query_id", request->query_id);
@@ -513,6 +518,15 @@ static int greet(struct iol_ch *ch, struct iol_error *err)
     iol_error_set(err, -EPROTONOSUPPORT, "the ClickHouse server at %s is too old: %s", iol_ch_host(ch), ch->version);
     iol_error_hint(err, "version %d.%d or later is needed", IOL_CH_OLDEST / 100, IOL_CH_OLDEST % 100);
     return -EPROTONOSUPPORT;
+}
+
+int iol_ch_read_little(struct iol_ch *ch, struct iol_error *err)
+{
+    long long readonly = 1;
+    int r = iol_ch_number(ch, "SELECT value FROM system.settings WHERE name = 'readonly'", "read", &readonly, err);
+
+    ch->small_reads = r == 0 && readonly != 1;
+    return r;
 }
 
 int iol_ch_open(const char *url, bool verbose, struct iol_ch **ret_ch, struct iol_error *err)

@@ -73,6 +73,9 @@ struct iol_ch_request {
 /* 0 or -errno with *err. -EAGAIN: it may work later; what a failed INSERT stored is not known then. */
 int iol_ch_run(struct iol_ch *ch, const struct iol_ch_request *request, struct iol_error *err);
 
+/* From now on what is read is read by small pieces, as questions want it that look for few rows; if the user may set that. */
+int iol_ch_read_little(struct iol_ch *ch, struct iol_error *err);
+
 /* The first field of the first row as a text (to be freed), NULL when there is none. */
 int iol_ch_value(struct iol_ch *ch, const char *sql, const char *doing, char **ret_value, struct iol_error *err);
 int iol_ch_number(struct iol_ch *ch, const char *sql, const char *doing, long long *ret_number, struct iol_error *err);

@@ -123,6 +123,8 @@ static int clickhouse_db_open(const char *url, bool verbose, struct iol_db **ret
     if (r == 0)
         r = check_ledger(db, err);
     if (r == 0)
+        r = iol_ch_read_little(db->ch, err);
+    if (r == 0)
         r = iol_extract_new(db->ch, &db->extract, err);
     if (r < 0) {
         clickhouse_db_close(&db->db);

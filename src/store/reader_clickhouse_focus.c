@@ -198,10 +198,13 @@ static int focus_same(struct iol_ch_db *db, const struct iol_focus *focus, struc
 #define ADDED_UP                                                                                                       \
     "SELECT max(ts_us) AS ts, max(interval_ms), host_id, process_id, file_id, 0, sum(read_ops), sum(read_bytes),"      \
     " sum(write_ops), sum(write_bytes), sum(read_errors), sum(write_errors), min(ifNull(first_ts_us, ts_us)),"         \
-    " max(ifNull(last_ts_us, ts_us)) FROM io WHERE %s%s GROUP BY host_id, process_id, file_id"
+    " max(ifNull(last_ts_us, ts_us)) FROM io%s%s%s WHERE %s GROUP BY host_id, process_id, file_id"
 
-/* io is in the order of days and processes: which they are, `touched` knows by the file. */
-static char *accounts_where(const struct iol_ch_db *db, const struct iol_focus *focus)
+/*
+ * io is in the order of days and processes: which they are, `touched` knows by the file. By its index the server finds granules in which a row
+ * may be; only where one is are columns beside the key read.
+ */
+static char *accounts_first(const struct iol_ch_db *db, const struct iol_focus *focus)
 {
     _cleanup_free_ char *files = iol_ch_condition(focus->files, focus),
                         *processes = iol_ch_condition(focus->processes, focus);
@@ -222,14 +225,24 @@ static char *accounts_where(const struct iol_ch_db *db, const struct iol_focus *
         fprintf(out, " AND (host_id, process_id) IN (SELECT p.host_id, p.id FROM %s AS p WHERE %s)",
                 iol_ch_shard_table(db, "process", process), processes);
     if (focus->since != IOL_NULL)
-        fprintf(out, " AND ts_us >= %1$" PRId64 " AND ifNull(last_ts_us, ts_us) >= %1$" PRId64, focus->since / 1000);
-    if (focus->until != IOL_NULL)
-        fprintf(out, " AND ifNull(first_ts_us, ts_us) < %" PRId64, focus->until / 1000);
+        fprintf(out, " AND ts_us >= %" PRId64, focus->since / 1000);
     if (fclose(out) != 0 || !files || !processes) {
         free(text);
         return NULL;
     }
     return text;
+}
+
+static const char *accounts_where(char where[static 128], const struct iol_focus *focus)
+{
+    char since[64] = "", until[64] = "";
+
+    if (focus->since != IOL_NULL)
+        snprintf(since, sizeof(since), " AND ifNull(last_ts_us, ts_us) >= %" PRId64, focus->since / 1000);
+    if (focus->until != IOL_NULL)
+        snprintf(until, sizeof(until), " AND ifNull(first_ts_us, ts_us) < %" PRId64, focus->until / 1000);
+    snprintf(where, 128, "1%s%s", since, until);
+    return where;
 }
 
 /* What happened to the files beside reads and writes. */
@@ -248,16 +261,31 @@ static int bring_events(struct iol_ch_db *db, const struct iol_focus *focus, str
     return extract_table(db, IOL_TABLE_EVENT, "host_id", where, err);
 }
 
+static int bring_accounts(struct iol_ch_db *db, const struct iol_focus *focus, struct iol_error *err)
+{
+    _cleanup_free_ char *first = accounts_first(db, focus), *sql = NULL;
+    bool all = first && strcmp(first, "1") == 0; /* a condition that is always true is none to the server */
+    char where[128];
+
+    accounts_where(where, focus);
+    if (focus->row_by_row && first)
+        return extract_rows(db, IOL_TABLE_IO, "host_id",
+                            (struct iol_extract_rows){.first = all ? NULL : first, .where = where}, err);
+    if (!first || asprintf(&sql, ADDED_UP, all && !db->hosts ? "" : " PREWHERE ", all && !db->hosts ? "" : first,
+                           db->host_condition, where) < 0)
+        return no_memory(err);
+    return iol_extract_select(db->extract, IOL_TABLE_IO, sql, NULL, 0, err);
+}
+
 static int focus_accounts(struct iol_ch_db *db, const struct iol_focus *focus, struct iol_error *err)
 {
-    _cleanup_free_ char *where = accounts_where(db, focus), *sql = NULL, *files = iol_ch_condition(focus->files, focus);
+    _cleanup_free_ char *files = iol_ch_condition(focus->files, focus);
+    int r = files ? 0 : no_memory(err);
 
-    if (!where || !files || asprintf(&sql, ADDED_UP, where, db->host_condition) < 0)
-        return no_memory(err);
-    int r = focus->files ? extract_table(db, IOL_TABLE_FILE, "f.host_id", files, err) : 0;
+    if (r == 0 && focus->files)
+        r = extract_table(db, IOL_TABLE_FILE, "f.host_id", files, err);
     if (r == 0)
-        r = focus->row_by_row ? extract_table(db, IOL_TABLE_IO, "host_id", where, err)
-                              : iol_extract_select(db->extract, IOL_TABLE_IO, sql, NULL, 0, err);
+        r = bring_accounts(db, focus, err);
     if (r == 0 && focus->files)
         r = bring_events(db, focus, err);
     if (r == 0)

@@ -6,6 +6,7 @@
 What each recorder makes is known: the rows in the ledger are as many, none is there twice, every interval balances, and a host is on one
 shard only. IOLEDGER_FLEET=full: 200 hosts (make soak); else fewer, for less time.
 """
+import json
 import os
 import shutil
 import subprocess
@@ -83,7 +84,17 @@ def main():
         good &= check(4, not own[0] & own[1] and len(own[0] | own[1]) == HOSTS and all(own), "a host is on one shard", own)
         balance = subprocess.run([IOLEDGER, "balance", "--db", url], capture_output=True, text=True, timeout=200, check=False)
         good &= check(5, balance.returncode == 0 and "to the byte" in balance.stdout, "the books balance", balance.stdout[-300:], balance.stderr[-300:])
-        print("1..5")
+        counters = ("read_ops", "read_bytes", "write_ops", "write_bytes")
+        answer = lambda *args: json.loads(subprocess.run([IOLEDGER, *args, "--format", "json", "--db", url], capture_output=True, text=True,
+                                                         timeout=200, check=True).stdout)
+        files, some = answer("files"), answer("files", "--limit", "3")
+        sums = [int(cell) for cell in cluster.ask("SELECT %s FROM io" % ", ".join("sum(%s)" % name for name in counters)).split()]
+        good &= check(6, [sum(row[name] for row in files) for name in counters] == sums and some == files[:3],
+                      "the files of all hosts are what the rows add up to", files[:3], some, sums)
+        whose = answer("who", files[0]["path"], "--host", files[0]["host"])
+        good &= check(7, [sum(row[name] for row in whose) for name in counters] == [files[0][name] for name in counters] and
+                      len(whose) == files[0]["processes"], "and so are the processes of one of them", whose[:3], files[0])
+        print("1..7")
         return 0 if good else 1
     finally:
         subprocess.run([CHCLUSTER, "remove", os.path.join(scratch, "ch")], check=False)
