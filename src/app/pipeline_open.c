@@ -18,6 +18,7 @@
 #include "store/spool.h"
 
 #define GIVE_UP_MS 30000
+#define PATIENCE_MS 3000            /* with programs that want all CPUs, before rows are written all the same */
 #define GIVE_UP_SPOOLED_MS 2000     /* nothing is lost that way */
 #define PIN_SPOOL_BYTES (1UL << 30) /* when nothing else is said */
 #define MAX_IDLE_FILES 65536
@@ -144,7 +145,8 @@ static int open_sink(struct iol_pipeline *pipeline, const struct iol_pipeline_op
 static int open_pipeline(struct iol_pipeline *pipeline, const struct iol_pipeline_options *options,
                          struct iol_error *err)
 {
-    struct iol_writer_options writer = {.max_bytes = IOL_PIPELINE_QUEUE_BYTES, .give_up_after_ms = GIVE_UP_MS};
+    struct iol_writer_options writer = {
+        .max_bytes = IOL_PIPELINE_QUEUE_BYTES, .give_up_after_ms = GIVE_UP_MS, .patience_ms = PATIENCE_MS};
     struct iol_capture_options capture = options->capture;
     struct iol_capture_pin pin;
     int r = iol_host_read(&pipeline->host, err);

@@ -3,12 +3,23 @@
 #include "base/priority.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <sched.h>
-#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
+
+#include "base/clock.h"
+
+#define NAP_NS 2000000 /* between two looks whether a CPU is free */
+#define SAVED_ONE_IN 4 /* of all time, for naps */
+
+/* What the thread is doing that can wait. */
+static _Thread_local struct iol_priority *at_work;
 
 /* Tried with a step that does no harm when there is no way back, by a thread that ends then. */
 static void *try_to_come_back(void *arg)
@@ -43,14 +54,37 @@ static bool set_policy(pid_t tid, int policy)
     return sched_setscheduler(tid, policy, &none) == 0;
 }
 
-void iol_priority_init(struct iol_priority *priority)
+static int64_t now_ns(void)
 {
-    bool usual = sched_getscheduler(0) == SCHED_OTHER && can_come_back();
-
-    __atomic_store_n(&priority->tid, usual ? (pid_t)syscall(SYS_gettid) : 0, __ATOMIC_RELEASE);
+    return (int64_t)iol_monotonic_ns();
 }
 
-void iol_priority_restore(struct iol_priority *priority)
+static int64_t used_ns(void)
+{
+    struct timespec used;
+
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &used);
+    return (int64_t)used.tv_sec * 1000000000 + used.tv_nsec;
+}
+
+void iol_priority_init(struct iol_priority *priority, int patience_ms)
+{
+    bool usual = patience_ms > 0 && sched_getscheduler(0) == SCHED_OTHER;
+
+    priority->loadavg = usual ? open("/proc/loadavg", O_RDONLY | O_CLOEXEC) : -1;
+    priority->credit_ns = priority->most_ns = (int64_t)patience_ms * 1000000;
+    priority->counted_ns = now_ns();
+    __atomic_store_n(&priority->tid, usual && can_come_back() ? (pid_t)syscall(SYS_gettid) : 0, __ATOMIC_RELEASE);
+}
+
+void iol_priority_done(struct iol_priority *priority)
+{
+    if (priority->loadavg >= 0)
+        close(priority->loadavg);
+    priority->loadavg = -1;
+}
+
+static void come_back(struct iol_priority *priority)
 {
     if (__atomic_load_n(&priority->low, __ATOMIC_SEQ_CST)) {
         set_policy(priority->tid, SCHED_OTHER);
@@ -58,15 +92,80 @@ void iol_priority_restore(struct iol_priority *priority)
     }
 }
 
+/* Of the present piece of work: for all the time in which it had no CPU, whatever kept it. */
+static int64_t left_ns(const struct iol_priority *priority)
+{
+    int64_t passed = now_ns() - priority->began_ns, used = used_ns() - priority->cpu_ns;
+
+    return priority->credit_ns - (passed - used);
+}
+
+void iol_priority_restore(struct iol_priority *priority)
+{
+    int64_t left = at_work ? left_ns(priority) : priority->credit_ns;
+
+    priority->credit_ns = left > 0 ? left : 0; /* a database that was away is no debt */
+    at_work = NULL;
+    come_back(priority);
+}
+
+static void begin(struct iol_priority *priority)
+{
+    priority->began_ns = now_ns();
+    priority->cpu_ns = used_ns();
+    priority->credit_ns += (priority->began_ns - priority->counted_ns) / SAVED_ONE_IN;
+    priority->counted_ns = priority->began_ns;
+    if (priority->credit_ns > priority->most_ns)
+        priority->credit_ns = priority->most_ns;
+}
+
 void iol_priority_lower(struct iol_priority *priority)
 {
-    if (!priority->tid || __atomic_load_n(&priority->hurry, __ATOMIC_SEQ_CST))
+    begin(priority);
+    if (priority->credit_ns <= 0 || __atomic_load_n(&priority->hurry, __ATOMIC_SEQ_CST))
+        return;
+    at_work = priority;
+    priority->cpus = sysconf(_SC_NPROCESSORS_ONLN);
+    if (!priority->tid)
         return;
     __atomic_store_n(&priority->low, true, __ATOMIC_SEQ_CST);
     set_policy(priority->tid, SCHED_IDLE);
     /* one who found the thread not yet lowered has left it at that */
     if (__atomic_load_n(&priority->hurry, __ATOMIC_SEQ_CST))
-        iol_priority_restore(priority);
+        come_back(priority);
+}
+
+/* "0.20 0.18 0.12 RUNNING/ALL LAST_PID": threads of the whole machine that run or could, this one among them. */
+static long count_running(const struct iol_priority *priority)
+{
+    char text[128];
+    ssize_t size = pread(priority->loadavg, text, sizeof(text) - 1, 0);
+    const char *at = text;
+
+    if (size <= 0)
+        return 0;
+    text[size] = '\0';
+    for (int skipped = 0; at && skipped < 3; skipped++) {
+        at = strchr(at, ' ');
+        at = at ? at + 1 : NULL;
+    }
+    return at ? strtol(at, NULL, 10) : 0;
+}
+
+void iol_priority_give_way(void)
+{
+    const struct timespec nap = {.tv_nsec = NAP_NS};
+    struct iol_priority *priority = at_work;
+
+    if (!priority)
+        return;
+    while (left_ns(priority) > 0) {
+        if (priority->loadavg < 0 || __atomic_load_n(&priority->hurry, __ATOMIC_SEQ_CST) ||
+            count_running(priority) <= priority->cpus)
+            return;
+        clock_nanosleep(CLOCK_MONOTONIC, 0, &nap, NULL);
+    }
+    iol_priority_restore(priority);
 }
 
 void iol_priority_set_hurry(struct iol_priority *priority, bool hurry)

@@ -11,6 +11,7 @@
 
 #include "base/cleanup.h"
 #include "base/error.h"
+#include "base/priority.h"
 #include "core/batch.h"
 #include "store/io_order.h"
 #include "store/schema_sql.h"
@@ -25,6 +26,7 @@
 #define WRITE_TIMEOUT_MS 1000
 
 #define MAX_COLUMNS 24
+#define ROWS_IN_A_ROW 64 /* some 100 to 300 us, then others may want the CPU */
 
 struct sqlite_sink {
     struct iol_sink sink;
@@ -380,6 +382,8 @@ static int insert_rows(struct sqlite_sink *sink, const struct iol_batch *batch, 
     size_t size = iol_batch_row_size(id);
 
     for (size_t i = 0; i < rows->count; i++) {
+        if (i % ROWS_IN_A_ROW == 0)
+            iol_priority_give_way();
         const void *row = row_at(rows, size, order ? order[i] : i);
         int rc = id == IOL_TABLE_IO ? insert_io_row(sink, row) : insert_row(sink, table, row);
         if (rc == SQLITE_MISMATCH)

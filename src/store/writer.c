@@ -21,11 +21,10 @@
 #define SPOOL_SYNC_MS 1000
 
 /*
- * Writing can wait while less than this is queued and it has taken less than this time: on a machine that has no CPU left for it, what
- * comes in three seconds goes into one transaction then.
+ * Writing can wait while less than this is queued, for options.patience_ms: on a machine that has no CPU left for it,
+ * what comes meanwhile goes into one transaction then.
  */
 #define HURRY_BYTES (16UL << 20)
-#define HURRY_MS 3000
 
 /* How often iol_writer_finish() looks at `interrupted`, and how long a single write may then still take. */
 #define FINISH_POLL_MS 100
@@ -98,7 +97,7 @@ static void note_error(struct iol_writer *writer, const struct iol_error *err)
 /* Whether writing can wait: asked whenever something has changed, and once an interval. */
 static void mind_hurry(struct iol_writer *writer)
 {
-    bool late = writer->began_ms && iol_monotonic_ms() - writer->began_ms > HURRY_MS;
+    bool late = writer->began_ms && iol_monotonic_ms() - writer->began_ms > writer->options.patience_ms;
 
     iol_priority_set_hurry(&writer->priority, late || writer->finishing || writer->stats.queued_bytes > HURRY_BYTES);
 }
@@ -305,14 +304,17 @@ static bool may_bypass_spool(const struct iol_writer *writer)
     return !writer->spool || (writer->stats.spool_failed && !writer->options.spool_only);
 }
 
+/* In addition to what of it has been taken already. */
 static void take_from_queue(struct iol_writer *writer, struct taken *taken)
 {
     /* What was tried from memory is not spooled any more: no more than one then. */
-    size_t max = writer->spool ? 1 : IOL_SINK_GROUP_MAX, most_rows = iol_sink_group_rows(writer->sink);
+    size_t max = writer->spool ? 1 : IOL_SINK_GROUP_MAX, most_rows = iol_sink_group_rows(writer->sink), rows = 0;
 
     taken->from_spool = false;
-    taken->first = taken->n = 0;
-    for (size_t rows = 0; writer->first && taken->n < max && rows < most_rows; taken->n++) {
+    taken->first = 0;
+    for (size_t i = 0; i < taken->n; i++)
+        rows += iol_batch_count(taken->batches[i]);
+    for (; writer->first && taken->n < max && rows < most_rows; taken->n++) {
         taken->batches[taken->n] = pop(writer);
         rows += iol_batch_count(taken->batches[taken->n]);
     }
@@ -329,6 +331,7 @@ static bool take(struct iol_writer *writer, struct taken *taken)
             if (take_from_spool(writer, taken))
                 return taken->n > 0;
         } else if (writer->first && !writer->spooling_ts && may_bypass_spool(writer)) {
+            taken->n = 0;
             take_from_queue(writer, taken);
             return true;
         } else if (writer->finishing && (!writer->first || writer->options.spool_only) &&
@@ -353,6 +356,18 @@ static void give_back(struct iol_writer *writer, struct taken *taken)
     writer->sending_ts = 0;
 }
 
+/* Waits for a CPU that nobody else wants, with the lock held before and after. What comes meanwhile goes into the same transaction. */
+static void give_way(struct iol_writer *writer, struct taken *taken)
+{
+    pthread_mutex_unlock(&writer->lock);
+    iol_priority_lower(&writer->priority);
+    iol_priority_give_way();
+    iol_priority_restore(&writer->priority); /* before the lock, for which others wait */
+    pthread_mutex_lock(&writer->lock);
+    if (!taken->from_spool && taken->first == 0)
+        take_from_queue(writer, taken);
+}
+
 static void *run_sender(void *arg)
 {
     struct iol_writer *writer = arg;
@@ -360,18 +375,19 @@ static void *run_sender(void *arg)
                           .delay_ms = BACKOFF_FIRST_MS,
                           .seed = (unsigned)iol_monotonic_ms() ^ (unsigned)getpid()};
 
-    iol_priority_init(&writer->priority);
+    iol_priority_init(&writer->priority, writer->options.patience_ms);
     pthread_mutex_lock(&writer->lock);
     for (bool on = true; on && (taken.n > 0 || take(writer, &taken));) {
         struct iol_error err = {0};
 
         writer->began_ms = iol_monotonic_ms();
         mind_hurry(writer);
+        give_way(writer, &taken);
         pthread_mutex_unlock(&writer->lock);
         iol_priority_lower(&writer->priority);
         ssize_t r = iol_sink_write_some(writer->sink, (const struct iol_batch *const *)taken.batches + taken.first,
                                         taken.n < taken.most ? taken.n : taken.most, &err);
-        iol_priority_restore(&writer->priority); /* before the lock, for which others wait */
+        iol_priority_restore(&writer->priority);
         pthread_mutex_lock(&writer->lock);
         writer->began_ms = 0;
         if (r >= 0)
@@ -379,6 +395,7 @@ static void *run_sender(void *arg)
         on = settle(writer, &taken, r, &err) && !(taken.from_spool && writer->give_up);
     }
     give_back(writer, &taken);
+    iol_priority_done(&writer->priority);
     writer->sender_done = true;
     pthread_cond_broadcast(&writer->changed);
     pthread_mutex_unlock(&writer->lock);

@@ -23,8 +23,9 @@ struct iol_sink;
 struct iol_writer;
 
 struct iol_writer_options {
-    size_t max_bytes;        /* of queued batches; beyond it iol_writer_full() says so */
-    int give_up_after_ms;    /* how long iol_writer_finish() goes on trying an unreachable database; -1: for ever */
+    size_t max_bytes;     /* of queued batches; beyond it iol_writer_full() says so */
+    int give_up_after_ms; /* how long iol_writer_finish() goes on trying an unreachable database; -1: for ever */
+    int patience_ms; /* how long a write may be held up by who else wants the CPUs (see base/priority.h); 0: not at all */
     struct iol_spool *spool; /* stays the caller's, and is nobody else's while the writer lives; NULL: none */
     bool spool_only;         /* nothing is written that is not in the spool: its journals are needed */
 };
