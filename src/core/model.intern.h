@@ -58,6 +58,8 @@ struct iol_model {
     uint64_t now_ns;                 /* its end */
     uint64_t aged_ns;                /* when files were last looked through for idle ones */
     struct iol_model_file *files;
+    struct iol_model_file
+        *found; /* last, by its key: accounts are asked for in the order of the files' records, or nearly so */
     struct iol_names *names; /* which file a name means; NULL when changes of names are not all seen */
     struct login *logins;
     struct iol_journal *journal; /* NULL: none is kept */
