@@ -323,6 +323,8 @@ int iol_model_post_change(struct iol_model *model, const struct iol_decoded_chan
         iol_model_forget_names(model);
         return 0;
     }
+    if (model->names)
+        iol_names_take_in(model->names);
     if (resolve(model, &fixed->file, &change->file, &file) < 0 ||
         (two && resolve(model, &fixed->other, &change->other, &other) < 0))
         return -ENOMEM;
@@ -345,6 +347,5 @@ void iol_model_learn_name(struct iol_model *model, const struct iol_file_info *i
 {
     if (!model->names || info->bits || !info->inode || path->size == 0 || path->data[0] != '/')
         return;
-    iol_names_learn(model->names, path, info); /* without memory it is not known, which is no harm */
-    iol_names_trim(model->names);
+    iol_names_hear(model->names, path, info);
 }

@@ -37,8 +37,19 @@ struct iol_name_node {
     UT_hash_handle hh;
 };
 
+/* What has been heard of a file and not been taken in. Its path follows. */
+struct heard {
+    struct iol_file_info info;
+    size_t size; /* of the path */
+    char path[];
+};
+
+#define HEARD_BYTES (4UL << 20) /* of all that waits to be taken in */
+
 struct iol_names {
     size_t max;
+    char *heard; /* one after the other, aligned */
+    size_t heard_used, heard_room;
     struct iol_name_node root;
     struct iol_name_node *nodes; /* by place */
     struct iol_name_node *order; /* oldest first */
@@ -189,8 +200,16 @@ void iol_names_remove_all(struct iol_names *names, const struct iol_bytes *name)
         iol_names_remove(names, spelling->nodes);
 }
 
+static void forget_heard(struct iol_names *names)
+{
+    free(names->heard);
+    names->heard = NULL;
+    names->heard_used = names->heard_room = 0;
+}
+
 void iol_names_clear(struct iol_names *names)
 {
+    forget_heard(names);
     remove_below(names, &names->root);
 }
 
@@ -268,6 +287,55 @@ struct iol_name_node *iol_names_learn(struct iol_names *names, const struct iol_
         set_info(names, node, &directory);
     touch(names, node);
     return node;
+}
+
+static size_t room_of(size_t path_size)
+{
+    return (sizeof(struct heard) + path_size + 7) / 8 * 8;
+}
+
+void iol_names_take_in(struct iol_names *names)
+{
+    for (size_t at = 0; at < names->heard_used;) {
+        const struct heard *one = (const void *)(names->heard + at);
+        const struct iol_bytes path = {one->path, one->size};
+
+        iol_names_learn(names, &path, &one->info);
+        iol_names_trim(names);
+        at += room_of(one->size);
+    }
+    forget_heard(names);
+}
+
+static bool make_room(struct iol_names *names, size_t size)
+{
+    size_t room = names->heard_room ? 2 * names->heard_room : 4096;
+    char *heard;
+
+    while (room < names->heard_used + size)
+        room *= 2;
+    heard = realloc(names->heard, room);
+    if (!heard)
+        return false;
+    names->heard = heard;
+    names->heard_room = room;
+    return true;
+}
+
+void iol_names_hear(struct iol_names *names, const struct iol_bytes *path, const struct iol_file_info *info)
+{
+    size_t room = room_of(path->size);
+    struct heard *one;
+
+    if (names->heard_used + room > HEARD_BYTES)
+        iol_names_take_in(names);
+    if (names->heard_used + room > names->heard_room && !make_room(names, room))
+        return;
+    one = (void *)(names->heard + names->heard_used);
+    one->info = *info;
+    one->size = path->size;
+    memcpy(one->path, path->data, path->size);
+    names->heard_used += room;
 }
 
 int iol_names_create(struct iol_names *names, struct iol_name_node *directory, const struct iol_bytes *name,

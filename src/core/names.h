@@ -37,6 +37,13 @@ struct iol_name_node *iol_names_find(struct iol_names *names, struct iol_name_no
 struct iol_name_node *iol_names_learn(struct iol_names *names, const struct iol_bytes *path,
                                       const struct iol_file_info *info);
 
+/*
+ * The same, in time: it is kept as it came, which is a third of the work, until iol_names_take_in() or until 4 MB of it wait. To be
+ * taken in before any of the other functions is called, but for iol_names_clear(). Without memory it is not known, which is no harm.
+ */
+void iol_names_hear(struct iol_names *names, const struct iol_bytes *path, const struct iol_file_info *info);
+void iol_names_take_in(struct iol_names *names);
+
 /* A new file, in place of what was there. Without an inode in *info only its kind is known. 0 or -ENOMEM. */
 int iol_names_create(struct iol_names *names, struct iol_name_node *directory, const struct iol_bytes *name,
                      const struct iol_file_info *info);

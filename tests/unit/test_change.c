@@ -545,12 +545,40 @@ static void impossible_renames_do_no_harm(void **state)
     }
 }
 
+/* 6 MB of paths, while nothing changes; then the first of them does, and the last. */
+static void files_of_many_accounts_are_known(void **state)
+{
+    enum { FILES = 2000, LENGTH = 3000 };
+    struct fixture *f = *state;
+    char path[LENGTH + 1], want[LENGTH + 32];
+
+    for (uint64_t i = 0; i < FILES; i++) {
+        snprintf(path, sizeof(path), "/many/%0*llu", LENGTH - 6, (unsigned long long)i);
+        for (char *slash = path + 200; slash < path + LENGTH - 10; slash += 200)
+            *slash = '/';
+        touch(f, path, 1 + i, IOL_KIND_FILE);
+    }
+    snprintf(want, sizeof(want), "%s file %d -", path, FILES);
+    change_one(f, IOL_EVENT_UNLINK, "", path);
+    check(f, IOL_EVENT_UNLINK, want, NULL);
+    memset(path + LENGTH - 4, '0', 4);
+    snprintf(want, sizeof(want), "%s file 1 -", path);
+    change_one(f, IOL_EVENT_UNLINK, "", path);
+    check(f, IOL_EVENT_UNLINK, want, NULL);
+}
+
+static int make_knowing_many(void **state)
+{
+    return make(state, 65536);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, make_knowing, drop)
     static const struct CMUnitTest tests[] = {
         TEST(names_are_put_together),
         TEST(the_longest_names),
+        cmocka_unit_test_setup_teardown(files_of_many_accounts_are_known, make_knowing_many, drop),
         cmocka_unit_test_setup_teardown(without_all_changes_no_name_is_known, make_blind, drop),
         TEST(the_event_has_all_that_the_record_has),
         TEST(the_row_is_that_of_the_account),
