@@ -376,7 +376,7 @@ static int check_args(const struct iol_options *options, struct iol_error *err)
 {
     if (options->n_args == 1) {
         iol_error_set(err, -EINVAL, "'%s' is to be compared with what? give A and B", options->args[0]);
-        iol_error_hint(err, "for example: ioledger diff %s last", options->args[0]);
+        iol_error_hint(err, "for example: ioledger diff last~1 last");
         return -EINVAL;
     }
     return 0;

@@ -205,7 +205,7 @@ def test_diff(tap, db):
     tap.ok("B: complete from" in ask("diff", "last~2", at(90) + "..", "--db", url).err, "diff: which side was not recorded whole")
     same = ask("diff", "last", "last", "--db", url)
     tap.ok(same.status == 1 and not same.raw and "0 new, 0 gone, 0 changed, 1 the same" in same.err, "diff: no difference", same)
-    for args, told in ((("last",), "'last' is to be compared with what?"), (("lst", "last"), "'lst' is neither a recording nor a span"),
+    for args, told in ((("last",), "'last' is to be compared with what? give A and B"), (("lst", "last"), "'lst' is neither a recording nor a span"),
                        (("last", "last~"), "'last~' is neither"), (("last", "tomorow.."), "'tomorow' is not a time"),
                        (("last", at(2) + ".." + at(1)), "ends before it begins"), (("a", "b", "c"), "unexpected argument 'c'"),
                        (("last", "last", "--only", "gon"), "did you mean 'gone'?"), (("last", "last", "--by", "user"), "is not a grouping")):

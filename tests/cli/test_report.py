@@ -330,6 +330,9 @@ def test_processes(tap, page, url):
     rows = ask(url, """SELECT p.comm, sum(io.read_bytes), sum(io.write_bytes) FROM io JOIN process p ON p.id = io.process_id GROUP BY p.id
         ORDER BY sum(io.read_bytes) + sum(io.write_bytes) DESC""")
     tap.equal(page.columns("processes"), rows, "processes: as in the ledger")
+    page.click("#processes [data-sort=written]")
+    tap.equal([row[2] for row in page.columns("processes")], sorted((row[2] for row in rows), key=int, reverse=True), "processes: sorted by bytes written")
+    page.click("#processes [data-sort=biggest]")
     page.click("#processes [data-by=programs]")
     tap.ok("1 process" in page.one("#processes tbody tr").text, "by program", page.one("#processes tbody tr").text)
     page.click("#processes [data-by=processes]")

@@ -10,6 +10,7 @@ import os
 import pty
 import re
 import select
+import shutil
 import signal
 import subprocess
 import termios
@@ -177,6 +178,26 @@ def configured(tap, scratch):
     tap.equal({o["kind"] for o in told}, {"read", "io"}, "--config: the interval of the command line")
 
 
+def filters(tap, scratch):
+    """Processes are chosen as by record: one of each kind of filter that is given has to be met."""
+    mine = shutil.copy("/bin/true", os.path.join(scratch, "mine"))
+    tail = Tail("--exe", mine, "--uid", "root", "--uid", "65534", "--json")
+    for user in (0, 65534, 65533):
+        subprocess.run(["setpriv", "--reuid=%d" % user, "--clear-groups", mine, str(user)], check=True)
+        subprocess.run(["/bin/true"], check=True)
+    subprocess.run([mine, "end-mark"], check=True)
+    tail.wait_for(b"end-mark")
+    tail.end()
+    tap.equal([o["argv"].split()[1] for o in tail.objects() if o["kind"] == "exec"], ["0", "65534", "end-mark"], "--exe and --uid: who meets both")
+    tail = Tail("--comm", "mine", "--comm", "sh", "--json")
+    subprocess.run(["/bin/true"], check=True)
+    subprocess.run(["sh", "-c", "'%s' 1; '%s' end-mark" % (mine, mine)], check=True)
+    tail.wait_for(b'end-mark"')
+    tail.end()
+    mine_or_sh = [o["comm"] for o in tail.objects() if o["kind"] == "exec" and o["argv"].startswith((mine, "sh -c '" + mine, "/bin/true"))]
+    tap.equal(mine_or_sh, ["sh", "mine", "mine"], "--comm: each of two names")
+
+
 def with_command(tap, scratch):
     """CMD and what it starts, from its exec on, and nobody else; it ends with CMD, and as CMD."""
     path = new_file(scratch, "read by cat")
@@ -296,4 +317,4 @@ def waiting_bytes(pipe):
 
 
 if __name__ == "__main__":
-    live.main(processes, text, on_a_terminal, rules_and_accounts, configured, with_command, duration_and_count, keeps_up, closed_pipe, slow_reader)
+    live.main(processes, text, on_a_terminal, rules_and_accounts, configured, filters, with_command, duration_and_count, keeps_up, closed_pipe, slow_reader)

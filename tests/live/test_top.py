@@ -218,7 +218,7 @@ def kinds_of_terminals(tap, scratch):
     path = new_file(scratch, "wide日本語")
     command = "%s top --pid %d --interval 200ms" % (live.IOLEDGER, worker.pid)
     with Busy(worker, [("read", 5, 100, path)]):
-        for number, (env, colours, wants) in enumerate((({"TERM": "screen"}, True, "wide日本語"),
+        for number, (env, colours, wants) in enumerate((({"TERM": "screen"}, True, "wide日本語"), ({"TERM": "xterm-256color"}, True, "wide日本語"),
                                                         ({"TERM": "screen", "NO_COLOR": "1"}, False, "wide日本語"),
                                                         ({"TERM": "linux"}, True, "wide日本語"), ({"TERM": "vt100"}, False, "wide日本語"),
                                                         ({"TERM": "screen", "LC_ALL": "C"}, True, r"wide\?\?\?"))):
@@ -229,6 +229,7 @@ def kinds_of_terminals(tap, scratch):
                 terminal.wait(wants)
                 raw = terminal.screen("-e")
                 tap.equal(bool(re.search(r"\x1b\[[0-9;]*3[1-7]", raw)), colours, "%s: colours" % env)
+                tap.ok(not re.search(r"\x1b\[([0-9;]*;)?([34]8;|9[0-7]|10[0-7])", raw), "%s: no colour that a terminal of 16 or 8 does not have" % env, raw)
                 terminal.keys("q")
                 terminal.wait("shell> *$")
     with Terminal(scratch, 80, 24, TERM="no-such-terminal") as terminal:
