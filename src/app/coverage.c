@@ -9,6 +9,7 @@
 
 #include "app/options.h"
 #include "app/question.h"
+#include "base/array.h"
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "base/log.h"
@@ -44,15 +45,8 @@ struct coverage {
 
 static int add_stretch(struct coverage *coverage, const struct stretch *stretch)
 {
-    if (coverage->n == coverage->capacity) {
-        size_t capacity = coverage->capacity ? 2 * coverage->capacity : 16;
-        struct stretch *list = reallocarray(coverage->list, capacity, sizeof(*list));
-
-        if (!list)
-            return -ENOMEM;
-        coverage->list = list;
-        coverage->capacity = capacity;
-    }
+    if (iol_array_reserve(&coverage->list, &coverage->capacity, coverage->n + 1, sizeof(*coverage->list)) < 0)
+        return -ENOMEM;
     coverage->list[coverage->n++] = *stretch;
     return 0;
 }

@@ -12,6 +12,7 @@
 #include "app/path_question.h"
 #include "app/question.h"
 #include "base/arena.h"
+#include "base/array.h"
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "base/text.h"
@@ -90,16 +91,7 @@ static struct iol_episode *add_episode(struct iol_story *story)
 {
     struct iol_episode *episode = iol_arena_alloc(story->arena, sizeof(*episode));
 
-    if (episode && story->n == story->capacity) {
-        size_t capacity = story->capacity ? 2 * story->capacity : 64;
-        struct iol_episode **list = reallocarray(story->list, capacity, sizeof(*list));
-
-        if (!list)
-            return NULL;
-        story->list = list;
-        story->capacity = capacity;
-    }
-    if (!episode)
+    if (!episode || iol_array_reserve(&story->list, &story->capacity, story->n + 1, sizeof(*story->list)) < 0)
         return NULL;
     *episode = (struct iol_episode){0};
     story->list[story->n++] = episode;

@@ -10,6 +10,7 @@
 
 #include <bpf/bpf.h>
 
+#include "base/array.h"
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "capture/capture.intern.h"
@@ -29,15 +30,8 @@ struct running_list {
 
 static int remember(struct running_list *list, const struct iol_record_process *record)
 {
-    if (list->n == list->capacity) {
-        size_t capacity = list->capacity ? 2 * list->capacity : 256;
-        struct running *items = realloc(list->items, capacity * sizeof(*items));
-
-        if (!items)
-            return -ENOMEM;
-        list->items = items;
-        list->capacity = capacity;
-    }
+    if (iol_array_reserve(&list->items, &list->capacity, list->n + 1, sizeof(*list->items)) < 0)
+        return -ENOMEM;
     list->items[list->n++] = (struct running){.pid = record->pid, .ppid = record->ppid, .image = record->image};
     return 0;
 }

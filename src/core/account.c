@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/array.h"
 #include "base/cleanup.h"
 #include "core/batch.h"
 #include "core/journal.h"
@@ -99,15 +100,8 @@ void iol_accounts_free(struct iol_accounts *accounts)
 
 static int note_slot(struct slot_list *list, size_t index)
 {
-    if (list->n == list->room) {
-        size_t room = list->room ? 2 * list->room : 256;
-        uint32_t *items = reallocarray(list->items, room, sizeof(*items));
-
-        if (!items)
-            return -ENOMEM;
-        list->items = items;
-        list->room = room;
-    }
+    if (iol_array_reserve(&list->items, &list->room, list->n + 1, sizeof(*list->items)) < 0)
+        return -ENOMEM;
     list->items[list->n++] = (uint32_t)index;
     return 0;
 }

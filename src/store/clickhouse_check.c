@@ -11,6 +11,7 @@
 
 #include "base/cleanup.h"
 #include "base/error.h"
+#include "base/stream.h"
 #include "store/clickhouse.h"
 #include "store/schema_clickhouse.h"
 #include "store/schema_sql.h"
@@ -18,16 +19,15 @@
 /* NULL: no memory. */
 static char *probe_sql(const struct iol_table *table)
 {
-    char *text = NULL;
-    size_t size;
-    FILE *out = open_memstream(&text, &size);
+    struct iol_stream stream;
+    FILE *out = iol_stream_open(&stream);
 
     if (!out)
         return NULL;
     fputs("SELECT ", out);
     iol_schema_ch_print_columns(out, table);
     fprintf(out, " FROM %s LIMIT 0", table->name);
-    return iol_schema_finish(out, &text);
+    return iol_stream_text(&stream);
 }
 
 static int exists(struct iol_ch *ch, const char *table, bool *ret_exists, struct iol_error *err)

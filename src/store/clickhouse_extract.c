@@ -11,6 +11,7 @@
 #include <xxhash.h>
 
 #include "base/arena.h"
+#include "base/array.h"
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "core/batch.h"
@@ -89,14 +90,8 @@ static int want(struct wanted *wanted, int64_t id)
 
     if (r != 0)
         return r < 0 ? r : 0;
-    if (wanted->n == wanted->capacity) {
-        size_t capacity = wanted->capacity ? 2 * wanted->capacity : 1024;
-        int64_t *list = reallocarray(wanted->list, capacity, sizeof(*list));
-        if (!list)
-            return -ENOMEM;
-        wanted->list = list;
-        wanted->capacity = capacity;
-    }
+    if (iol_array_reserve(&wanted->list, &wanted->capacity, wanted->n + 1, sizeof(*wanted->list)) < 0)
+        return -ENOMEM;
     wanted->list[wanted->n++] = id;
     return 0;
 }

@@ -12,6 +12,7 @@
 
 #include "base/cleanup.h"
 #include "base/error.h"
+#include "base/stream.h"
 #include "store/clickhouse.h"
 #include "store/clickhouse_write.intern.h"
 #include "store/known.h"
@@ -48,14 +49,13 @@ int iol_ch_no_memory(const struct iol_ch_group *group)
 
 char *iol_ch_columns_of(const struct iol_table *table)
 {
-    char *text = NULL;
-    size_t size;
-    FILE *out = open_memstream(&text, &size);
+    struct iol_stream stream;
+    FILE *out = iol_stream_open(&stream);
 
     if (!out)
         return NULL;
     iol_schema_ch_print_columns(out, table);
-    return iol_schema_finish(out, &text);
+    return iol_stream_text(&stream);
 }
 
 /* Rows that were sent before under the same name, the server may leave out: the name has a hash of all of them. */

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/array.h"
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "store/clickhouse.h"
@@ -353,14 +354,8 @@ static int take_id(void *data, const char *const *fields, size_t n_fields)
     struct generation *generation = data;
 
     (void)n_fields;
-    if (generation->n == generation->capacity) {
-        size_t capacity = generation->capacity ? 2 * generation->capacity : 256;
-        int64_t *ids = reallocarray(generation->ids, capacity, sizeof(*ids));
-        if (!ids)
-            return -ENOMEM;
-        generation->ids = ids;
-        generation->capacity = capacity;
-    }
+    if (iol_array_reserve(&generation->ids, &generation->capacity, generation->n + 1, sizeof(*generation->ids)) < 0)
+        return -ENOMEM;
     generation->ids[generation->n++] = fields[0] ? strtoll(fields[0], NULL, 10) : 0;
     return 0;
 }
@@ -408,14 +403,12 @@ static int add_met(struct iol_ch_db *db, struct generation *all)
 {
     const int64_t *met;
     size_t n = iol_extract_met(db->extract, IOL_TABLE_PROCESS, &met);
-    int64_t *ids = reallocarray(all->ids, all->n + n + 1, sizeof(*ids));
 
-    if (!ids)
+    if (iol_array_reserve(&all->ids, &all->capacity, all->n + n + 1, sizeof(*all->ids)) < 0)
         return -ENOMEM;
     if (n > 0)
-        memcpy(ids + all->n, met, n * sizeof(*ids));
-    all->ids = ids;
-    all->capacity = all->n = all->n + n;
+        memcpy(all->ids + all->n, met, n * sizeof(*all->ids));
+    all->n += n;
     return 0;
 }
 

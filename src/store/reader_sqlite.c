@@ -8,6 +8,7 @@
 
 #include "base/cleanup.h"
 #include "base/error.h"
+#include "base/stream.h"
 #include "store/reader_driver.h"
 #include "store/sqlite.h"
 #include "store/url.h"
@@ -64,9 +65,8 @@ static int check_path(const char *path, struct iol_error *err)
 /* Escapes what has a meaning in a file: URI of SQLite. */
 static char *immutable_uri(const char *path)
 {
-    char *text = NULL;
-    size_t size;
-    FILE *out = open_memstream(&text, &size);
+    struct iol_stream stream;
+    FILE *out = iol_stream_open(&stream);
 
     if (!out)
         return NULL;
@@ -77,11 +77,7 @@ static char *immutable_uri(const char *path)
         else
             putc(*path, out);
     fputs("?immutable=1", out);
-    if (fclose(out) != 0) {
-        free(text);
-        return NULL;
-    }
-    return text;
+    return iol_stream_text(&stream);
 }
 
 /* A journal with something in it: rows that are not in the database file yet. */

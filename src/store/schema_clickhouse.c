@@ -8,6 +8,7 @@
 
 #include "base/cleanup.h"
 #include "base/error.h"
+#include "base/stream.h"
 #include "store/schema_sql.h"
 #include "store/url.h"
 
@@ -117,14 +118,13 @@ static void print_type(struct ddl *ddl, const struct iol_column *column)
 char *iol_schema_ch_type(const struct iol_column *column)
 {
     static const struct iol_ch_features any = {0}; /* only texts depend on it */
-    char *text = NULL;
-    size_t size;
-    FILE *out = open_memstream(&text, &size);
+    struct iol_stream stream;
+    FILE *out = iol_stream_open(&stream);
 
     if (!out)
         return NULL;
     print_type(&(struct ddl){.out = out, .features = &any}, column);
-    return iol_schema_finish(out, &text);
+    return iol_stream_text(&stream);
 }
 
 static void print_codec(struct ddl *ddl, bool delta)

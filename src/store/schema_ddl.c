@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "base/stream.h"
 #include "store/schema.h"
 #include "store/schema_sql.h"
 
@@ -349,12 +350,11 @@ static void print_upgrade(FILE *out, enum iol_dialect dialect, int version)
 
 char *iol_schema_upgrade(enum iol_dialect dialect, int version)
 {
-    char *text = NULL;
-    size_t size;
-    FILE *out = open_memstream(&text, &size);
+    struct iol_stream stream;
+    FILE *out = iol_stream_open(&stream);
 
     if (!out)
         return NULL;
     print_upgrade(out, dialect, version);
-    return iol_schema_finish(out, &text);
+    return iol_stream_text(&stream);
 }

@@ -2,21 +2,10 @@
 // SPDX-FileCopyrightText: The ioledger authors
 #include "store/schema_sql.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/cleanup.h"
-
-char *iol_schema_finish(FILE *out, char **text)
-{
-    bool failed = ferror(out);
-
-    if (fclose(out) != 0 || failed) {
-        free(*text);
-        return NULL;
-    }
-    return *text;
-}
+#include "base/stream.h"
 
 static bool is_key(const struct iol_table *table, const char *name)
 {
@@ -70,21 +59,19 @@ static void print_columns(FILE *out, const struct iol_table *table)
 
 char *iol_schema_column_list(const struct iol_table *table)
 {
-    char *text = NULL;
-    size_t size;
-    FILE *out = open_memstream(&text, &size);
+    struct iol_stream stream;
+    FILE *out = iol_stream_open(&stream);
 
     if (!out)
         return NULL;
     print_columns(out, table);
-    return iol_schema_finish(out, &text);
+    return iol_stream_text(&stream);
 }
 
 char *iol_schema_probe(const struct iol_table *table, int version)
 {
-    char *text = NULL;
-    size_t size;
-    FILE *out = open_memstream(&text, &size);
+    struct iol_stream stream;
+    FILE *out = iol_stream_open(&stream);
 
     if (!out)
         return NULL;
@@ -94,14 +81,13 @@ char *iol_schema_probe(const struct iol_table *table, int version)
             fprintf(out, "%s%s", i ? ", " : "", table->columns[i].name);
     }
     fprintf(out, " FROM %s LIMIT 0", table->name);
-    return iol_schema_finish(out, &text);
+    return iol_stream_text(&stream);
 }
 
 char *iol_schema_insert(const struct iol_table *table)
 {
-    char *text = NULL;
-    size_t size;
-    FILE *out = open_memstream(&text, &size);
+    struct iol_stream stream;
+    FILE *out = iol_stream_open(&stream);
 
     if (!out)
         return NULL;
@@ -112,29 +98,27 @@ char *iol_schema_insert(const struct iol_table *table)
         fprintf(out, "%s$%zu", i == 0 ? "" : ", ", i + 1);
     fputs(")", out);
     iol_schema_print_conflict(out, table, false);
-    return iol_schema_finish(out, &text);
+    return iol_stream_text(&stream);
 }
 
 char *iol_schema_citus_ddl(bool distribute)
 {
-    char *text = NULL;
-    size_t size;
-    FILE *out = open_memstream(&text, &size);
+    struct iol_stream stream;
+    FILE *out = iol_stream_open(&stream);
 
     if (!out)
         return NULL;
     iol_schema_print_citus(out, distribute);
-    return iol_schema_finish(out, &text);
+    return iol_stream_text(&stream);
 }
 
 char *iol_schema_ddl(enum iol_dialect dialect)
 {
-    char *text = NULL;
-    size_t size;
-    FILE *out = open_memstream(&text, &size);
+    struct iol_stream stream;
+    FILE *out = iol_stream_open(&stream);
 
     if (!out)
         return NULL;
     iol_schema_print(out, dialect);
-    return iol_schema_finish(out, &text);
+    return iol_stream_text(&stream);
 }

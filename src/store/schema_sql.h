@@ -44,9 +44,6 @@ void iol_schema_print_sqlite_time(FILE *out, const char *us);
 #define IOL_PG_SCHEMA_LOCK "1869442404"
 #define IOL_PG_PRUNE_LOCK "1869442405"
 
-/* Ends a memory stream: its text, to be freed, or NULL when something of it found no memory. */
-char *iol_schema_finish(FILE *out, char **text);
-
 /* The views, NULL-terminated. */
 extern const char *const iol_schema_views[];
 

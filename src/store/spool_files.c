@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/array.h"
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "core/batch.h"
@@ -359,14 +360,8 @@ struct iol_segment *iol_spool_last_segment(struct iol_spool *spool)
 
 struct iol_segment *iol_spool_add_segment(struct iol_spool *spool)
 {
-    if (spool->n_segments == spool->room_segments) {
-        size_t room = spool->room_segments ? spool->room_segments * 2 : 16;
-        struct iol_segment *segments = reallocarray(spool->segments, room, sizeof(*segments));
-        if (!segments)
-            return NULL;
-        spool->segments = segments;
-        spool->room_segments = room;
-    }
+    if (iol_array_reserve(&spool->segments, &spool->room_segments, spool->n_segments + 1, sizeof(*spool->segments)) < 0)
+        return NULL;
     spool->segments[spool->n_segments] = (struct iol_segment){0};
     return &spool->segments[spool->n_segments++];
 }

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/array.h"
 #include "base/cleanup.h"
 #include "base/text.h"
 
@@ -32,25 +33,8 @@ void iol_page_done(struct iol_page *page)
 
 static bool make_room(struct iol_page *page, size_t size)
 {
-    if (page->n_pieces == page->pieces_room) {
-        size_t room = page->pieces_room ? 2 * page->pieces_room : 512;
-        void *pieces = realloc(page->pieces, room * sizeof(*page->pieces));
-
-        if (!pieces)
-            return false;
-        page->pieces = pieces;
-        page->pieces_room = room;
-    }
-    if (page->text_size + size > page->text_room) {
-        size_t room = 2 * (page->text_size + size) + 4096;
-        void *text = realloc(page->text, room);
-
-        if (!text)
-            return false;
-        page->text = text;
-        page->text_room = room;
-    }
-    return true;
+    return iol_array_reserve(&page->pieces, &page->pieces_room, page->n_pieces + 1, sizeof(*page->pieces)) == 0 &&
+           iol_array_reserve(&page->text, &page->text_room, page->text_size + size, 1) == 0;
 }
 
 /* Safe text of a known width, on the line that is being written; lines below the last one are left out. */

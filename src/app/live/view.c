@@ -12,6 +12,7 @@
 
 #include "app/live/names.h"
 #include "app/live/top_few.h"
+#include "base/array.h"
 #include "base/cleanup.h"
 
 #define MAX_DEPTH 64
@@ -348,27 +349,9 @@ static uint64_t sort_key(enum iol_sort sort, const struct iol_live_counts *count
     }
 }
 
-/* Room for so many more; 0 or -ENOMEM. */
-static int reserve(void *array, size_t *room, size_t wanted, size_t size)
-{
-    size_t more = *room ? *room : 256;
-    void *memory;
-
-    if (wanted <= *room)
-        return 0;
-    while (more < wanted)
-        more *= 2;
-    memory = realloc(*(void **)array, more * size);
-    if (!memory)
-        return -ENOMEM;
-    *(void **)array = memory;
-    *room = more;
-    return 0;
-}
-
 static int rank(struct iol_view *view, uint64_t key, uint32_t last, size_t index)
 {
-    if (reserve(&view->ranked, &view->ranked_room, view->n_ranked + 1, sizeof(*view->ranked)) < 0)
+    if (iol_array_reserve(&view->ranked, &view->ranked_room, view->n_ranked + 1, sizeof(*view->ranked)) < 0)
         return -ENOMEM;
     view->ranked[view->n_ranked++] = (struct iol_ranked){.key = key, .last = last, .index = (uint32_t)index};
     return 0;
@@ -404,7 +387,7 @@ static int add_to_group(struct iol_view *view, struct iol_live_pair *pair, const
     if (!subject)
         return -ENOMEM;
     if (note->frame != view->frame) {
-        if (reserve(&view->groups, &view->groups_room, view->n_groups + 1, sizeof(*view->groups)) < 0)
+        if (iol_array_reserve(&view->groups, &view->groups_room, view->n_groups + 1, sizeof(*view->groups)) < 0)
             return -ENOMEM;
         note->frame = view->frame;
         note->group = (uint32_t)view->n_groups;
@@ -517,7 +500,7 @@ int iol_view_make(struct iol_view *view, size_t first, size_t n)
         first = view->n_ranked;
     if (n > view->n_ranked - first)
         n = view->n_ranked - first;
-    if (reserve(&view->rows, &view->rows_room, n, sizeof(*view->rows)) < 0)
+    if (iol_array_reserve(&view->rows, &view->rows_room, n, sizeof(*view->rows)) < 0)
         return -ENOMEM;
     iol_top_few(view->ranked, view->n_ranked, first + n);
     for (size_t i = 0; i < n; i++) {

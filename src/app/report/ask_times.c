@@ -6,6 +6,7 @@
 
 #include "app/question.h"
 #include "app/report/report.intern.h"
+#include "base/array.h"
 #include "base/cleanup.h"
 #include "store/sql.h"
 
@@ -153,7 +154,7 @@ struct interval {
 
 struct intervals {
     struct interval *all;
-    size_t n;
+    size_t n, room;
 };
 
 static void done_intervals(struct intervals *intervals)
@@ -163,14 +164,8 @@ static void done_intervals(struct intervals *intervals)
 
 static int keep_interval(struct intervals *intervals, const struct interval *interval)
 {
-    /* The array doubles whenever their number is a power of two. */
-    if ((intervals->n & (intervals->n - 1)) == 0) {
-        struct interval *more = reallocarray(intervals->all, intervals->n > 0 ? 2 * intervals->n : 1, sizeof(*more));
-
-        if (!more)
-            return -ENOMEM;
-        intervals->all = more;
-    }
+    if (iol_array_reserve(&intervals->all, &intervals->room, intervals->n + 1, sizeof(*intervals->all)) < 0)
+        return -ENOMEM;
     intervals->all[intervals->n++] = *interval;
     return 0;
 }

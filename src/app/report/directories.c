@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/array.h"
+
 #define CHILDREN_KEPT 80
 #define CHILDREN_MAX 1024 /* before the small ones are let go */
 #define PSEUDO_NAME "(no path)"
@@ -87,15 +89,8 @@ static struct node *add_child(struct node *parent, const char *name, size_t leng
     /* The one that is still open has not all of its bytes yet: this is called when none is. */
     if (parent->n_children == CHILDREN_MAX)
         keep_biggest(parent);
-    if (parent->n_children == parent->capacity) {
-        size_t capacity = parent->capacity ? 2 * parent->capacity : 4;
-        struct node **children = reallocarray(parent->children, capacity, sizeof(struct node *));
-
-        if (!children)
-            return NULL;
-        parent->children = children;
-        parent->capacity = capacity;
-    }
+    if (iol_array_reserve(&parent->children, &parent->capacity, parent->n_children + 1, sizeof(struct node *)) < 0)
+        return NULL;
     child = new_node(parent, name, length, is_directory);
     if (child)
         parent->children[parent->n_children++] = child;

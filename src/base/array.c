@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// SPDX-FileCopyrightText: The ioledger authors
+#include "base/array.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define FIRST_ROOM 8
+
+int iol_array_reserve(void *array, size_t *room, size_t wanted, size_t size)
+{
+    size_t more = *room ? *room : FIRST_ROOM;
+    void *memory;
+
+    if (wanted <= *room)
+        return 0;
+    while (more < wanted) {
+        if (__builtin_mul_overflow(more, 2, &more))
+            return -ENOMEM;
+    }
+    memcpy(&memory, array, sizeof(memory)); /* a pointer to any type */
+    memory = reallocarray(memory, more, size);
+    if (!memory)
+        return -ENOMEM;
+    memcpy(array, &memory, sizeof(memory));
+    *room = more;
+    return 0;
+}
