@@ -49,6 +49,7 @@ struct iol_epoch {
     uint64_t left_out_processes;      /* so far: IOL_LOST_PROCESSES_LEFT_OUT */
 };
 
+/* The six counters of struct iol_counters, without its times. */
 struct iol_counts {
     uint64_t read_ops, read_bytes, write_ops, write_bytes, read_errors, write_errors;
 };
