@@ -15,11 +15,6 @@
 #include "core/row.h"
 #include "store/reader.h"
 
-void iol_question_done_arena(struct iol_arena **arena)
-{
-    iol_arena_free(*arena);
-}
-
 void iol_question_done_db(struct iol_db **db)
 {
     iol_db_close(*db);
@@ -65,20 +60,6 @@ void iol_question_copy(struct iol_output *output, const struct iol_output_column
         else
             iol_output_set_int(output, i, iol_query_int(query, i));
     }
-}
-
-int iol_question_print(struct iol_query *query, const struct iol_output_column *columns, size_t n,
-                       struct iol_output *output, struct iol_error *err)
-{
-    int r;
-
-    while ((r = iol_query_next(query, err)) > 0) {
-        iol_question_copy(output, columns, n, query);
-        r = iol_output_row(output);
-        if (r < 0)
-            return r;
-    }
-    return r < 0 ? r : iol_output_finish(output);
 }
 
 int iol_question_number(struct iol_db *db, const char *sql, size_t n_params, const char *const *params,

@@ -16,7 +16,6 @@ struct iol_query;
 struct iol_waiting;
 
 /* For _cleanup_. */
-void iol_question_done_arena(struct iol_arena **arena);
 void iol_question_done_db(struct iol_db **db);
 void iol_question_done_lineage(struct iol_lineage **lineage);
 void iol_question_done_output(struct iol_output **output);
@@ -32,13 +31,6 @@ void iol_question_done_waiting(struct iol_waiting **waiting);
 /* Sets the first n cells of the output's row from the query's columns. */
 void iol_question_copy(struct iol_output *output, const struct iol_output_column *columns, size_t n,
                        const struct iol_query *query);
-
-/*
- * Prints all rows of the query, whose columns are the output's (it may have more), and finishes the output. 0, or
- * -errno; *err stays empty when it is the output that failed, which main() tells.
- */
-int iol_question_print(struct iol_query *query, const struct iol_output_column *columns, size_t n,
-                       struct iol_output *output, struct iol_error *err);
 
 /* One query that yields one integer. 0 or -errno with *err. */
 int iol_question_number(struct iol_db *db, const char *sql, size_t n_params, const char *const *params,

@@ -304,9 +304,9 @@ static int parse_rule(struct iol_rule *rule, struct iol_arena *arena, const char
     return r == 0 && scope ? take_conditions(rule, arena, scope + strlen(SCOPE), err) : r;
 }
 
-static int make_room(struct iol_rule_list *list, size_t n, struct iol_error *err)
+static int make_room(struct iol_rule_list *list, struct iol_error *err)
 {
-    if (list->n + n > IOL_RULES_MAX)
+    if (list->n == IOL_RULES_MAX)
         return iol_error_set(err, -E2BIG, "there are more than %d rules", IOL_RULES_MAX);
     if (!list->arena)
         list->arena = iol_arena_new();
@@ -316,7 +316,7 @@ static int make_room(struct iol_rule_list *list, size_t n, struct iol_error *err
 int iol_rule_text_add(struct iol_rule_list *list, enum iol_verdict verdict, const char *text, struct iol_error *err)
 {
     struct iol_rule rule = {.verdict = verdict};
-    int r = make_room(list, 1, err);
+    int r = make_room(list, err);
 
     if (r < 0)
         return r;
@@ -327,17 +327,6 @@ int iol_rule_text_add(struct iol_rule_list *list, enum iol_verdict verdict, cons
     if (!list->texts[list->n])
         return no_memory(err);
     list->rules[list->n++] = rule;
-    return 0;
-}
-
-int iol_rule_text_append(struct iol_rule_list *list, const struct iol_rule_list *more, struct iol_error *err)
-{
-    for (size_t i = 0; i < more->n; i++) {
-        int r = iol_rule_text_add(list, more->rules[i].verdict, more->texts[i], err);
-
-        if (r < 0)
-            return r;
-    }
     return 0;
 }
 

@@ -29,9 +29,6 @@ struct iol_rule_list {
 /* Appends a rule: IOL_VERDICT_IGNORE and IOL_VERDICT_EVERY take PATTERN, IOL_VERDICT_SAMPLE N:PATTERN. 0 or -errno with *err. */
 int iol_rule_text_add(struct iol_rule_list *list, enum iol_verdict verdict, const char *text, struct iol_error *err);
 
-/* Appends copies of the rules of `more`. */
-int iol_rule_text_append(struct iol_rule_list *list, const struct iol_rule_list *more, struct iol_error *err);
-
 void iol_rule_text_done(struct iol_rule_list *list); /* empty again, and to be used again */
 
 /* "--ignore TEXT --every TEXT ..." with a space after each. */

@@ -78,8 +78,6 @@ int64_t iol_model_add_name(struct iol_model *model, const struct iol_file_info *
 
 int iol_model_post_file(struct iol_model *model, const struct iol_decoded_file *record, struct iol_batch *batch);
 
-struct iol_model_file *iol_model_find_file(struct iol_model *model, uint64_t key); /* NULL: not known */
-
 /* model.c: the image, or NULL when it is not known. */
 struct iol_model_process *iol_model_find_process(struct iol_model *model, uint64_t image);
 

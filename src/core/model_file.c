@@ -121,7 +121,8 @@ static struct iol_model_file *find_beside(const struct iol_model *model, uint64_
     return NULL;
 }
 
-struct iol_model_file *iol_model_find_file(struct iol_model *model, uint64_t key)
+/* NULL: not known. */
+static struct iol_model_file *find_file(struct iol_model *model, uint64_t key)
 {
     struct iol_model_file *file = find_beside(model, key);
 
@@ -173,7 +174,7 @@ static struct iol_model_file *remember_file(struct iol_model *model, uint64_t ke
 
 int iol_model_recall_file(struct iol_model *model, uint64_t key, int64_t id)
 {
-    struct iol_model_file *file = iol_model_find_file(model, key);
+    struct iol_model_file *file = find_file(model, key);
 
     if (file)
         return 0;
@@ -198,7 +199,7 @@ int iol_model_post_file(struct iol_model *model, const struct iol_decoded_file *
 
 struct iol_model_file *iol_model_get_file(struct iol_model *model, uint64_t key, struct iol_batch *batch)
 {
-    struct iol_model_file *file = iol_model_find_file(model, key);
+    struct iol_model_file *file = find_file(model, key);
 
     if (!file) {
         int64_t id = add_pseudo(model, key, batch);

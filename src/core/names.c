@@ -83,11 +83,6 @@ const struct iol_file_info *iol_names_info(const struct iol_name_node *node)
     return &node->info;
 }
 
-size_t iol_names_count(const struct iol_names *names)
-{
-    return HASH_COUNT(names->nodes);
-}
-
 static struct spelling *find_spelling(const struct iol_names *names, const struct iol_bytes *name)
 {
     struct spelling *spelling = NULL;

@@ -24,7 +24,6 @@ void iol_names_clear(struct iol_names *names);
 
 /* Forgets what is beyond the bound: until then every node that was handed out stays, unless it was removed. */
 void iol_names_trim(struct iol_names *names);
-size_t iol_names_count(const struct iol_names *names);
 
 struct iol_name_node *iol_names_root(struct iol_names *names);
 struct iol_name_node *iol_names_parent(struct iol_name_node *node); /* of the root: itself */

@@ -35,7 +35,8 @@ void iol_pg_copy_free(struct iol_pg_copy *copy)
     free(copy);
 }
 
-int64_t iol_pg_microseconds(int64_t ns)
+/* Since 1970, as PostgreSQL counts them: rounded down. */
+static int64_t microseconds(int64_t ns)
 {
     int64_t us = ns / 1000;
 
@@ -91,7 +92,7 @@ static int put_number(struct iol_pg_copy *copy, enum iol_type type, int64_t valu
     if (value == IOL_NULL)
         return put_text(copy, NULL);
     if (type == IOL_TYPE_TIME)
-        value = iol_pg_microseconds(value) - EPOCH_2000_US;
+        value = microseconds(value) - EPOCH_2000_US;
     wide.value = htobe64((uint64_t)value);
     return put_bytes(copy, &wide, sizeof(wide));
 }
@@ -168,7 +169,7 @@ static int64_t narrow_value(const struct iol_column *column, const struct iol_io
     int64_t value = iol_row_int(row, column);
 
     if (column->type == IOL_TYPE_TIME && value != IOL_NULL)
-        return iol_pg_microseconds(row->ts) - iol_pg_microseconds(value);
+        return microseconds(row->ts) - microseconds(value);
     return value;
 }
 

@@ -30,6 +30,3 @@ int iol_pg_copy_rows(struct iol_pg_copy *copy, const struct iol_table *table, co
 /* Rows of io, for the columns of iol_schema_print_io_columns(big), in an order that keeps those of a process together. */
 int iol_pg_copy_io(struct iol_pg_copy *copy, const struct iol_rows *rows, bool big, struct iol_error *err);
 bool iol_pg_copy_is_big(const struct iol_rows *rows); /* whether one of them needs a wide column */
-
-/* Microseconds since 1970, as PostgreSQL counts them: rounded down. */
-int64_t iol_pg_microseconds(int64_t ns);

@@ -239,14 +239,15 @@ const char *iol_live_names_user(const struct iol_live_names *names, int64_t uid,
     return buf;
 }
 
-size_t iol_live_names_count(const struct iol_live_names *names)
+/* Processes and files held. */
+static size_t count(const struct iol_live_names *names)
 {
     return HASH_COUNT(names->processes) + HASH_COUNT(names->files);
 }
 
 bool iol_live_names_crowded(const struct iol_live_names *names)
 {
-    return iol_live_names_count(names) > 2 * names->kept + FEW;
+    return count(names) > 2 * names->kept + FEW;
 }
 
 void iol_live_names_mark_process(struct iol_live_names *names, int64_t id)
@@ -302,5 +303,5 @@ void iol_live_names_trim(struct iol_live_names *names)
         }
         file->marked = false;
     }
-    names->kept = iol_live_names_count(names);
+    names->kept = count(names);
 }

@@ -81,5 +81,3 @@ bool iol_live_names_crowded(const struct iol_live_names *names);
 void iol_live_names_mark_process(struct iol_live_names *names, int64_t id);
 void iol_live_names_mark_file(struct iol_live_names *names, int64_t id);
 void iol_live_names_trim(struct iol_live_names *names);
-
-size_t iol_live_names_count(const struct iol_live_names *names); /* processes and files held */
