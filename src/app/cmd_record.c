@@ -279,11 +279,18 @@ static int open_pipeline(struct recording *recording, const struct iol_pipeline_
     return r < 0 ? r : iol_pipeline_open(options, &recording->pipeline, err);
 }
 
+/* On standard output are rows only then: what CMD prints goes to standard error. */
+static bool is_stdout(const struct recording *recording)
+{
+    return strcmp(recording->options->common.db, "jsonl:-") == 0;
+}
+
 static int open_recording(struct recording *recording, struct iol_error *err)
 {
     const struct iol_record_options *options = recording->options;
     _cleanup_free_ char *scope = iol_record_options_scope(options);
     _cleanup_free_ char *books = options->pin ? iol_pin_books(options->common.db) : NULL;
+    const struct iol_child_streams streams = {.in = -1, .out = STDERR_FILENO, .err = -1};
     const struct iol_capture_pin pin = {.folder = options->pin, .books = books ? books : options->common.db};
     struct iol_pipeline_options pipeline = {
         .db = options->common.db,
@@ -302,7 +309,7 @@ static int open_recording(struct recording *recording, struct iol_error *err)
         return r;
     /* before any thread is there, and before any memory that a fork would copy */
     if (options->command) {
-        r = iol_child_start(&recording->child, options->command, NULL, err);
+        r = iol_child_start(&recording->child, options->command, is_stdout(recording) ? &streams : NULL, err);
         if (r < 0)
             return r;
         if (!options->system)
@@ -512,11 +519,6 @@ static int finish_recording(struct recording *recording, struct iol_error *err)
     if (recording->options->pin)
         tell_about_pins(recording->options->pin);
     return r < 0 ? r : finished;
-}
-
-static bool is_stdout(const struct recording *recording)
-{
-    return strcmp(recording->options->common.db, "jsonl:-") == 0;
 }
 
 static int find_reader(const struct recording *recording)

@@ -5,6 +5,7 @@
 
 test_commands.py IOLEDGER FIXTURE PGCLUSTER CHCLUSTER
 """
+import contextlib
 import csv
 import io
 import json
@@ -497,17 +498,23 @@ def close_standard(numbers):
         os.close(number)
 
 
+def descriptors(pid):
+    """What leads where in that process."""
+    there = {}
+    for number in os.listdir("/proc/%d/fd" % pid):
+        with contextlib.suppress(FileNotFoundError):  # closed meanwhile
+            there[int(number)] = os.readlink("/proc/%d/fd/%s" % (pid, number))
+    return there
+
+
 def test_closed(tap, scratch):
     """What is not open at the start is not the number of a file later on, in which messages would be written."""
     for numbers in ((1,), (2,), (1, 2)):
         path = os.path.join(scratch, "closed-%d.db" % len(numbers))
         with subprocess.Popen([IOLEDGER, "load", "--db", "sqlite:" + path, "-"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL,
                               stderr=subprocess.DEVNULL, env=environment(), preexec_fn=lambda n=numbers: close_standard(n)) as load:
-            def opened():
-                names = ["/proc/%d/fd/%s" % (load.pid, number) for number in os.listdir("/proc/%d/fd" % load.pid)]
-                return {int(os.path.basename(name)): os.readlink(name) for name in names if os.path.lexists(name)}
-            wait_for(lambda: path in opened().values(), "the ledger to be opened")
-            there = opened()
+            wait_for(lambda: path in descriptors(load.pid).values(), "the ledger to be opened")
+            there = descriptors(load.pid)
             tap.equal([there.get(number) for number in numbers], ["/"] * len(numbers), "closed descriptors %s stay out of use" % (numbers,))
             load.stdin.close()
             load.wait(PATIENCE)

@@ -209,6 +209,15 @@ def reader_gone(tap, scratch):
     tap.ok(recorder.lines[-1].endswith("nobody reads %s any more" % fifo), "a FIFO whose reader has gone: it is said", *recorder.lines)
 
 
+def rows_only(tap, scratch):
+    """What CMD prints does not get among the rows."""
+    recorder = live.Recorder("jsonl:-", command=["echo", "from CMD"])
+    tap.equal(recorder.wait(live.PATIENCE), 0, "jsonl:- with CMD: it ends well")
+    lines = recorder.out.decode().splitlines()
+    tap.ok(lines and all(line.startswith('{"table": ') for line in lines), "jsonl:- with CMD: on stdout are rows only", *lines[:5])
+    tap.ok("from CMD" in recorder.lines, "jsonl:- with CMD: what CMD prints is on stderr", *recorder.lines)
+
+
 def deleted_meanwhile(tap, scratch):
     """The ledger is deleted: that is said when it happens, and not only in the end."""
     url = live.new_url("sqlite", scratch)
@@ -277,4 +286,4 @@ def full_for_a_while(tap, scratch):
     many.stop()
 
 
-live.main(rights, postgresql, sqlite_files, second_recorder, usage, nothing_found, reader_gone, deleted_meanwhile, full_at_start, full_meanwhile, full_for_a_while)
+live.main(rights, postgresql, sqlite_files, second_recorder, usage, nothing_found, reader_gone, rows_only, deleted_meanwhile, full_at_start, full_meanwhile, full_for_a_while)
