@@ -70,6 +70,11 @@ size_t iol_sink_group_rows(const struct iol_sink *sink)
     return sink->ops->group_rows ? sink->ops->group_rows : GROUP_ROWS;
 }
 
+bool iol_sink_reads_ahead(const struct iol_sink *sink)
+{
+    return sink->ops->reads_ahead;
+}
+
 pid_t iol_sink_server_pid(const struct iol_sink *sink)
 {
     return sink->ops->server_pid ? sink->ops->server_pid(sink) : 0;

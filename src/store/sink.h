@@ -57,6 +57,7 @@ struct iol_sink_ops {
                           struct iol_error *err);
 
     size_t group_rows; /* how many rows write_some likes best, all batches together; 0: no matter */
+    bool reads_ahead;  /* the server works on a group for so long that the next one may be made ready meanwhile */
 
     /* Process id of a database server on this machine that works for this sink (the postmaster), or 0. May be NULL. */
     pid_t (*server_pid)(const struct iol_sink *sink);
@@ -86,6 +87,7 @@ int iol_sink_write(struct iol_sink *sink, const struct iol_batch *batch, struct 
 ssize_t iol_sink_write_some(struct iol_sink *sink, const struct iol_batch *const *batches, size_t n,
                             struct iol_error *err);      /* one, when the driver knows of no more */
 size_t iol_sink_group_rows(const struct iol_sink *sink); /* about how many to give to write_some at a time */
+bool iol_sink_reads_ahead(const struct iol_sink *sink);  /* whether the next ones may be made ready meanwhile */
 pid_t iol_sink_server_pid(const struct iol_sink *sink);
 void iol_sink_interrupt(struct iol_sink *sink);
 void iol_sink_close(struct iol_sink *sink); /* accepts NULL */

@@ -149,6 +149,7 @@ const struct iol_sink_ops iol_sink_clickhouse_ops = {
     .write = clickhouse_write,
     .write_some = clickhouse_write_some,
     .group_rows = GROUP_ROWS,
+    .reads_ahead = true,
     .server_pid = clickhouse_server_pid,
     .interrupt = clickhouse_interrupt,
     .close = clickhouse_close,

@@ -341,6 +341,12 @@ int iol_spool_next(struct iol_spool *spool, struct iol_batch **ret_batch, struct
     return r;
 }
 
+/* Where the header of the i-th of those that were given stands. */
+static size_t place_of(const struct iol_spool *spool, size_t i)
+{
+    return (spool->first_taken + i) % IOL_ARRAY_SIZE(spool->taken);
+}
+
 /* The entry at `*at` of the segment that is read, if it is whole: 1 and *ret_batch; 0: it is for the next take to see what is there. */
 static int take_more(struct iol_spool *spool, uint64_t *at, struct iol_batch **ret_batch)
 {
@@ -353,37 +359,60 @@ static int take_more(struct iol_spool *spool, uint64_t *at, struct iol_batch **r
     else
         r = r == 0 ? -EBADMSG : r;
     if (r == 0) {
-        spool->taken[spool->n_taken++] = entry.header;
+        spool->taken[place_of(spool, spool->n_taken++)] = entry.header;
         *at += iol_entry_size(&entry.header);
     }
     iol_entry_done(&entry);
     return r == 0;
 }
 
-int iol_spool_take(struct iol_spool *spool, size_t max, uint64_t max_rows, struct iol_batch **ret_batches,
-                   struct iol_error *err)
+/* The lock is given back between two, for who appends. Only this thread changes what is read, and the segment stays. */
+static size_t take_behind(struct iol_spool *spool, uint64_t at, size_t max, uint64_t max_rows,
+                          struct iol_batch **ret_batches)
 {
-    int n = iol_spool_next(spool, &ret_batches[0], err), more = n;
-    uint64_t at = n > 0 ? spool->read_at + iol_entry_size(&spool->taken[0]) : 0,
-             rows = n > 0 ? spool->taken[0].rows : 0;
+    uint64_t rows = 0;
+    size_t n = 0;
 
-    /* The lock is given back between two, for who appends. Only this thread changes what is read, and the segment stays. */
-    while (more > 0 && (size_t)n < max && rows < max_rows) {
+    for (int more = 1; more > 0 && n < max && rows < max_rows; n += (size_t)more) {
         pthread_mutex_lock(&spool->lock);
         more = take_more(spool, &at, &ret_batches[n]);
-        n += more;
-        rows += more ? spool->taken[n - 1].rows : 0;
+        rows += more ? spool->taken[place_of(spool, spool->n_taken - 1)].rows : 0;
         pthread_mutex_unlock(&spool->lock);
     }
     return n;
+}
+
+int iol_spool_take(struct iol_spool *spool, size_t max, uint64_t max_rows, struct iol_batch **ret_batches,
+                   struct iol_error *err)
+{
+    int n = iol_spool_next(spool, &ret_batches[0], err);
+
+    if (n <= 0 || spool->taken[0].rows >= max_rows)
+        return n;
+    return n + (int)take_behind(spool, spool->read_at + iol_entry_size(&spool->taken[0]), max - 1,
+                                max_rows - spool->taken[0].rows, ret_batches + 1);
+}
+
+size_t iol_spool_take_ahead(struct iol_spool *spool, size_t max, uint64_t max_rows, struct iol_batch **ret_batches)
+{
+    size_t room = IOL_ARRAY_SIZE(spool->taken) - spool->n_taken;
+    uint64_t at = spool->read_at;
+
+    if (spool->n_taken == 0 || spool->read_fd < 0)
+        return 0;
+    for (size_t i = 0; i < spool->n_taken; i++)
+        at += iol_entry_size(&spool->taken[place_of(spool, i)]);
+    return take_behind(spool, at, max < room ? max : room, max_rows, ret_batches);
 }
 
 static int acknowledge_taken(struct iol_spool *spool)
 {
     if (spool->n_taken == 0)
         return 0;
+    const struct iol_entry_header *first = &spool->taken[spool->first_taken];
     spool->n_taken--;
-    return acknowledge(spool, &spool->taken[spool->first_taken++]);
+    spool->first_taken = place_of(spool, 1);
+    return acknowledge(spool, first);
 }
 
 int iol_spool_ack(struct iol_spool *spool, struct iol_error *err)

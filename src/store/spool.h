@@ -103,6 +103,12 @@ int iol_spool_next(struct iol_spool *spool, struct iol_batch **ret_batch, struct
 int iol_spool_take(struct iol_spool *spool, size_t max, uint64_t max_rows, struct iol_batch **ret_batches,
                    struct iol_error *err);
 
+/*
+ * More of what is behind those that were given last, while the caller still works on them: how many. 0: there is none, or it is for the next
+ * iol_spool_take() to see what it is. They are acknowledged after those. The caller does nothing else with the spool meanwhile.
+ */
+size_t iol_spool_take_ahead(struct iol_spool *spool, size_t max, uint64_t max_rows, struct iol_batch **ret_batches);
+
 /* The first of those that were given is in the database. An error is one of the disk; then it may be sent once more. */
 int iol_spool_ack(struct iol_spool *spool, struct iol_error *err);
 

@@ -95,7 +95,7 @@ struct iol_spool {
     int64_t synced_ms;
     int read_fd; /* of the first segment, or -1 */
     uint64_t read_at;
-    struct iol_entry_header taken[IOL_SPOOL_TAKE_MAX]; /* what iol_spool_take() gave, in a ring */
+    struct iol_entry_header taken[2 * IOL_SPOOL_TAKE_MAX]; /* what was given and is not acknowledged, in a ring */
     size_t first_taken, n_taken;
     uint64_t quarantine_bytes;
     bool oldest_known; /* stats.oldest_ts is right */

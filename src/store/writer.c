@@ -63,6 +63,8 @@ struct taken {
     size_t first, n;
     size_t most; /* of them in one transaction: one after a failure, and twice as many with each success */
     bool from_spool;
+    struct iol_batch *ahead[IOL_SINK_GROUP_MAX]; /* what is behind them in the spool, read while they were written */
+    size_t n_ahead;
     int64_t delay_ms; /* before the next try */
     unsigned seed;
 };
@@ -288,6 +290,14 @@ static bool take_from_spool(struct iol_writer *writer, struct taken *taken)
 {
     struct iol_error err = {0};
 
+    if (taken->n_ahead > 0) {
+        memcpy(taken->batches, taken->ahead, taken->n_ahead * sizeof(taken->ahead[0]));
+        taken->from_spool = true;
+        taken->first = 0;
+        taken->n = taken->n_ahead;
+        taken->n_ahead = 0;
+        return true;
+    }
     pthread_mutex_unlock(&writer->lock);
     int r = iol_spool_take(writer->spool, IOL_SINK_GROUP_MAX, iol_sink_group_rows(writer->sink), taken->batches, &err);
     pthread_mutex_lock(&writer->lock);
@@ -327,7 +337,7 @@ static bool take(struct iol_writer *writer, struct taken *taken)
     for (;;) {
         if (writer->spool && writer->give_up)
             return false;
-        if (writer->stats.spool.entries > 0) {
+        if (writer->stats.spool.entries > 0 || taken->n_ahead > 0) {
             if (take_from_spool(writer, taken))
                 return taken->n > 0;
         } else if (writer->first && !writer->spooling_ts && may_bypass_spool(writer)) {
@@ -346,6 +356,8 @@ static bool take(struct iol_writer *writer, struct taken *taken)
 /* Back to where it came from. What is from the spool is there. */
 static void give_back(struct iol_writer *writer, struct taken *taken)
 {
+    while (taken->n_ahead > 0)
+        iol_batch_free(taken->ahead[--taken->n_ahead]);
     while (taken->n > 0) {
         struct iol_batch *batch = taken->batches[taken->first + --taken->n];
         if (taken->from_spool)
@@ -368,6 +380,39 @@ static void give_way(struct iol_writer *writer, struct taken *taken)
         take_from_queue(writer, taken);
 }
 
+struct reading {
+    struct iol_writer *writer;
+    struct taken *taken;
+};
+
+static void *read_ahead(void *arg)
+{
+    struct reading *reading = arg;
+    struct iol_writer *writer = reading->writer;
+
+    reading->taken->n_ahead = iol_spool_take_ahead(writer->spool, IOL_SINK_GROUP_MAX, iol_sink_group_rows(writer->sink),
+                                                   reading->taken->ahead);
+    return NULL;
+}
+
+/*
+ * Without the lock. A server that is given many rows at once has to do for a while: then what comes next out of the spool is read and unpacked
+ * meanwhile. It is not acknowledged before what is written now.
+ */
+static ssize_t write_taken(struct iol_writer *writer, struct taken *taken, bool more, struct iol_error *err)
+{
+    struct reading reading = {writer, taken};
+    pthread_t thread;
+    bool started = taken->from_spool && more && taken->n_ahead == 0 && taken->n <= taken->most &&
+                   iol_sink_reads_ahead(writer->sink) && pthread_create(&thread, NULL, read_ahead, &reading) == 0;
+    ssize_t r = iol_sink_write_some(writer->sink, (const struct iol_batch *const *)taken->batches + taken->first,
+                                    taken->n < taken->most ? taken->n : taken->most, err);
+
+    if (started)
+        pthread_join(thread, NULL);
+    return r;
+}
+
 static void *run_sender(void *arg)
 {
     struct iol_writer *writer = arg;
@@ -383,10 +428,10 @@ static void *run_sender(void *arg)
         writer->began_ms = iol_monotonic_ms();
         mind_hurry(writer);
         give_way(writer, &taken);
+        bool more = writer->stats.spool.entries > taken.n;
         pthread_mutex_unlock(&writer->lock);
         iol_priority_lower(&writer->priority);
-        ssize_t r = iol_sink_write_some(writer->sink, (const struct iol_batch *const *)taken.batches + taken.first,
-                                        taken.n < taken.most ? taken.n : taken.most, &err);
+        ssize_t r = write_taken(writer, &taken, more, &err);
         iol_priority_restore(&writer->priority);
         pthread_mutex_lock(&writer->lock);
         writer->began_ms = 0;

@@ -166,6 +166,57 @@ static struct iol_spool_stats stats_of(struct iol_spool *spool)
     return stats;
 }
 
+/* The next ones are `n` batches in their order, given ahead or not; the last of them is *seq then. */
+static void given(struct iol_spool *spool, bool ahead, size_t n, int64_t *seq)
+{
+    struct iol_batch *batches[IOL_SPOOL_TAKE_MAX] = {NULL};
+    struct iol_error err = {0};
+    size_t got = ahead ? iol_spool_take_ahead(spool, IOL_SPOOL_TAKE_MAX, UINT64_MAX, batches)
+                       : (size_t)iol_spool_take(spool, IOL_SPOOL_TAKE_MAX, UINT64_MAX, batches, &err);
+
+    assert_int_equal(got, n);
+    for (size_t i = 0; i < n; i++) {
+        assert_int_equal(((struct iol_batch_row *)batches[i]->rows[IOL_TABLE_BATCH].data)->seq, ++*seq);
+        iol_batch_free(batches[i]);
+    }
+}
+
+/* What is given ahead comes next, in its order; what was acknowledged of it all does not come again. */
+static void test_ahead(void **state)
+{
+    const size_t most = IOL_SPOOL_TAKE_MAX;
+    const char *dir = spool_dir(state);
+    struct iol_spool *spool = open_spool(dir);
+    int64_t seq = 0;
+
+    given(spool, true, 0, &seq);
+    for (size_t i = 1; i <= 3 * most + 20; i++)
+        append(spool, io_batch((int64_t)i, 2));
+    given(spool, true, 0, &seq); /* none was given before */
+    given(spool, false, most, &seq);
+    given(spool, true, most, &seq);
+    given(spool, true, 0, &seq); /* no room */
+    for (size_t i = 0; i < most; i++)
+        ack(spool);
+    given(spool, true, most, &seq);
+    for (size_t i = 0; i < 2 * most; i++)
+        ack(spool);
+    given(spool, false, 20, &seq);
+    append(spool, io_batch((int64_t)(3 * most) + 21, 2));
+    given(spool, true, 1, &seq);
+    given(spool, true, 0, &seq);
+    for (size_t i = 0; i < 20; i++)
+        ack(spool);
+    assert_int_equal(stats_of(spool).entries, 1);
+    iol_spool_close(spool);
+
+    spool = open_spool(dir);
+    assert_int_equal(next_seq(spool), seq);
+    ack(spool);
+    assert_int_equal(next_seq(spool), 0);
+    iol_spool_close(spool);
+}
+
 static void test_order(void **state)
 {
     const char *dir = spool_dir(state);
@@ -729,10 +780,21 @@ static void test_full_disk(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_bytes),          TEST(test_cut_bytes),  TEST(test_order),     TEST(test_sync),
-        TEST(test_modes),          TEST(test_refusals),   TEST(test_torn_tail), TEST(test_damage),
-        TEST(test_journal),        TEST(test_quarantine), TEST(test_full),      TEST(test_nothing_to_merge),
-        TEST(test_merged_journal), TEST(test_full_disk),
+        TEST(test_bytes),
+        TEST(test_cut_bytes),
+        TEST(test_ahead),
+        TEST(test_order),
+        TEST(test_sync),
+        TEST(test_modes),
+        TEST(test_refusals),
+        TEST(test_torn_tail),
+        TEST(test_damage),
+        TEST(test_journal),
+        TEST(test_quarantine),
+        TEST(test_full),
+        TEST(test_nothing_to_merge),
+        TEST(test_merged_journal),
+        TEST(test_full_disk),
     };
 
     return cmocka_run_group_tests_name("spool", tests, NULL, NULL);

@@ -93,6 +93,12 @@ static const struct iol_sink_ops script_ops = {
 static const struct iol_sink_ops group_ops = {
     .scheme = "groups", .write = script_write, .write_some = script_write_some, .interrupt = script_interrupt};
 
+static const struct iol_sink_ops ahead_ops = {.scheme = "ahead",
+                                              .write = script_write,
+                                              .write_some = script_write_some,
+                                              .interrupt = script_interrupt,
+                                              .reads_ahead = true};
+
 static struct iol_batch *numbered(int64_t seq)
 {
     struct iol_batch *batch = iol_batch_new();
@@ -432,9 +438,32 @@ static void test_spool_groups(void **state)
     iol_spool_close(spool);
 }
 
+/* What comes next is read while the first waits for its answer; then that answer is a failure. */
+static void test_spool_ahead(void **state)
+{
+    static struct script script = {.sink.ops = &ahead_ops, .hold = true, .answer = -EAGAIN};
+    struct iol_spool *spool = open_spool();
+    struct iol_writer *writer = start_spooled(&script, spool, -1);
+
+    (void)state;
+    for (int i = 1; i <= 900; i++)
+        iol_writer_put(writer, numbered(i));
+    wait_spooled(writer, 900);
+    wait_tries(&script, 1);
+    atomic_store(&script.hold, false);
+    wait_tries(&script, 3);
+    atomic_store(&script.answer, 0);
+    assert_int_equal(iol_writer_finish(writer, NULL, NULL, NULL), 0);
+    iol_writer_free(writer);
+    iol_spool_close(spool);
+    assert_int_equal(script.n_written, 900);
+    for (int i = 0; i < 900; i++)
+        assert_int_equal(script.written[i], i + 1);
+}
+
 static void test_spool_groups_refused(void **state)
 {
-    static struct script script = {.sink.ops = &group_ops, .hold = true, .answer = -EINVAL};
+    static struct script script = {.sink.ops = &ahead_ops, .hold = true, .answer = -EINVAL};
     struct iol_spool *spool = open_spool();
     struct iol_spool_stats stats;
 
@@ -623,6 +652,7 @@ int main(void)
         cmocka_unit_test(test_free_without_finish),
         SPOOLED(test_spool_keeps_memory_free),
         SPOOLED(test_spool_groups),
+        SPOOLED(test_spool_ahead),
         SPOOLED(test_spool_groups_refused),
         SPOOLED(test_spool_goes_on),
         SPOOLED(test_spool_interrupted),
