@@ -10,7 +10,8 @@
  * Every few rounds all programs are loaded anew, and another process makes the calls: some nanoseconds depend on where in memory
  * they happen to lie, and on nothing else.
  *
- * The states take turns every few milliseconds, in one process, so that what else the machine does falls on all of them.
+ * The states take turns every few milliseconds, in one process, so that what else the machine does falls on all of them. None
+ * is always loaded or measured behind the same other one: each time another begins.
  * The calls are made by a child: the recorder leaves itself out.
  */
 #include <errno.h>
@@ -36,7 +37,7 @@
 #include "measure.h"
 
 #define ROUNDS_MAX 1001
-#define ROUNDS_IN_A_ROW 8
+#define ROUNDS_IN_A_ROW 4
 
 enum call { READ_ZERO, PREAD_FILE, WRITE_NULL, GETPPID, CALLS };
 
@@ -140,6 +141,23 @@ static void open_state(struct state *state)
     }
 }
 
+static void close_state(struct state *state)
+{
+    iol_capture_close(state->capture);
+    state->capture = NULL;
+}
+
+/* A new program each time, as it is no work. Returns what closes it again. */
+static int attach_floor(void)
+{
+    int program = load_empty_program(), link = bpf_raw_tracepoint_open("sys_exit", program);
+
+    if (program < 0 || link < 0)
+        fail("cannot attach an empty program");
+    close(program);
+    return link;
+}
+
 static void ask(int to, int from, double ns[CALLS])
 {
     if (write(to, "", 1) != 1 || read(from, ns, CALLS * sizeof(*ns)) != (ssize_t)(CALLS * sizeof(*ns)))
@@ -147,14 +165,12 @@ static void ask(int to, int from, double ns[CALLS])
 }
 
 /* `ret_nothing`: what the calls cost afterwards. */
-static void measure(struct state *state, int floor, int to, int from, size_t round, double ret_nothing[CALLS])
+static void measure(struct state *state, int to, int from, size_t round, double ret_nothing[CALLS])
 {
     struct iol_error err = {0};
     double ns[CALLS];
-    int link = -1;
+    int link = state->kind == FLOOR ? attach_floor() : -1;
 
-    if (state->kind == FLOOR && (link = bpf_raw_tracepoint_open("sys_exit", floor)) < 0)
-        fail("cannot attach an empty program");
     if (state->kind == CAPTURE && iol_capture_attach(state->capture, ignore_record, NULL, &err) < 0) {
         fprintf(stderr, "hotpath: %s\n", err.text);
         exit(1);
@@ -175,12 +191,15 @@ static void measure(struct state *state, int floor, int to, int from, size_t rou
         state->ns[call][round] = ns[call];
 }
 
-static void measure_all(int floor, int to, int from, size_t round)
+static void measure_all(int to, int from, size_t round)
 {
     double nothing[IOL_ARRAY_SIZE(states)][CALLS], of_call[IOL_ARRAY_SIZE(states)];
 
-    for (size_t s = 0; s < IOL_ARRAY_SIZE(states); s++)
-        measure(&states[s], floor, to, from, round, nothing[s]);
+    for (size_t i = 0; i < IOL_ARRAY_SIZE(states); i++) {
+        size_t s = (i + round) % IOL_ARRAY_SIZE(states);
+
+        measure(&states[s], to, from, round, nothing[s]);
+    }
     for (size_t call = 0; call < CALLS; call++) {
         for (size_t s = 0; s < IOL_ARRAY_SIZE(states); s++)
             of_call[s] = nothing[s][call];
@@ -192,7 +211,7 @@ static void measure_all(int floor, int to, int from, size_t round)
 /* Rounds from `first` to `end`, with programs and a process of their own. */
 static void measure_rounds(const char *path, long n, size_t first, size_t end)
 {
-    int to[2], from[2], floor, cpus = (int)sysconf(_SC_NPROCESSORS_ONLN);
+    int to[2], from[2], cpus = (int)sysconf(_SC_NPROCESSORS_ONLN);
     pid_t child;
 
     if (pipe2(to, O_CLOEXEC) < 0 || pipe2(from, O_CLOEXEC) < 0 || (child = fork()) < 0)
@@ -203,17 +222,12 @@ static void measure_rounds(const char *path, long n, size_t first, size_t end)
         serve(to[0], from[1], path, n);
     }
     bind_to(0);
-    if ((floor = load_empty_program()) < 0)
-        fail("cannot load an empty program");
     for (size_t s = 0; s < IOL_ARRAY_SIZE(states); s++)
-        open_state(&states[s]);
+        open_state(&states[(s + first / ROUNDS_IN_A_ROW) % IOL_ARRAY_SIZE(states)]);
     for (size_t round = first; round < end; round++)
-        measure_all(floor, to[1], from[0], round);
-    for (size_t s = 0; s < IOL_ARRAY_SIZE(states); s++) {
-        iol_capture_close(states[s].capture);
-        states[s].capture = NULL;
-    }
-    close(floor);
+        measure_all(to[1], from[0], round);
+    for (size_t s = 0; s < IOL_ARRAY_SIZE(states); s++)
+        close_state(&states[s]);
     kill(child, SIGKILL);
     waitpid(child, NULL, 0);
     close(to[0]), close(to[1]), close(from[0]), close(from[1]);
@@ -231,7 +245,7 @@ static void report(size_t rounds)
 int main(int argc, char **argv)
 {
     size_t rounds = argc > 2 ? (size_t)atol(argv[2]) : 61;
-    long n = argc > 3 ? atol(argv[3]) : 5000;
+    long n = argc > 3 ? atol(argv[3]) : 10000;
 
     if (argc < 2 || rounds < 1 || rounds > ROUNDS_MAX || n < 1) {
         fprintf(stderr, "usage: hotpath FILE [ROUNDS [CALLS]]\n");

@@ -299,7 +299,7 @@ enum iol_standing {
 /*
  * One direction of a thread. The account that it used last, and two hashes, each ^ slot, so that an entry torn between two
  * writers fits none: one is of the file, its name, and what may have changed it; the other one of the descriptor, when
- * nobody else can change what that leads to: then the file need not be looked at.
+ * nobody else can change what that leads to: then the file need not be looked at, and the hash by itself tells the account.
  * Below it what only the owner of the place writes: tabs, and everything that read and write have moved, counted apart
  * from the accounts, both by epoch; and what rules left out.
  */
@@ -313,16 +313,16 @@ struct iol_side {
 };
 
 /*
- * What the hot path has to know of a thread, found by the address of its kernel stack: one place in the array `threads`
- * for many stacks. What is known is of whoever was there last; `check` ties it to that address, and what is in `side` is
+ * What the hot path has to know of a thread, found by the address of its registers at the top of its kernel stack: one place in
+ * the array `threads` for many stacks. What is known is of whoever was there last; `check` ties it to that address, and what is in `side` is
  * tied to it and to the task by hashes of its own.
  * Counting is another matter: that may only the owner do, without atomics, as it runs on one CPU at a time. A place without
  * an owner is taken by a thread that needs it; it gets free again, by user space, when it was not used in a whole epoch. The
  * others count with atomics, in the slot and in `cpus`.
  */
 struct iol_thread {
-    __u64 untraced; /* the address, mixed, of a thread that no filter asks for, or 0 */
-    __u64 owner;    /* the address, mixed, of the thread that counts here; 0: none; IOL_OWNER_LEAVING */
+    __u64 untraced; /* the address of a thread that no filter asks for, or 0 */
+    __u64 owner;    /* the address of the thread that counts here; 0: none; IOL_OWNER_LEAVING */
     __u64 task;     /* struct task_struct */
     __u64 image;
     __u64 standing;

@@ -83,6 +83,15 @@ static __always_inline __u64 address_of(const void *pointer)
     return (__u64)pointer;
 }
 
+/* The lower half of the address, as a number: a move of 32 bits is no copy of a pointer. One instruction. */
+static __always_inline __u32 lower_half(const void *pointer)
+{
+    __u32 half;
+
+    asm("%0 = %1" : "=w"(half) : "w"((__u32)(__u64)pointer));
+    return half;
+}
+
 /* Registers as a pointer that the verifier trusts: loads through it are plain ones. 3f00c5239344 "bpf: Allow trusted pointers …", 6.2. */
 #define SYS_EXIT "tp_btf/sys_exit"
 #define SYS_EXIT_ADDRESS(regs) address_of(regs)
@@ -103,11 +112,17 @@ static __always_inline __u64 sparing_jiffies64(void)
     return CALL_SPARINGLY(BPF_FUNC_jiffies64);
 }
 
-/* `task`: its address, where one is needed. */
-static __always_inline const struct task_struct *sparing_current_task(__u64 task)
+/* AS() for the hot path. */
+static __always_inline const struct task_struct *sparing_task(__u64 address)
 {
-    (void)task;
-    return (const struct task_struct *)CALL_SPARINGLY(BPF_FUNC_get_current_task_btf);
+    register __u64 first asm("r1") = address, second asm("r2") = bpf_core_type_id_kernel(struct task_struct);
+    register const struct task_struct *returned asm("r0");
+
+    asm volatile("call bpf_rdonly_cast"
+                 : "=r"(returned), "+r"(first), "+r"(second)
+                 :
+                 : "r3", "r4", "r5", "r6", "r7", "r8", "r9");
+    return returned;
 }
 
 #else
@@ -154,6 +169,11 @@ static __always_inline __u64 address_of(const void *pointer)
     return address;
 }
 
+static __always_inline __u32 lower_half(const void *pointer)
+{
+    return (__u32)(__u64)pointer;
+}
+
 #define SYS_EXIT "raw_tp/sys_exit"
 #define SYS_EXIT_ADDRESS(regs) ((__u64)(regs)) /* a number already */
 
@@ -162,9 +182,9 @@ static __always_inline __u64 sparing_jiffies64(void)
     return bpf_jiffies64();
 }
 
-static __always_inline const struct task_struct *sparing_current_task(__u64 task)
+static __always_inline const struct task_struct *sparing_task(__u64 address)
 {
-    return AS(task_struct, task);
+    return AS(task_struct, address);
 }
 
 #endif
@@ -207,7 +227,11 @@ static __always_inline __u32 plain_number(__s64 number)
 
 static __always_inline __u32 syscall_number(const struct pt_regs *regs)
 {
+#ifdef IOL_BPF_LEGACY
     return plain_number(LOAD(regs, orig_ax));
+#else
+    return plain_number(*(const volatile __u32 *)&regs->orig_ax);
+#endif
 }
 
 static __always_inline bool syscall_is_compat(const struct task_struct *task)

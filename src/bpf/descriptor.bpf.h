@@ -51,14 +51,14 @@ static __always_inline bool descriptors_of(const struct pt_regs *regs, __u32 cla
 }
 
 /* How often the thread has left the CPU, mixed with who it is: its place may get another thread at any moment. */
-static __always_inline __u64 switches_but(const struct task_struct *task, __u64 stack, __u64 but)
+static __always_inline __u64 switches_but(const struct task_struct *task, __u64 registers, __u64 but)
 {
-    return (LOAD(task, nvcsw) + LOAD(task, nivcsw) - but) ^ stack * MIX_A;
+    return (LOAD(task, nvcsw) + LOAD(task, nivcsw) - but) ^ registers * MIX_A;
 }
 
-static __always_inline __u64 switches_of(const struct task_struct *task, __u64 stack)
+static __always_inline __u64 switches_of(const struct task_struct *task, __u64 registers)
 {
-    return switches_but(task, stack, 0);
+    return switches_but(task, registers, 0);
 }
 
 static __always_inline bool table_is_shared(__u64 files)
@@ -70,9 +70,9 @@ static __always_inline bool table_is_shared(__u64 files)
  * The account that was noted for this direction when the thread fell asleep, if the file there now is another one.
  * FOUND_NOTHING: there is no note, or it says the same. `how` is route << 1 | direction.
  */
-__noinline int recall(__u64 stack, __u64 image, __u64 file, __u32 how)
+__noinline int recall(__u64 registers, __u64 image, __u64 file, __u32 how)
 {
-    struct asleep *note = bpf_map_lookup_elem(&asleep, &stack);
+    struct asleep *note = bpf_map_lookup_elem(&asleep, &registers);
     __u32 route = how >> 1 & (IOL_ABI_ROUTE_SLOTS - 1);
     struct iol_account_key here = {}, then;
 
@@ -112,7 +112,6 @@ static __always_inline void note_descriptor(struct asleep *note, const struct th
 static __always_inline void fall_asleep(__u64 registers, bool preempt)
 {
     const struct pt_regs *regs = AS(pt_regs, registers);
-    __u64 stack = registers >> STACK_SHIFT;
     __u32 nr = syscall_number(regs);
     struct descriptors which;
     struct asleep note = {};
@@ -126,7 +125,7 @@ static __always_inline void fall_asleep(__u64 registers, bool preempt)
     if (thread.standing != IOL_STANDING_TRACED)
         return;
     if (preempt && settings.early &&
-        *(volatile __u64 *)&thread.place->switches == switches_but(AS(task_struct, thread.task), stack, 1))
+        *(volatile __u64 *)&thread.place->switches == switches_but(AS(task_struct, thread.task), registers, 1))
         return;
     files = LOAD_ADDRESS(task_struct, thread.task, files);
     if (!table_is_shared(files))
@@ -138,6 +137,6 @@ static __always_inline void fall_asleep(__u64 registers, bool preempt)
     note_descriptor(&note, &thread, files, which.fd[DIRECTION_READ], which.route, DIRECTION_READ);
     note_descriptor(&note, &thread, files, which.fd[DIRECTION_WRITE], which.route, DIRECTION_WRITE);
     if (note.side[DIRECTION_READ] | note.side[DIRECTION_WRITE])
-        bpf_map_update_elem(&asleep, &stack, &note,
+        bpf_map_update_elem(&asleep, &registers, &note,
                             BPF_NOEXIST); /* of several times within a call the first one counts */
 }

@@ -46,28 +46,27 @@ int on_call(struct call_end *ctx)
 /* The shortest way through one_way(), and through nothing else of it; false when it is not open, and nothing was counted. */
 static __always_inline bool count_quickly(struct call_end *ctx, __u32 direction)
 {
-    __u64 mixed = mixed_stack(address_of(ctx->regs) >> STACK_SHIFT);
-    struct iol_thread *place = place_of(mixed);
+    __u64 registers = address_of(ctx->regs);
+    struct iol_thread *place = place_of(registers);
     struct iol_side *side;
     __u64 task, found, epoch;
     struct iol_tab *tab;
 
     barrier_var(place);
     side = &place->side[direction];
-    if (*(volatile __u64 *)&place->untraced == mixed)
+    if (*(volatile __u64 *)&place->untraced == registers)
         return true;
     task = *(volatile __u64 *)&place->task; /* read once: it must be what is checked */
-    found = *(volatile __u64 *)&side->slot;
-    if ((side->descriptor_check ^ found) != name_descriptor(mixed, task, first_argument_32(ctx->regs)) ||
-        *(volatile __u64 *)&place->owner != mixed)
+    found = name_descriptor(registers, task, first_argument_32(ctx->regs)) ^ side->descriptor_check;
+    if (*(volatile __u64 *)&place->owner != registers)
         return false;
-    if (found >= FOUND(0, IOL_VERDICT_IGNORE)) {
+    if (found == FOUND(0, IOL_VERDICT_IGNORE)) {
         leave_out(side, ctx->result);
         return true;
     }
     epoch = current_epoch();
     tab = &side->tab[epoch & 1];
-    if (tab->account != (epoch << 32 | IOL_TAB_OPEN | found) || found >= FOUND(0, IOL_VERDICT_AGGREGATE + 1))
+    if ((tab->account ^ found) != (epoch << 32 | IOL_TAB_OPEN) || found >= FOUND(0, IOL_VERDICT_AGGREGATE + 1))
         return false;
     tab->last = sparing_jiffies64();
     sums_add(&tab->sums, ctx->result);

@@ -27,6 +27,9 @@ static __always_inline const struct told_call *tell(struct told_call *call, __u6
     return call;
 }
 
+/* The compiler puts what follows from it elsewhere. */
+#define rare(condition) __builtin_expect(condition, 0)
+
 /* A call for the hot path. `end`: what the hook got, of which `call` is not told yet; NULL: it is. */
 struct hot_call {
     const struct call_end *end;
@@ -43,6 +46,18 @@ static __always_inline __s64 result_of(struct hot_call hot)
 static __always_inline const struct pt_regs *pointer_of(struct hot_call hot)
 {
     return hot.end ? *(const struct pt_regs *const volatile *)&hot.end->regs : hot.regs;
+}
+
+/* What chooses the place of the thread. */
+static __always_inline __u32 lower_registers_of(struct hot_call hot)
+{
+    return hot.end ? lower_half(pointer_of(hot)) : (__u32)hot.call->registers;
+}
+
+/* The pointer is compared as it is: no number is made of it. */
+static __always_inline bool registers_are_at(struct hot_call hot, __u64 address)
+{
+    return (hot.end ? (__u64)pointer_of(hot) : hot.call->registers) == address;
 }
 
 static __always_inline __u64 registers_of(struct hot_call hot)
@@ -142,7 +157,7 @@ static __always_inline void post_side(const struct thread *thread, const struct 
     int found = FOUND_NOTHING;
 
     if (thread->slept)
-        found = recall(thread->stack, thread->image, file, how);
+        found = recall(thread->registers, thread->image, file, how);
     if (found < 0)
         found = find_or_open(thread->image, thread->task, file, how >> 1);
     else
@@ -156,9 +171,9 @@ static __always_inline void post_side(const struct thread *thread, const struct 
  * Has the thread left the CPU since its last operation? Only then can there be a note of what it used when it fell asleep.
  * Whether its descriptors are shared now does not matter: who changed them may be gone.
  */
-static __always_inline bool has_slept(const struct task_struct *task, const struct iol_thread *place, __u64 stack)
+static __always_inline bool has_slept(const struct task_struct *task, const struct iol_thread *place, __u64 registers)
 {
-    return *(volatile __u64 *)&place->switches != switches_of(task, stack);
+    return *(volatile __u64 *)&place->switches != switches_of(task, registers);
 }
 
 /* Reads, writes and the routes that move bytes from one descriptor to another, when the hot path does not have them. */
@@ -170,9 +185,9 @@ static __noinline int post_call(struct thread *thread, const struct pt_regs *reg
 
     if (!descriptors_of(regs, class, compat, &which))
         return 0;
-    if (has_slept(AS(task_struct, thread->task), thread->place, thread->stack)) {
+    if (has_slept(AS(task_struct, thread->task), thread->place, thread->registers)) {
         thread->slept = 1;
-        thread->place->switches = switches_of(AS(task_struct, thread->task), thread->stack);
+        thread->place->switches = switches_of(AS(task_struct, thread->task), thread->registers);
     }
     if (which.fd[DIRECTION_READ] >= 0)
         post_side(thread, regs, class, compat, file_of(files, which.fd[DIRECTION_READ]),
@@ -181,7 +196,7 @@ static __noinline int post_call(struct thread *thread, const struct pt_regs *reg
         post_side(thread, regs, class, compat, file_of(files, which.fd[DIRECTION_WRITE]),
                   HOW(which.route, DIRECTION_WRITE), result);
     if (thread->slept)
-        bpf_map_delete_elem(&asleep, &thread->stack);
+        bpf_map_delete_elem(&asleep, &thread->registers);
     return 0;
 }
 
@@ -268,9 +283,9 @@ static __noinline int other_call(const struct told_call *call)
  * Sixty-four bits that stand for a thread's descriptor and for everything that may have changed what it leads to, but for
  * what the thread itself does: that clears the entry (forget_descriptors()).
  */
-static __always_inline __u64 name_descriptor(__u64 mixed, __u64 task, __u32 fd)
+static __always_inline __u64 name_descriptor(__u64 registers, __u64 task, __u32 fd)
 {
-    return mixed ^ task ^ fd * MIX_B ^ *(const volatile __u64 *)&control.changes;
+    return registers ^ (task ^ fd) * MIX_B ^ *(const volatile __u64 *)&control.changes;
 }
 
 /* The same for the file, its name and its mount: addresses as distances from `now`. */
@@ -308,15 +323,14 @@ static __always_inline int find_anew(struct iol_side *recent, __u64 name, __u64 
  */
 static __noinline int look_again(const struct told_call *call, struct iol_thread *place, __u32 direction)
 {
-    __u64 stack = call->registers >> STACK_SHIFT, task = bpf_get_current_task(), image = place->image, file, files,
-          name;
+    __u64 registers = call->registers, task = bpf_get_current_task(), image = place->image, file, files, name;
     __u32 fd = first_argument_32(AS(pt_regs, call->registers));
-    __u64 descriptor = name_descriptor(mixed_stack(stack), task, fd); /* before anything is looked at */
+    __u64 descriptor = name_descriptor(registers, task, fd); /* before anything is looked at */
     struct iol_side *recent = &place->side[direction & 1];
     int found;
 
-    if (*(volatile __u64 *)&place->check != thread_check(stack, image, task, IOL_STANDING_TRACED) ||
-        syscall_is_compat(AS(task_struct, task)) || has_slept(AS(task_struct, task), place, stack))
+    if (*(volatile __u64 *)&place->check != thread_check(registers, image, task, IOL_STANDING_TRACED) ||
+        syscall_is_compat(AS(task_struct, task)) || has_slept(AS(task_struct, task), place, registers))
         return NOT_COUNTED;
     files = LOAD_ADDRESS(task_struct, task, files);
     file = file_of(files, fd);
@@ -344,7 +358,7 @@ static __noinline int send_call_event(const struct told_call *call, __u32 index,
 
 static __always_inline void sums_add(struct iol_sums *sums, __s64 result)
 {
-    if (result < 0) {
+    if (rare(result < 0)) {
         sums->errors++;
     } else {
         sums->ops++;
@@ -377,12 +391,12 @@ static __always_inline void close_tab(const struct iol_tab *tab, __u64 epoch, __
  */
 static __always_inline int count(const struct told_call *call, struct iol_thread *place, int found, __u64 side)
 {
-    __u64 mixed = mixed_stack(call->registers >> STACK_SHIFT), epoch = side >> 1;
+    __u64 epoch = side >> 1;
     struct iol_side *mine = &place->side[side & 1];
     struct iol_tab *tab = &mine->tab[epoch & 1];
     __s64 result = call->result;
 
-    if (*(volatile __u64 *)&place->owner != mixed && !try_own(&place->owner, mixed))
+    if (*(volatile __u64 *)&place->owner != call->registers && !try_own(&place->owner, call->registers))
         return tally(found, epoch, HOW(IOL_ABI_ROUTE_RW, side & 1), result);
     if (FOUND_VERDICT(found) == IOL_VERDICT_IGNORE) {
         leave_out(mine, result);
@@ -411,13 +425,13 @@ static __noinline int count_and_tell(const struct told_call *call, struct iol_th
 /* It is not the descriptor that was used last, something has changed, or the place is not the thread's own. */
 static __noinline int count_slowly(const struct told_call *call, struct iol_thread *place, __u32 direction)
 {
-    __u64 mixed = mixed_stack(call->registers >> STACK_SHIFT), task = *(volatile __u64 *)&place->task;
+    __u64 task = *(volatile __u64 *)&place->task;
     __u32 fd = first_argument_32(AS(pt_regs, call->registers));
     struct iol_side *side = &place->side[direction & 1];
     __u64 found = *(volatile __u64 *)&side->slot, epoch = current_epoch();
     int looked = (__u32)found;
 
-    if ((side->descriptor_check ^ found) != name_descriptor(mixed, task, fd))
+    if ((side->descriptor_check ^ found) != name_descriptor(call->registers, task, fd))
         looked = look_again(call, place, direction);
     else if (syscall_is_compat(AS(task_struct, task)))
         return NOT_COUNTED;
@@ -435,8 +449,8 @@ static __noinline int count_slowly(const struct told_call *call, struct iol_thre
  */
 static __always_inline int one_way(struct hot_call hot, __u32 direction)
 {
-    __u64 mixed = mixed_stack(registers_of(hot) >> STACK_SHIFT), task, name, found, epoch;
-    struct iol_thread *place = place_of(mixed);
+    struct iol_thread *place = place_of(lower_registers_of(hot));
+    __u64 registers, found, epoch, account;
     struct iol_side *side;
     struct iol_sums *total;
     struct iol_tab *tab;
@@ -444,30 +458,31 @@ static __always_inline int one_way(struct hot_call hot, __u32 direction)
 
     barrier_var(place); /* or the compiler makes it anew for each member */
     side = &place->side[direction];
-    if (*(volatile __u64 *)&place->untraced == mixed)
+    if (registers_are_at(hot, *(volatile __u64 *)&place->untraced))
         return 0;
-    task = *(volatile __u64 *)&place->task; /* read once: it must be what is checked */
-    name = name_descriptor(mixed, task, first_argument_32(pointer_of(hot)));
-    barrier_var(name); /* one register, before the next two are needed */
-    found = *(volatile __u64 *)&side->slot;
-    if ((side->descriptor_check ^ found) != name || *(volatile __u64 *)&place->owner != mixed)
-        return count_slowly(told(hot), place, direction);
-    if (syscall_is_compat(sparing_current_task(task))) {
+    /* only the thread itself writes its task there: when it is found to be there below, it was there here */
+    if (rare(syscall_is_compat(sparing_task(*(volatile __u64 *)&place->task)))) {
         told(hot);
         return NOT_COUNTED;
     }
-    if (found >= FOUND(0, IOL_VERDICT_IGNORE)) {
+    registers = registers_of(hot);
+    if (rare(*(volatile __u64 *)&place->owner != registers))
+        return count_slowly(told(hot), place, direction);
+    found = name_descriptor(registers, *(volatile __u64 *)&place->task, first_argument_32(pointer_of(hot))) ^
+            side->descriptor_check;
+    barrier_var(found);
+    if (found == FOUND(0, IOL_VERDICT_IGNORE)) {
         leave_out(side, result_of(hot));
         return 0;
     }
-    if (found >= FOUND(0, IOL_VERDICT_AGGREGATE + 1))
+    if (rare(found >= FOUND(0, IOL_VERDICT_AGGREGATE + 1)))
         return count_slowly(told(hot), place, direction);
     epoch = current_epoch();
-    name = epoch << 32 | IOL_TAB_OPEN | found;
-    barrier_var(name);
     tab = &side->tab[epoch & 1];
     barrier_var(tab);
-    if (tab->account != name)
+    account = epoch << 32 | IOL_TAB_OPEN;
+    barrier_var(account);
+    if (rare((tab->account ^ found) != account))
         return count_slowly(told(hot), place, direction);
     barrier_var(epoch); /* what follows from it is not kept */
     total = &side->total[epoch & 1];
@@ -482,13 +497,16 @@ static __always_inline int one_way(struct hot_call hot, __u32 direction)
 /* Any system call. */
 static __always_inline int end_of_call(struct hot_call hot, __u32 nr)
 {
+    barrier_var(nr); /* one register */
+    if (rare(nr >= 64) && !syscall_is_of_interest(nr))
+        return 0;
     if (syscall_is_native(nr, true)) {
         if (one_way(hot, DIRECTION_READ) != NOT_COUNTED)
             return 0;
     } else if (syscall_is_native(nr, false)) {
         if (one_way(hot, DIRECTION_WRITE) != NOT_COUNTED)
             return 0;
-    } else if (syscall_is_of_interest(nr)) {
+    } else if (nr >= 64 || syscall_is_of_interest(nr)) {
         told(hot);
     } else {
         return 0;

@@ -212,8 +212,8 @@ static __always_inline bool syscall_is_native(__u32 number, bool reads)
 
     if (number < 64)
         return number == (reads ? NR_READ : NR_WRITE) || words[0] >> number & 1;
-    if (number < 128 && words[1] != 0)
-        return words[1] >> (number & 63) & 1;
+    if (number < 128)
+        return words[1] != 0 && words[1] >> (number & 63) & 1;
     NATIVE_RW(IS_CASE)
     return false;
 }

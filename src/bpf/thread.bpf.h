@@ -3,42 +3,42 @@
 #pragma once
 
 /*
- * Threads as the hot path finds them: by the address of their kernel stack, which a program at sys_exit has in its hand,
- * while the current task costs a call into another part of the kernel. What is kept is right until the stack gets another
- * thread (fork), or the thread another image or another verdict (exec, cgroup): then it is forgotten.
+ * Threads as the hot path finds them: by the address of their registers, which are always at the same place of their kernel stack
+ * (task_pt_regs()), and which a program at sys_exit has in its hand, while the current task costs a call into another part of the
+ * kernel. What is kept is right until the stack gets another thread (fork), or the thread another image or another verdict (exec,
+ * cgroup): then it is forgotten.
  */
 #include "bpf/process.bpf.h"
 
-#define STACK_SHIFT 14 /* stacks are aligned to at least 16 KiB (THREAD_ALIGN) */
-
-/* Which piece of a stack the registers are in: 0, or more where stacks are larger than 16 KiB (KASAN, large pages). */
-__u64 registers_piece;
+/* How far from the beginning of a stack they are. */
+__u64 registers_offset;
 
 /* What is known of the current thread; `image` and `task` (an address) only when its standing is traced. */
 struct thread {
     struct iol_thread *place;
-    __u64 stack; /* its address, shifted */
+    __u64 registers; /* their address */
     __u64 image;
     __u64 task;
     __u64 standing; /* enum iol_standing */
     __u64 slept;    /* it may have left the CPU during the call: see descriptor.bpf.h */
 };
 
-static __always_inline __u64 mixed_stack(__u64 stack)
+/* Stacks of 16 KiB are aligned to as much, and have a page between them (VMAP_STACK): so no two of them begin within 32 KiB. */
+#define PLACE_SHIFT 15
+
+/* `registers`: their address, the lower half of which does. No hash: stacks are mostly side by side, and have a place each then. */
+static __always_inline struct iol_thread *place_of(__u32 registers)
 {
-    return stack * MIX_A;
+    __u64 offset = registers >> (PLACE_SHIFT - 9) & (IOL_THREADS - 1) << 9;
+
+    return (struct iol_thread *)((char *)threads + offset);
 }
 
-static __always_inline struct iol_thread *place_of(__u64 mixed)
-{
-    return &threads[mixed >> 52];
-}
+_Static_assert(sizeof(struct iol_thread) == 1 << 9, "the shift of place_of()");
 
-_Static_assert(IOL_THREADS == 1 << (64 - 52), "the shift of place_of()");
-
-static __always_inline __u64 thread_check(__u64 stack, __u64 image, __u64 task, __u64 standing)
+static __always_inline __u64 thread_check(__u64 registers, __u64 image, __u64 task, __u64 standing)
 {
-    return stack ^ image ^ task ^ standing << 60;
+    return registers * MIX_A ^ image ^ task ^ standing << 60;
 }
 
 static __always_inline __u64 standing_of(const struct task_struct *task)
@@ -62,18 +62,18 @@ static __always_inline __u64 standing_of(const struct task_struct *task)
  * The thread is not the one of its place: looks who it is, and writes that there. A function: its stack is free again
  * afterwards.
  */
-static __noinline void identify(struct thread *thread, __u64 stack, struct iol_thread *place)
+static __noinline void identify(struct thread *thread, __u64 registers, struct iol_thread *place)
 {
     thread->task = bpf_get_current_task();
-    registers_piece = stack - (LOAD_ADDRESS(task_struct, thread->task, stack) >> STACK_SHIFT);
+    registers_offset = registers - LOAD_ADDRESS(task_struct, thread->task, stack);
     thread->image = image_of(AS(task_struct, thread->task));
     thread->standing = standing_of(AS(task_struct, thread->task));
     place->switches = ~0ULL;
     place->image = thread->image;
     place->task = thread->task;
     place->standing = thread->standing;
-    place->check = thread_check(stack, thread->image, thread->task, thread->standing);
-    place->untraced = thread->standing == IOL_STANDING_UNTRACED ? mixed_stack(stack) : 0;
+    place->check = thread_check(registers, thread->image, thread->task, thread->standing);
+    place->untraced = thread->standing == IOL_STANDING_UNTRACED ? registers : 0;
     /* another CPU may have judged the process meanwhile, and have found nothing to forget */
     if (standing_of(AS(task_struct, thread->task)) != thread->standing) {
         place->check = 0;
@@ -81,20 +81,19 @@ static __noinline void identify(struct thread *thread, __u64 stack, struct iol_t
     }
 }
 
-/* Who runs on this stack. */
+/* Whose registers these are. */
 static __always_inline void find_thread(__u64 registers, struct thread *ret_thread)
 {
-    __u64 stack = registers >> STACK_SHIFT;
-    struct iol_thread *place = place_of(mixed_stack(stack));
+    struct iol_thread *place = place_of(registers);
 
     ret_thread->place = place;
-    ret_thread->stack = stack;
+    ret_thread->registers = registers;
     ret_thread->slept = 0;
     ret_thread->image = *(volatile __u64 *)&place->image; /* read once: they must be what is checked */
     ret_thread->task = *(volatile __u64 *)&place->task;
     ret_thread->standing = *(volatile __u64 *)&place->standing;
-    if (place->check != thread_check(stack, ret_thread->image, ret_thread->task, ret_thread->standing))
-        identify(ret_thread, stack, place);
+    if (place->check != thread_check(registers, ret_thread->image, ret_thread->task, ret_thread->standing))
+        identify(ret_thread, registers, place);
 }
 
 /* What the thread's descriptors lead to may be another file from here on. */
@@ -107,13 +106,13 @@ static __always_inline void forget_descriptors(struct iol_thread *place)
 /* The task has a new stack, or something else of what is kept of it has changed. */
 static __always_inline void forget_thread(struct task_struct *task)
 {
-    __u64 stack = ((__u64)BPF_CORE_READ(task, stack) >> STACK_SHIFT) + registers_piece;
-    struct iol_thread *place = place_of(mixed_stack(stack));
+    __u64 registers = (__u64)BPF_CORE_READ(task, stack) + registers_offset;
+    struct iol_thread *place = place_of(registers);
 
-    bpf_map_delete_elem(&asleep, &stack); /* of one that was killed in its sleep */
+    bpf_map_delete_elem(&asleep, &registers); /* of one that was killed in its sleep */
     forget_descriptors(place);
-    if (place->untraced == mixed_stack(stack))
+    if (place->untraced == registers)
         place->untraced = 0;
-    if (place->check == thread_check(stack, place->image, place->task, place->standing))
+    if (place->check == thread_check(registers, place->image, place->task, place->standing))
         place->check = 0;
 }

@@ -95,7 +95,7 @@ static __always_inline void identify_submitter(const struct io_kiocb *request, s
 {
     ret_thread->place = NULL;
     ret_thread->slept = 0;
-    ret_thread->stack = 0;
+    ret_thread->registers = 0;
     ret_thread->task = submitter_of(request);
     ret_thread->image = image_of(AS(task_struct, ret_thread->task));
     ret_thread->standing = standing_of(AS(task_struct, ret_thread->task));
