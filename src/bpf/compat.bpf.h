@@ -112,6 +112,11 @@ static __always_inline __u64 sparing_jiffies64(void)
     return CALL_SPARINGLY(BPF_FUNC_jiffies64);
 }
 
+static __always_inline const struct task_struct *sparing_current_task(void)
+{
+    return (const struct task_struct *)CALL_SPARINGLY(BPF_FUNC_get_current_task_btf);
+}
+
 /* AS() for the hot path. */
 static __always_inline const struct task_struct *sparing_task(__u64 address)
 {
@@ -182,6 +187,11 @@ static __always_inline __u64 sparing_jiffies64(void)
     return bpf_jiffies64();
 }
 
+static __always_inline const struct task_struct *sparing_current_task(void)
+{
+    return (const struct task_struct *)bpf_get_current_task();
+}
+
 static __always_inline const struct task_struct *sparing_task(__u64 address)
 {
     return AS(task_struct, address);
@@ -225,12 +235,12 @@ static __always_inline __u32 plain_number(__s64 number)
     return (__u32)number & ~X32_SYSCALL_BIT;
 }
 
-static __always_inline __u32 syscall_number(const struct pt_regs *regs)
+static __always_inline __u32 syscall_number_as_is(const struct pt_regs *regs)
 {
 #ifdef IOL_BPF_LEGACY
-    return plain_number(LOAD(regs, orig_ax));
+    return LOAD(regs, orig_ax);
 #else
-    return plain_number(*(const volatile __u32 *)&regs->orig_ax);
+    return *(const volatile __u32 *)&regs->orig_ax;
 #endif
 }
 
@@ -240,6 +250,19 @@ static __always_inline bool syscall_is_compat(const struct task_struct *task)
 }
 
 #define FIRST_ARGUMENT di
+
+/*
+ * A call of a 64-bit program, surely? SYSCALL leaves the address that it returns to in rcx, and int $0x80 does not. A program could put it
+ * there itself: so this is asked of calls below CERTAIN_CALLS only, under whose numbers a 32-bit program moves nothing and changes nothing.
+ */
+static __always_inline bool is_surely_native(const struct pt_regs *regs)
+{
+#ifdef IOL_BPF_LEGACY
+    return false; /* two loads of memory by calls are no cheaper */
+#else
+    return *(const volatile __u64 *)&regs->cx == *(const volatile __u64 *)&regs->ip;
+#endif
+}
 
 /* Within the call, and not on the way out of it: entry code puts -ENOSYS where the result will be. */
 static __always_inline bool syscall_goes_on(const struct pt_regs *regs)
@@ -275,6 +298,13 @@ SYSCALL_ARGUMENT(5, r8, di)
 
 #define FIRST_ARGUMENT orig_x0
 
+#define PSR_MODE32_BIT 0x10
+
+static __always_inline bool is_surely_native(const struct pt_regs *regs)
+{
+    return !(LOAD(regs, pstate) & PSR_MODE32_BIT);
+}
+
 #define TIF_32BIT 22 /* arch/arm64/include/asm/thread_info.h */
 
 static __always_inline __u32 plain_number(__s64 number)
@@ -282,7 +312,7 @@ static __always_inline __u32 plain_number(__s64 number)
     return (__u32)number;
 }
 
-static __always_inline __u32 syscall_number(const struct pt_regs *regs)
+static __always_inline __u32 syscall_number_as_is(const struct pt_regs *regs)
 {
     return (__u32)LOAD(regs, syscallno);
 }
@@ -326,6 +356,11 @@ SYSCALL_ARGUMENT(4)
 SYSCALL_ARGUMENT(5)
 
 #endif
+
+static __always_inline __u32 syscall_number(const struct pt_regs *regs)
+{
+    return plain_number(syscall_number_as_is(regs));
+}
 
 /* The first argument of a 64-bit program, cut to 32 bits. */
 static __always_inline __u32 first_argument_32(const struct pt_regs *regs)

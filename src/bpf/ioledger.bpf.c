@@ -461,7 +461,8 @@ static __always_inline int one_way(struct hot_call hot, __u32 direction)
     if (registers_are_at(hot, *(volatile __u64 *)&place->untraced))
         return 0;
     /* only the thread itself writes its task there: when it is found to be there below, it was there here */
-    if (rare(syscall_is_compat(sparing_task(*(volatile __u64 *)&place->task)))) {
+    if (rare(!hot.end || !is_surely_native(pointer_of(hot))) &&
+        rare(syscall_is_compat(sparing_task(*(volatile __u64 *)&place->task)))) {
         told(hot);
         return NOT_COUNTED;
     }
@@ -494,19 +495,27 @@ static __always_inline int one_way(struct hot_call hot, __u32 direction)
     return 0;
 }
 
-/* Any system call. */
+/* Any system call. `nr` may be as it is. */
 static __always_inline int end_of_call(struct hot_call hot, __u32 nr)
 {
     barrier_var(nr); /* one register */
-    if (rare(nr >= 64) && !syscall_is_of_interest(nr))
-        return 0;
+    if (rare(nr >= CERTAIN_CALLS)) {
+        nr = plain_number(nr);
+        barrier_var(nr);
+        if (!syscall_is_of_interest(nr))
+            return 0;
+        if (hot.end && syscall_is_compat(sparing_current_task())) {
+            told(hot);
+            return other_call(hot.call);
+        }
+    }
     if (syscall_is_native(nr, true)) {
         if (one_way(hot, DIRECTION_READ) != NOT_COUNTED)
             return 0;
     } else if (syscall_is_native(nr, false)) {
         if (one_way(hot, DIRECTION_WRITE) != NOT_COUNTED)
             return 0;
-    } else if (nr >= 64 || syscall_is_of_interest(nr)) {
+    } else if (nr >= CERTAIN_CALLS || syscall_is_of_interest(nr)) {
         told(hot);
     } else {
         return 0;
@@ -519,7 +528,7 @@ int on_sys_exit(struct call_end *ctx)
 {
     struct told_call call;
 
-    return end_of_call((struct hot_call){ctx, &call, NULL}, syscall_number(ctx->regs));
+    return end_of_call((struct hot_call){ctx, &call, NULL}, syscall_number_as_is(ctx->regs));
 }
 
 #include "bpf/fexit.bpf.h"

@@ -25,7 +25,7 @@ typedef _Bool bool;
 struct pt_regs {
     unsigned long di, si, dx, r10, r8, r9;
     unsigned long bx, cx, bp;
-    unsigned long orig_ax, ax;
+    unsigned long orig_ax, ax, ip;
 };
 
 struct thread_info {
@@ -36,6 +36,7 @@ struct pt_regs {
     __u64 regs[31];
     __u64 orig_x0;
     __s32 syscallno;
+    __u64 pstate;
 };
 
 struct thread_info {

@@ -63,6 +63,9 @@ enum syscall_class {
 #define NR_READ 0 /* the two that are made most */
 #define NR_WRITE 1
 
+/* To read, write, pread64 and pwrite64 correspond restart_syscall, exit, break (which does not exist) and oldstat of 32-bit programs. */
+#define CERTAIN_CALLS 19
+
 #define NATIVE_RW(X) \
     X(read, 0, READ) X(pread64, 17, READ_AT) X(readv, 19, READ) X(preadv, 295, READ_AT) X(preadv2, 327, READ_AT) \
     X(write, 1, WRITE) X(pwrite64, 18, WRITE_AT) X(writev, 20, WRITE) X(pwritev, 296, WRITE_AT) X(pwritev2, 328, WRITE_AT)
@@ -108,6 +111,8 @@ enum syscall_class {
 
 #define NR_READ 63
 #define NR_WRITE 64
+
+#define CERTAIN_CALLS IOL_SYSCALLS_MAX /* no program makes calls of both sorts */
 
 #define NATIVE_RW(X) \
     X(read, 63, READ) X(readv, 65, READ) X(pread64, 67, READ_AT) X(preadv, 69, READ_AT) X(preadv2, 286, READ_AT) \
