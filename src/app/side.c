@@ -6,6 +6,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "app/options.h"
 #include "app/question.h"
@@ -26,15 +27,18 @@ void iol_side_done(struct iol_side *side)
 static int not_understood(const char *typed, struct iol_error *err)
 {
     iol_error_set(err, -EINVAL, "'%s' is neither a recording nor a span of time", typed);
-    iol_error_hint(err, "write last, last~1, recording:ID, SINCE..UNTIL, a ledger's URL, or URL#last; 'ioledger diff' "
-                        "lists the recordings");
+    if (access(typed, F_OK) == 0)
+        iol_error_hint(err, "for an SQLite file write 'sqlite:%s'", typed);
+    else
+        iol_error_hint(err,
+                       "write last, last~1, recording:ID, SINCE..UNTIL, a ledger's URL, or URL#last; 'ioledger diff' "
+                       "lists the recordings");
     return -EINVAL;
 }
 
 static bool is_url(const char *text)
 {
-    return iol_url_rest(text, "sqlite") || iol_url_rest(text, "postgresql") || iol_url_rest(text, "postgres") ||
-           iol_url_rest(text, "clickhouse");
+    return iol_url_rest(text, "sqlite") || iol_url_is_postgres(text) || iol_url_is_clickhouse(text);
 }
 
 static int take_bound(const char *text, size_t length, int64_t now, int64_t *ret_ns, struct iol_error *err)
@@ -119,14 +123,20 @@ static int find_recording(const char *text, struct iol_side *side, struct iol_er
     return -ENOENT;
 }
 
+static bool is_recording(const char *text)
+{
+    int64_t id;
+    size_t before;
+
+    return take_name(text, &id, &before);
+}
+
 /* The '#' behind which there is a recording or a span, not a part of the URL; NULL: there is none. */
 static const char *find_fragment(const char *typed)
 {
     const char *hash = strrchr(typed, '#');
-    int64_t id;
-    size_t before;
 
-    return hash && (strstr(hash, "..") || take_name(hash + 1, &id, &before)) ? hash : NULL;
+    return hash && (strstr(hash, "..") || is_recording(hash + 1)) ? hash : NULL;
 }
 
 int iol_side_open(const char *typed, const struct iol_options *options, struct iol_side *side, struct iol_error *err)
@@ -147,7 +157,7 @@ int iol_side_open(const char *typed, const struct iol_options *options, struct i
     if (dots)
         r = take_span(rest, dots, options->now, side, err);
     else
-        r = 0;
+        r = url || is_recording(rest) ? 0 : not_understood(typed, err);
     if (r == 0)
         r = iol_db_open_host(url ? url : options->db, options->verbose, options->host, &side->db, err);
     if (r == 0 && !dots && (*rest || !url))

@@ -210,6 +210,8 @@ def test_diff(tap, db):
                        (("last", at(2) + ".." + at(1)), "ends before it begins"), (("a", "b", "c"), "unexpected argument 'c'"),
                        (("last", "last", "--only", "gon"), "did you mean 'gone'?"), (("last", "last", "--by", "user"), "is not a grouping")):
         tap.ok(one_line_and_hint(ask("diff", *args, "--db", url), told), "bad usage: diff %s" % (args,))
+    answer = ask("diff", "/etc/passwd", "last", "--db", "sqlite:/none.db")
+    tap.ok(answer.status == 2 and "write 'sqlite:/etc/passwd'" in answer.err, "diff: a file's path is no URL", answer)
     for args, told in ((("last", "last~7"), "no recording 'last~7' in that ledger, which has 3"),
                        (("last", "recording:9"), "no recording 'recording:9'"), (("last", "sqlite:/none.db"), "no ledger at /none.db")):
         answer = ask("diff", *args, "--db", url)
