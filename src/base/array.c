@@ -10,7 +10,7 @@
 
 int iol_array_reserve(void *array, size_t *room, size_t wanted, size_t size)
 {
-    size_t more = *room ? *room : FIRST_ROOM;
+    size_t more = *room ? *room : FIRST_ROOM, bytes;
     void *memory;
 
     if (wanted <= *room)
@@ -19,8 +19,10 @@ int iol_array_reserve(void *array, size_t *room, size_t wanted, size_t size)
         if (__builtin_mul_overflow(more, 2, &more))
             return -ENOMEM;
     }
+    if (__builtin_mul_overflow(more, size, &bytes))
+        return -ENOMEM;
     memcpy(&memory, array, sizeof(memory)); /* a pointer to any type */
-    memory = reallocarray(memory, more, size);
+    memory = realloc(memory, bytes);
     if (!memory)
         return -ENOMEM;
     memcpy(array, &memory, sizeof(memory));

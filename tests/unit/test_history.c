@@ -155,6 +155,22 @@ static void the_first_few_are_those_of_a_whole_sort(void **state)
     iol_top_few(got, 1, 1);
 }
 
+/* The last one before all others, which are in order: a choice by pivots takes one more away with each look at all. */
+static void no_order_makes_it_slow(void **state)
+{
+    enum { N = 1000000, FEW = 50 };
+    struct iol_ranked *ranked = calloc(N, sizeof(*ranked));
+
+    (void)state;
+    assert_non_null(ranked);
+    for (uint32_t i = 0; i < N; i++)
+        ranked[i] = (struct iol_ranked){.key = i > 0, .index = i};
+    iol_top_few(ranked, N, FEW);
+    for (uint32_t i = 0; i < FEW; i++)
+        assert_int_equal(ranked[i].index, i + 1);
+    free(ranked);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -165,6 +181,7 @@ int main(void)
         cmocka_unit_test(of_short_intervals_in_one_second_the_highest_stays),
         cmocka_unit_test(histories_are_added_up),
         cmocka_unit_test(the_first_few_are_those_of_a_whole_sort),
+        cmocka_unit_test(no_order_makes_it_slow),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

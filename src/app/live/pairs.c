@@ -25,8 +25,9 @@ struct iol_live_pairs {
     size_t n, room;
     uint32_t *table; /* index + 1; 0: free. Twice as many places as pairs have room */
     struct iol_live_interval interval;
-    size_t next; /* where the next row's pair is expected */
-    size_t keep; /* pairs that may be there without being dropped for being idle */
+    size_t next;     /* where the next row's pair is expected */
+    uint32_t oldest; /* no pair has its newest entry of history before this second */
+    size_t keep;     /* pairs that may be there without being dropped for being idle */
     struct iol_live_counts dropped;
 };
 
@@ -171,10 +172,20 @@ static void drop(struct iol_live_pairs *pairs, size_t index)
 
 static void drop_old(struct iol_live_pairs *pairs)
 {
-    for (size_t i = pairs->n; i > 0 && pairs->n > pairs->keep; i--) {
-        if (iol_live_pair_is_idle(&pairs->pairs[i - 1], &pairs->interval))
+    uint32_t oldest = pairs->interval.second;
+
+    if (pairs->n <= pairs->keep || pairs->interval.second - pairs->oldest < IOL_HISTORY_SECONDS)
+        return;
+    for (size_t i = pairs->n; i > 0; i--) {
+        const struct iol_live_pair *pair = &pairs->pairs[i - 1];
+        uint32_t last = pair->history.last;
+
+        if (pairs->n > pairs->keep && iol_live_pair_is_idle(pair, &pairs->interval))
             drop(pairs, i - 1);
+        else if (last < oldest)
+            oldest = last;
     }
+    pairs->oldest = oldest;
 }
 
 void iol_live_counts_add(struct iol_live_counts *sum, const struct iol_live_counts *one)
@@ -257,6 +268,7 @@ int iol_live_pairs_take(struct iol_live_pairs *pairs, const struct iol_batch *ba
         add_row(pair, &row[i], pairs->interval.serial);
         put_down(pair, &pairs->interval, seconds);
         pairs->next = (size_t)(pair - pairs->pairs) + 1;
+        iol_live_pair_expect(pairs, pairs->next + IOL_LIVE_PAIRS_AHEAD);
     }
     drop_old(pairs);
     return 0;
@@ -286,6 +298,14 @@ struct iol_live_pair *iol_live_pairs_all(struct iol_live_pairs *pairs, size_t *r
 {
     *ret_n = pairs->n;
     return pairs->pairs;
+}
+
+void iol_live_pair_expect(const struct iol_live_pairs *pairs, size_t index)
+{
+    if (index >= pairs->n)
+        return;
+    __builtin_prefetch(&pairs->pairs[index]);
+    __builtin_prefetch(&pairs->pairs[index].serial);
 }
 
 struct iol_live_counts iol_live_pair_counts(const struct iol_live_pair *pair, const struct iol_live_interval *interval)

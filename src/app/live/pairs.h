@@ -52,6 +52,10 @@ const struct iol_live_interval *iol_live_pairs_interval(const struct iol_live_pa
 /* All of them, in no order; until the next take. */
 struct iol_live_pair *iol_live_pairs_all(struct iol_live_pairs *pairs, size_t *ret_n);
 
+/* That one will be looked at soon: pairs are too far apart for the CPU to look ahead by itself. */
+#define IOL_LIVE_PAIRS_AHEAD 8
+void iol_live_pair_expect(const struct iol_live_pairs *pairs, size_t index);
+
 /* Its counts if it was used in this interval, else zeros. */
 struct iol_live_counts iol_live_pair_counts(const struct iol_live_pair *pair, const struct iol_live_interval *interval);
 

@@ -28,44 +28,33 @@ static void swap(struct iol_ranked *a, struct iol_ranked *b)
     *b = c;
 }
 
-static struct iol_ranked median_of_three(const struct iol_ranked *ranked, size_t n)
+/* A heap whose first is the last of them all: what is at `at` sinks to its place. */
+static void sink(struct iol_ranked *heap, size_t n, size_t at)
 {
-    const struct iol_ranked *a = &ranked[0], *b = &ranked[n / 2], *c = &ranked[n - 1];
+    for (;;) {
+        size_t child = 2 * at + 1;
 
-    if (compare(a, b) > 0) {
-        const struct iol_ranked *d = a;
-
-        a = b, b = d;
+        if (child >= n)
+            return;
+        if (child + 1 < n && compare(&heap[child + 1], &heap[child]) > 0)
+            child++;
+        if (compare(&heap[at], &heap[child]) >= 0)
+            return;
+        swap(&heap[at], &heap[child]);
+        at = child;
     }
-    if (compare(b, c) <= 0)
-        return *b;
-    return compare(a, c) > 0 ? *a : *c;
 }
 
-/* Quickselect: the first `few` come to lie in front. */
+/* The first `few` come to lie in front, in whatever order they were: n * log(few) comparisons at most. */
 static void bring_forward(struct iol_ranked *ranked, size_t n, size_t few)
 {
-    while (n > 1 && few > 0 && few < n) {
-        const struct iol_ranked pivot = median_of_three(ranked, n);
-        size_t left = 0, right = n - 1;
-
-        for (;;) {
-            while (compare(&ranked[left], &pivot) < 0)
-                left++;
-            while (compare(&ranked[right], &pivot) > 0)
-                right--;
-            if (left >= right)
-                break;
-            swap(&ranked[left++], &ranked[right--]);
-        }
-        /* what is before `left` goes before all from there on; neither side is empty, as a median is not the first */
-        if (few <= left) {
-            n = left;
-        } else {
-            ranked += left;
-            n -= left;
-            few -= left;
-        }
+    for (size_t i = few / 2; i > 0; i--)
+        sink(ranked, few, i - 1);
+    for (size_t i = few; i < n; i++) {
+        if (compare(&ranked[i], &ranked[0]) > 0)
+            continue;
+        swap(&ranked[i], &ranked[0]);
+        sink(ranked, few, 0);
     }
 }
 

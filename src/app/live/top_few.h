@@ -12,5 +12,5 @@ struct iol_ranked {
     uint32_t index; /* then the lowest of these */
 };
 
-/* Brings the first `few` into their places; the others lie behind them in any order. Time: n + few * log(few), on average. */
+/* Brings the first `few` into their places; the others lie behind them in any order. Time: n * log(few) at most. */
 void iol_top_few(struct iol_ranked *ranked, size_t n, size_t few);

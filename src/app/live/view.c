@@ -416,6 +416,7 @@ static int gather(struct iol_view *view)
     for (size_t i = 0; r == 0 && i < n; i++) {
         struct iol_live_counts counts = counts_of(view, &pairs[i]);
 
+        iol_live_pair_expect(view->pairs, i + IOL_LIVE_PAIRS_AHEAD);
         if (!is_wanted(view, &pairs[i]))
             continue;
         iol_live_counts_add(&view->sum, &counts);
