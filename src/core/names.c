@@ -8,6 +8,7 @@
 #include <uthash.h>
 #include <utlist.h>
 
+#include "base/array.h"
 #include "base/cleanup.h"
 #include "core/decode.h"
 #include "core/row.h"
@@ -302,21 +303,6 @@ void iol_names_take_in(struct iol_names *names)
     forget_heard(names);
 }
 
-static bool make_room(struct iol_names *names, size_t size)
-{
-    size_t room = names->heard_room ? 2 * names->heard_room : 4096;
-    char *heard;
-
-    while (room < names->heard_used + size)
-        room *= 2;
-    heard = realloc(names->heard, room);
-    if (!heard)
-        return false;
-    names->heard = heard;
-    names->heard_room = room;
-    return true;
-}
-
 void iol_names_hear(struct iol_names *names, const struct iol_bytes *path, const struct iol_file_info *info)
 {
     size_t room = room_of(path->size);
@@ -324,7 +310,7 @@ void iol_names_hear(struct iol_names *names, const struct iol_bytes *path, const
 
     if (names->heard_used + room > HEARD_BYTES)
         iol_names_take_in(names);
-    if (names->heard_used + room > names->heard_room && !make_room(names, room))
+    if (iol_array_reserve(&names->heard, &names->heard_room, names->heard_used + room, 1) < 0)
         return;
     one = (void *)(names->heard + names->heard_used);
     one->info = *info;
