@@ -19,7 +19,7 @@ struct {
 } full_call SEC(".maps"), other_full_call SEC(".maps");
 
 /*
- * The probe set `fexit`: the end of the function behind a system call, of the calls in capture/probes.c and of no others. Neither
+ * The probe set `fexit`: the end of the function behind a system call, of the calls in capture/probes_calls.c and of no others. Neither
  * of these is attached itself: what is attached to each function is a program of a few instructions that jumps here. Reads and
  * writes end here when the recording does.
  */

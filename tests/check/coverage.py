@@ -7,7 +7,7 @@ usage: tests/check/coverage.py [ROOT]
 
 The system calls are the entries X(name, number, CLASS) of NATIVE…(X) and COMPAT(X) in src/bpf/syscalls.bpf.h; the opcodes
 the members URING_… and AIO_… of enum uring_opcode and enum aio_opcode in src/bpf; the routes IOL_ABI_ROUTE_… of src/abi/event.h;
-the hooks of the probe set fexit the entries {"name", "function", …} of calls[] in src/capture/probes.c.
+the hooks of the probe set fexit the entries {"name", "function", …} of iol_probes_calls[] in src/capture/probes_calls.c.
 """
 import glob
 import os
@@ -17,7 +17,7 @@ import tempfile
 
 DOCUMENT = "docs/COVERAGE.md"
 SYSCALLS = "src/bpf/syscalls.bpf.h"
-PROBES = "src/capture/probes.c"
+PROBES = "src/capture/probes_calls.c"
 
 # The classes that move bytes, with the route of their rows.
 ROUTE_OF = {
@@ -80,7 +80,7 @@ class Tree:
 
     def hooked(self):
         """Calls of the probe set fexit, as described() names them, in their order."""
-        table = re.search(r"struct call calls\[\] = \{(.*?)\n\};", self.read(PROBES), re.S)
+        table = re.search(r"iol_probes_calls\[\] = \{(.*?)\n\};", self.read(PROBES), re.S)
         return re.findall(r'\{"([^"]+)", "__\w+"', table[1]) if table else []
 
     def routes(self):
@@ -132,7 +132,7 @@ def syscalls_have_rows(tree):
 
 
 def calls_are_hooked(tree):
-    """The two probe sets look at the same calls; reads and writes come last, and read as the very last (see probes.c)."""
+    """The two probe sets look at the same calls; reads and writes come last, and read as the very last (see there)."""
     hooked = tree.hooked()
     wanted = {described(name, compat): kind for name, compat, kind in tree.syscalls}
     for name in sorted(set(wanted) - set(hooked)):
@@ -142,7 +142,7 @@ def calls_are_hooked(tree):
     for name in sorted({name for name in hooked if hooked.count(name) > 1}):
         yield "%s: the probe set fexit hooks it twice" % name
     if hooked and hooked[-1] != "read":
-        yield "%s stands behind read in calls[] of %s" % (hooked[-1], PROBES)
+        yield "%s stands behind read in iol_probes_calls[] of %s" % (hooked[-1], PROBES)
 
 
 def opcodes_have_rows(tree):
@@ -194,7 +194,7 @@ GOOD = {
               "## Not counted\n| what | test |\n|---|---|\n| `IORING_OP_NOP` | - |\n",
     SYSCALLS: "enum syscall_class {\n CLASS_READ,\n CLASS_CHANGE,\n CLASS_OPEN,\n};\n"
               "#define NATIVE(X) \\\n X(read, 0, READ) X(open, 2, OPEN)\n#define COMPAT(X) X(read, 3, READ)\n",
-    PROBES: 'static const struct call calls[] = {\n    {"open", "__x64_sys_open", 1},\n    {"read (32-bit)", "__ia32_sys_read", 0},\n'
+    PROBES: 'const struct iol_probes_call iol_probes_calls[] = {\n    {"open", "__x64_sys_open", 1},\n    {"read (32-bit)", "__ia32_sys_read", 0},\n'
             '    {"read", "__x64_sys_read", 0},\n};\n',
     "src/bpf/uring.bpf.h": "enum uring_opcode {\n URING_READ = 22,\n URING_NOP = 0,\n};\n",
     "src/abi/event.h": "IOL_ABI_ROUTE_RW, IOL_ABI_ROUTE_IO_URING, IOL_ABI_ROUTE_SLOTS",
