@@ -276,11 +276,10 @@ static int tell_verdict(const struct verdict *verdict, const struct iol_options 
         return IOL_EXIT_FAILURE;
     }
     iol_text_count(operations, sizeof(operations), (uint64_t)verdict->operations);
-    iol_text_bytes(bytes, sizeof(bytes), verdict->bytes);
+    iol_text_size(bytes, sizeof(bytes), verdict->bytes);
     if (options->format == IOL_FORMAT_TABLE)
-        printf("The books balance: %s %s, %s %s, to the byte%s.\n", operations,
+        printf("The books balance: %s %s, %s, to the byte%s.\n", operations,
                iol_text_plural((uint64_t)verdict->operations, "operation", "operations"), bytes,
-               iol_text_plural(verdict->bytes, "byte", "bytes"),
                verdict->missing ? "; but there were calls that they do not have" : "");
     return IOL_EXIT_OK;
 }

@@ -72,10 +72,12 @@ static const struct iol_usage usage = {
         "database has it. The first batch that the database refuses ends "
         "it.\n\n"
         "Examples:\n"
-        "  ioledger load --db postgresql://ledger@db/ledger /var/lib/ioledger/spool/ledger/quarantine\n"
+        "  ioledger load --db postgresql://ledger@db/ledger \\\n"
+        "    /var/lib/ioledger/spool/ledger/quarantine\n"
         "  ioledger load --db postgresql://ledger@db/ledger monday.jsonl tuesday.jsonl\n"
         "  zstdcat old.jsonl.zst | ioledger load -\n"
-        "  ioledger load --follow --db postgresql://ledger@db/ledger 'kafka://kafka1,kafka2/ledger?group=db'\n"
+        "  ioledger load --follow --db postgresql://ledger@db/ledger \\\n"
+        "    'kafka://kafka1,kafka2/ledger?group=db'\n"
         "  ioledger load --db jsonl:- spool/0000000000000001.segment | jq .\n\n"
         "Exit status: 0 all is stored; 1 some is not; 2 bad usage.",
     .common = IOL_COMMON_DB,

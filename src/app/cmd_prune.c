@@ -100,9 +100,9 @@ static void tell_space(const struct iol_prune_result *result)
     uint64_t freed = result->bytes_before > result->bytes_after ? result->bytes_before - result->bytes_after : 0;
     char before[16], after[16], difference[16];
 
-    iol_text_bytes(before, sizeof(before), result->bytes_before);
-    iol_text_bytes(after, sizeof(after), result->bytes_after);
-    iol_text_bytes(difference, sizeof(difference), freed);
+    iol_text_size(before, sizeof(before), result->bytes_before);
+    iol_text_size(after, sizeof(after), result->bytes_after);
+    iol_text_size(difference, sizeof(difference), freed);
     printf("The ledger had %s and has %s: %s given back.\n", before, after, difference);
 }
 

@@ -56,7 +56,8 @@ static const struct iol_usage usage = {
                "  ioledger schema\n"
                "  ioledger schema postgresql | psql mydatabase\n"
                "  ioledger schema postgresql --citus | psql mydatabase\n"
-               "  ioledger schema --db 'clickhouse://host/ledger?cluster=both' | clickhouse-client -n\n\n"
+               "  ioledger schema --db 'clickhouse://host/ledger?cluster=both' |\n"
+               "    clickhouse-client -n\n\n"
                "Exit status: 0 printed; 1 a failure; 2 bad usage.",
     .max_args = 1,
     .options = own_options,

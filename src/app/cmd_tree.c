@@ -3,9 +3,11 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "app/command.h"
+#include "app/coverage.h"
 #include "app/forest.h"
 #include "app/options.h"
 #include "app/output.h"
@@ -21,10 +23,10 @@
 /* Of a deeper tree only the innermost levels are drawn, or the lines would be nothing but indentation. */
 #define LEVELS_DRAWN 40
 
-enum { KEY_ALL = 0x200 };
+enum { KEY_LIMIT = 'n', KEY_ALL = 0x200 };
 
 /* The columns of the query but for the last one, and the depth. */
-enum { TREE_QUERIED = IOL_TREE_ACTIVE, TREE_DEPTH = TREE_QUERIED, TREE_COLUMNS };
+enum { TREE_QUERIED = IOL_TREE_STATE, TREE_DEPTH = TREE_QUERIED, TREE_COLUMNS };
 
 static const struct iol_output_column data_columns[TREE_COLUMNS] = {
     [IOL_TREE_ID] = {"id", NULL, IOL_CELL_NUMBER},
@@ -77,17 +79,41 @@ static const struct iol_output_column drawn_columns[DRAWN_COLUMNS] = {
     [DRAWN_COMMAND] = {"command", "COMMAND", IOL_CELL_TEXT, IOL_SHORTEN_END, .least = 40},
 };
 
+/* One row of the query: what iol_image.data points to. */
+struct row {
+    bool null[TREE_QUERIED];
+    int64_t numbers[TREE_QUERIED];
+    const char *texts[TREE_QUERIED];
+    enum iol_tree_state state;
+    size_t number; /* in the order of the query */
+    bool chosen;   /* to be shown, if the limit allows it */
+};
+
+struct tree {
+    struct iol_arena *arena;
+    struct iol_db *db;
+    struct iol_forest forest;
+    struct iol_output *output;
+    bool utf8;
+    bool all;             /* --all */
+    int64_t limit;        /* --limit; 0: none */
+    size_t idle, earlier; /* how many are left out because they did nothing, and by the limit */
+};
+
 static int take_option(int key, const char *text, void *input, struct iol_error *err)
 {
-    (void)key;
-    (void)text;
-    (void)err;
-    *(bool *)input = true;
+    struct tree *tree = input;
+
+    if (key == KEY_LIMIT)
+        return iol_option_count(text, &tree->limit, err);
+    tree->all = true;
     return 0;
 }
 
 static const struct argp_option own_options[] = {
-    {"all", KEY_ALL, NULL, 0, "In a table, show the processes too that were there but did nothing", 0},
+    {NULL, 0, NULL, 0, "What is shown:", 1},
+    {"all", KEY_ALL, NULL, 0, "In a table, show the processes too that were there but did nothing", 1},
+    {"limit", KEY_LIMIT, "N", 0, "Only the N that began last, and their ancestors (default: 0, all of them)", 1},
     {0},
 };
 
@@ -97,45 +123,32 @@ static const struct iol_usage usage = {
         "Shows which process started which, one line for each process image: a process as it was forked, and "
         "below it, behind an arrow, every program that it became by exec; when it began and how it ended, and what it "
         "read and wrote. With PID only that process, its "
-        "ancestors and its descendants.",
+        "ancestors and its descendants; with --since or --until only what was there in that time, and its ancestors.",
     .details =
         "TIME is when the image began (UTC), RAN how long until it ended or became another one, EXIT its exit code or "
         "the "
         "signal that killed it; '-' is not known: it still ran when the recording ended. READ and WRITTEN are the "
         "bytes "
-        "that this image moved while it was recorded. Behind the arguments stands the program in brackets when it has "
+        "that this image moved in that time, as far as it was recorded. Behind the arguments stands the program in "
+        "brackets when it has "
         "another name. json and csv are flat, in the same order, with the depth.\n\n"
         "Examples:\n"
         "  ioledger tree\n"
         "  ioledger tree 4711\n"
+        "  ioledger tree --since '10 min ago' --limit 20\n"
         "  ioledger tree --format json | jq '.[] | select(.exit_code > 0) | .argv'\n\n"
         "Exit status: 0 there are processes; 1 there are none (json: an empty array, csv: the header only), or a "
         "failure; 2 bad usage.",
-    .common = IOL_COMMON_DB | IOL_COMMON_FORMAT | IOL_COMMON_HOST,
+    .common = IOL_COMMON_DB | IOL_COMMON_FORMAT | IOL_COMMON_HOST | IOL_COMMON_SPAN,
     .max_args = 1,
     .options = own_options,
     .option = take_option,
 };
 
-/* One row of the query: what iol_image.data points to. */
-struct row {
-    bool null[TREE_QUERIED];
-    int64_t numbers[TREE_QUERIED];
-    const char *texts[TREE_QUERIED];
-};
-
-struct tree {
-    struct iol_arena *arena;
-    struct iol_forest forest;
-    struct iol_output *output;
-    bool utf8;
-    bool all;
-    size_t pruned;
-};
-
 static void done_tree(struct tree *tree)
 {
     iol_output_free(tree->output);
+    iol_db_close(tree->db);
     iol_forest_done(&tree->forest);
     iol_arena_free(tree->arena);
 }
@@ -167,34 +180,103 @@ static int load_row(struct tree *tree, const struct iol_query *query)
     image->parent_id = row->numbers[IOL_TREE_PARENT_ID];
     image->pid = row->numbers[IOL_TREE_PID];
     image->start_time = row->texts[IOL_TREE_START_TIME] ? row->texts[IOL_TREE_START_TIME] : "";
-    image->kept = iol_query_int(query, TREE_QUERIED) != 0;
+    row->state = (enum iol_tree_state)iol_query_int(query, IOL_TREE_STATE);
+    row->number = HASH_COUNT(tree->forest.images);
     image->data = row;
     iol_forest_add(&tree->forest, image);
     return 0;
 }
 
+static const char *began(const struct row *row)
+{
+    const char *text = row->texts[row->null[IOL_TREE_EXEC_TIME] ? IOL_TREE_START_TIME : IOL_TREE_EXEC_TIME];
+
+    return text ? text : "";
+}
+
+/* The latest first. */
+static int by_begin(const void *a, const void *b)
+{
+    const struct iol_image *const *x = a, *const *y = b;
+    const struct row *one = (*x)->data, *other = (*y)->data;
+    int order = strcmp(began(other), began(one));
+
+    return order != 0 ? order : one->number < other->number ? 1 : -1;
+}
+
+/* Keeps those of the kept ones that began last. */
+static int apply_limit(struct tree *tree)
+{
+    struct iol_image *image;
+    size_t n = 0;
+    _cleanup_free_ struct iol_image **kept = calloc(HASH_COUNT(tree->forest.images) + 1, sizeof(struct iol_image *));
+
+    if (!kept)
+        return -ENOMEM;
+    for (image = tree->forest.images; image; image = image->hh.next) {
+        if (image->kept)
+            kept[n++] = image;
+    }
+    qsort(kept, n, sizeof(struct iol_image *), by_begin);
+    for (size_t i = (size_t)tree->limit; i < n; i++)
+        kept[i]->kept = false;
+    return 0;
+}
+
+static void count(const struct tree *tree, size_t *ret_chosen, size_t *ret_idle)
+{
+    *ret_chosen = *ret_idle = 0;
+    for (struct iol_image *image = tree->forest.images; image; image = image->hh.next) {
+        const struct row *row = image->data;
+
+        *ret_chosen += row->chosen;
+        *ret_idle += !row->chosen && row->state == IOL_TREE_IDLE;
+    }
+}
+
+/* Takes out what is not to be shown, but for ancestors of what is. */
+static int choose(struct tree *tree, const struct iol_options *options)
+{
+    bool idle = tree->all || options->n_args > 0 || options->format != IOL_FORMAT_TABLE;
+    size_t chosen, left_chosen, left_idle;
+
+    for (struct iol_image *image = tree->forest.images; image; image = image->hh.next) {
+        struct row *row = image->data;
+
+        row->chosen = row->state == IOL_TREE_ACTIVE || (idle && row->state == IOL_TREE_IDLE);
+        image->kept = row->chosen;
+    }
+    count(tree, &chosen, &tree->idle);
+    if (tree->limit > 0 && apply_limit(tree) < 0)
+        return -ENOMEM;
+    iol_forest_prune(&tree->forest);
+    count(tree, &left_chosen, &left_idle);
+    tree->idle -= left_idle;
+    tree->earlier = chosen - left_chosen;
+    return 0;
+}
+
 static int load(struct tree *tree, const struct iol_options *options, struct iol_error *err)
 {
-    _cleanup_(iol_question_done_db) struct iol_db *db = NULL;
     _cleanup_(iol_question_done_query) struct iol_query *query = NULL;
     _cleanup_(iol_question_done_waiting) struct iol_waiting *waiting = iol_question_waiting("adding up processes");
-    bool one = options->n_args > 0;
+    const struct iol_ask ask = {.since = options->since, .until = options->until};
     int r;
 
     tree->arena = iol_arena_new();
     if (!tree->arena)
         return iol_question_no_memory(err);
-    r = iol_db_open_host(options->db, options->verbose, options->host, &db, err);
+    r = iol_db_open_host(options->db, options->verbose, options->host, &tree->db, err);
     if (r == 0)
-        r = iol_ask_tree(db, one ? options->args[0] : NULL, &query, err);
+        r = iol_ask_tree(tree->db, &ask, options->n_args > 0 ? options->args[0] : NULL, &query, err);
     while (r >= 0 && (r = iol_query_next(query, err)) > 0) {
         if (load_row(tree, query) < 0)
             return iol_error_set(err, -ENOMEM, "no memory for a tree of so many processes");
     }
     if (r < 0)
         return r;
-    if (options->format == IOL_FORMAT_TABLE && !one && !tree->all)
-        tree->pruned = iol_forest_prune(&tree->forest);
+    if (choose(tree, options) < 0)
+        return iol_question_no_memory(err);
     iol_forest_link(&tree->forest);
     return 0;
 }
@@ -323,8 +405,7 @@ static int visit_drawn(const struct iol_walk *walk, void *data)
     draw_command(out, row);
     if (fclose(out) != 0)
         return -ENOMEM;
-    iol_output_set_text(tree->output, DRAWN_TIME,
-                        row->texts[row->null[IOL_TREE_EXEC_TIME] ? IOL_TREE_START_TIME : IOL_TREE_EXEC_TIME]);
+    iol_output_set_text(tree->output, DRAWN_TIME, *began(row) ? began(row) : NULL);
     iol_output_set_text(tree->output, DRAWN_HOST, row->texts[IOL_TREE_HOST]);
     if (!row->null[IOL_TREE_PID])
         iol_output_set_int(tree->output, DRAWN_PID, row->numbers[IOL_TREE_PID]);
@@ -353,32 +434,45 @@ static int print(struct tree *tree, enum iol_format format, struct iol_error *er
     return r == -ENOMEM ? iol_question_no_memory(err) : r;
 }
 
+/* What a person may want to know of what is not in the table. */
+static void tell(const struct tree *tree, const struct iol_options *options)
+{
+    size_t rows = iol_output_rows(tree->output);
+
+    if (tree->earlier > 0)
+        iol_log_info("%zu more that began earlier; --limit 0 shows all", tree->earlier);
+    else if (tree->idle > 0)
+        iol_log_info("%zu %s that did nothing while recorded %s left out; --all shows %s", tree->idle,
+                     iol_text_plural(tree->idle, "process", "processes"), iol_text_plural(tree->idle, "is", "are"),
+                     iol_text_plural(tree->idle, "it", "them"));
+    if (rows == 0 && options->n_args > 0)
+        iol_log_info("there is no process %s in %s; 'ioledger tree' shows those that are", options->args[0],
+                     iol_question_when(options));
+    else if (rows == 0 && tree->idle == 0)
+        iol_log_info("there are no processes in %s; 'ioledger record' records some", iol_question_when(options));
+}
+
 int iol_cmd_tree(int argc, char **argv)
 {
     struct iol_options options;
     struct iol_error err = {0};
     _cleanup_(done_tree) struct tree tree = {0};
     int64_t pid;
-    int status;
+    int status, r;
 
-    if (!iol_options_parse(&usage, argc, argv, &tree.all, &options, &status))
+    if (!iol_options_parse(&usage, argc, argv, &tree, &options, &status))
         return status;
     if (options.n_args > 0 && iol_option_pid(options.args[0], &pid, &err) < 0)
         return iol_options_fail("tree", &err);
     tree.utf8 = iol_output_is_utf8();
-    if (load(&tree, &options, &err) < 0)
-        return iol_command_fail(&err);
-    if (print(&tree, options.format, &err) < 0)
+    r = load(&tree, &options, &err);
+    if (r == 0)
+        r = print(&tree, options.format, &err);
+    if (r == 0 && options.format == IOL_FORMAT_TABLE)
+        tell(&tree, &options);
+    if (r == 0)
+        r = iol_coverage_tell(tree.db, &options, &err);
+    if (r < 0)
         return err.text[0] ? iol_command_fail(&err) : IOL_EXIT_FAILURE;
-    if (tree.pruned > 0)
-        iol_log_info("%zu %s that did nothing while recorded %s left out; --all shows %s", tree.pruned,
-                     iol_text_plural(tree.pruned, "process", "processes"), iol_text_plural(tree.pruned, "is", "are"),
-                     iol_text_plural(tree.pruned, "it", "them"));
-    if (iol_output_rows(tree.output) > 0)
-        return IOL_EXIT_OK;
-    if (options.format == IOL_FORMAT_TABLE && options.n_args > 0)
-        iol_log_info("there is no process %s in this ledger; 'ioledger tree' shows those that are", options.args[0]);
-    else if (options.format == IOL_FORMAT_TABLE && tree.pruned == 0)
-        iol_log_info("there are no processes in this ledger; 'ioledger record' records some");
-    return IOL_EXIT_FAILURE;
+    return iol_output_rows(tree.output) > 0 ? IOL_EXIT_OK : IOL_EXIT_FAILURE;
 }

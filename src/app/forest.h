@@ -16,7 +16,7 @@ struct iol_image {
     int64_t parent_id; /* 0: none */
     int64_t pid;
     const char *start_time;
-    bool kept;  /* by iol_forest_prune() */
+    bool kept;  /* whether iol_forest_prune() leaves it */
     void *data; /* the caller's */
 
     /* Set by iol_forest_link(). */

@@ -103,7 +103,7 @@ static void print_waiting(char *buf, size_t size, const struct iol_writer_stats 
     buf[0] = '\0';
     if (writer->waiting <= 2)
         return;
-    iol_text_bytes(bytes, sizeof(bytes), writer->spool.bytes);
+    iol_text_size(bytes, sizeof(bytes), writer->spool.bytes);
     if (rates->drained_per_s)
         span = (int64_t)((double)writer->spool.rows / (double)rates->drained_per_s * NS_PER_S);
     if (writer->spool.entries)
@@ -119,7 +119,7 @@ static void tell_what_waits(const struct iol_pipeline_stats *stats)
     const struct iol_spool_stats *spool = &stats->writer.spool;
     char bytes[SHORT];
 
-    iol_text_bytes(bytes, sizeof(bytes), spool->bytes);
+    iol_text_size(bytes, sizeof(bytes), spool->bytes);
     if (spool->entries > 0)
         iol_log_warning("%" PRIu64 " %s (%s) %s in %s: the next 'ioledger record' to this database sends %s",
                         spool->rows, iol_text_plural(spool->rows, "row", "rows"), bytes,
@@ -157,8 +157,8 @@ void iol_progress_memory(const struct iol_pipeline_stats *stats, uint64_t map_me
     struct rusage usage = {0};
 
     getrusage(RUSAGE_SELF, &usage);
-    iol_text_bytes(resident, sizeof(resident), (uint64_t)usage.ru_maxrss << 10);
-    iol_text_bytes(maps, sizeof(maps), map_memory);
+    iol_text_size(resident, sizeof(resident), (uint64_t)usage.ru_maxrss << 10);
+    iol_text_size(maps, sizeof(maps), map_memory);
     iol_log_debug(
         "held at the end: %zu processes, %zu files, %zu of %zu accounts; memory: at most %s resident, %s of BPF maps",
         stats->model.processes_held, stats->model.files_held, stats->accounts.in_use, stats->accounts.slots, resident,
@@ -281,8 +281,8 @@ void iol_progress_summary(const struct iol_progress *progress, const struct iol_
     char read[SHORT], written[SHORT], ops[SHORT], excluded[SHORT], ignored[SHORT], url[IOL_ERROR_TEXT_MAX];
     uint64_t losses = count_losses(accounts);
 
-    iol_text_bytes(read, sizeof(read), accounts->read_bytes);
-    iol_text_bytes(written, sizeof(written), accounts->write_bytes);
+    iol_text_size(read, sizeof(read), accounts->read_bytes);
+    iol_text_size(written, sizeof(written), accounts->write_bytes);
     iol_text_count(ops, sizeof(ops), accounts->ops);
     iol_text_count(excluded, sizeof(excluded), accounts->excluded_ops);
     iol_log_info("recorded %.1f s: %" PRIu64 " %s, %" PRIu64 " %s, %s %s, %s read, %s written",

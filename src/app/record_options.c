@@ -54,7 +54,7 @@ enum {
 
 static const struct argp_option own_options[] = {
     {NULL, 0, NULL, 0, "What to record:", 1},
-    {"pid", KEY_PID, "N", 0, "Only this process and its descendants (repeatable)", 1},
+    {"pid", KEY_PID, "N", 0, "Only this process and what descends from it (repeatable)", 1},
     {"comm", KEY_COMM, "NAME", 0, "Only processes of this name (repeatable)", 1},
     {"uid", KEY_UID, "USER", 0, "Only processes of this user, by name or number (repeatable)", 1},
     {"exe", KEY_EXE, "PATH", 0, "Only processes that run this program (repeatable)", 1},

@@ -228,8 +228,8 @@ enum iol_ask_fleet {
 int iol_ask_fleet(struct iol_db *db, const struct iol_ask *ask, struct iol_query **ret_query, struct iol_error *err);
 
 /*
- * Every process image with what it did, in the order of their begin; with a pid only that one's, its ancestors and its descendants.
- * ACTIVE: 1 when it began, ended, read or wrote while it was recorded.
+ * Every process image with what it did in the span, in the order of their begin; with a pid only that one's, its ancestors and its
+ * descendants. Those that were not there in the span come too: others descend from them.
  */
 enum iol_ask_tree {
     IOL_TREE_ID,
@@ -249,7 +249,13 @@ enum iol_ask_tree {
     IOL_TREE_SIGNAL,
     IOL_TREE_HOST,
     IOL_TREE_COUNTERS,
-    IOL_TREE_ACTIVE = IOL_TREE_COUNTERS + 6,
+    IOL_TREE_STATE = IOL_TREE_COUNTERS + 6, /* enum iol_tree_state */
     IOL_TREE_COLUMNS
 };
-int iol_ask_tree(struct iol_db *db, const char *pid, struct iol_query **ret_query, struct iol_error *err);
+enum iol_tree_state {
+    IOL_TREE_ABSENT, /* it began later, or had ended */
+    IOL_TREE_IDLE,
+    IOL_TREE_ACTIVE, /* it began, ended, read or wrote in the span, and was recorded then */
+};
+int iol_ask_tree(struct iol_db *db, const struct iol_ask *ask, const char *pid, struct iol_query **ret_query,
+                 struct iol_error *err);

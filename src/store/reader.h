@@ -40,7 +40,7 @@ enum iol_focus_kind {
     IOL_FOCUS_NAMES, /* `files`, and events that change names of them */
     IOL_FOCUS_SAME,  /* `files`, and those that are the same by device and inode */
     IOL_FOCUS_ACCOUNTS, /* accounts of `files` and `processes` in the span, what else happened to the files, and all names for that */
-    IOL_FOCUS_TREE,     /* `processes`, with ancestors and descendants, and exits */
+    IOL_FOCUS_TREE,     /* `processes`, with ancestors and descendants, exits, and what they did in the span */
     IOL_FOCUS_BALANCE,  /* intervals by route, without accounts; losses */
     IOL_FOCUS_INTERVAL, /* the first or last interval of `host_id` in the span */
     IOL_FOCUS_LOSSES,   /* losses in the span, added up */

@@ -392,11 +392,11 @@ static int find_descendants(struct iol_ch_db *db, const char *condition, struct 
     return r;
 }
 
-/* What each process did in all. */
+/* What each process did. */
 #define DONE_IN_ALL                                                                                                    \
-    "SELECT max(ts_us), max(interval_ms), host_id, process_id, any(file_id), 0, sum(read_ops), sum(read_bytes),"       \
-    " sum(write_ops), sum(write_bytes), sum(read_errors), sum(write_errors), NULL, NULL FROM io WHERE %s%s"            \
-    " GROUP BY host_id, process_id"
+    "SELECT max(ts_us) AS ts, max(interval_ms), host_id, process_id, any(file_id), 0, sum(read_ops), sum(read_bytes)," \
+    " sum(write_ops), sum(write_bytes), sum(read_errors), sum(write_errors), min(ifNull(first_ts_us, ts_us)),"         \
+    " max(ifNull(last_ts_us, ts_us)) FROM io WHERE %s AND %s%s%s GROUP BY host_id, process_id"
 
 /* The ancestors that came along: they are shown, and what they did. */
 static int add_met(struct iol_ch_db *db, struct generation *all)
@@ -418,6 +418,7 @@ static int focus_tree(struct iol_ch_db *db, const struct iol_focus *focus, struc
     _cleanup_(done_generation) struct generation all = {0};
     const char *rest = condition ? "process_id GLOBAL IN (SELECT id FROM ids)" : "1";
     _cleanup_free_ char *did = NULL, *exits = NULL;
+    char where[128], since[64] = "";
     int r = focus->processes && !condition ? no_memory(err) : 0;
 
     if (r == 0 && condition)
@@ -427,7 +428,9 @@ static int focus_tree(struct iol_ch_db *db, const struct iol_focus *focus, struc
         return r;
     if (condition && all.n == 0)
         return 0;
-    if (asprintf(&did, DONE_IN_ALL, rest, db->host_condition) < 0 ||
+    if (focus->since != IOL_NULL)
+        snprintf(since, sizeof(since), " AND ts_us >= %" PRId64, focus->since / 1000);
+    if (asprintf(&did, DONE_IN_ALL, rest, accounts_where(where, focus), since, db->host_condition) < 0 ||
         asprintf(&exits, "process_id GLOBAL IN (SELECT id FROM process WHERE 1%s)", db->host_condition) < 0)
         return no_memory(err);
     r = extract_rows(

@@ -183,9 +183,38 @@ def test_tree(tap, db):
            "who: an ancestry of 5000 generations is cut and says so")
 
 
+def test_tree_span(tap, db):
+    def span(since, until):
+        return ["--since=2025-11-23T%sZ" % since] * bool(since) + ["--until=2025-11-23T%sZ" % until] * bool(until)
+
+    def ids(*args):
+        return sorted(r["id"] for r in ask_json("tree", *args, "--db", db["full"]))
+
+    def drawn(*args):
+        return ask("tree", *args, "--db", db["full"])
+
+    idle = drawn(*span("09:00:00", None))
+    tap.ok(idle.status == 0 and [word in idle.out for word in ("make -j2", "cc1 -quiet", "SIGKILL", "cron", "argv", "kthreadd")] == [True] * 3 + [False] * 3,
+           "tree --since: what ended in that time and its ancestors, not what was idle", idle)
+    tap.ok("3 processes that did nothing while recorded are left out" in idle.err and "complete from 2025-11-23 09:00:00 to 2025-11-23 09:26:40" in idle.err,
+           "tree --since: what is left out, and what was not recorded", idle)
+    moved = {r["id"]: (r["read_bytes"], r["write_bytes"]) for r in ask_json("tree", *span("08:53:21.6", "08:55:00"), "--db", db["full"])}
+    tap.equal((moved[7], moved[8], moved[4], moved[2]), ((100, 20), (50, 0), (0, 0), (0, 0)), "tree --since: what was read and written in that time only")
+    moved = {r["id"]: r["read_bytes"] for r in ask_json("tree", "900", *span(None, "08:53:21"), "--db", db["full"])}
+    tap.equal((moved[7], moved[4], 10 in moved), (2348, 5000, True), "tree PID --until: the same of a family")
+    tap.equal(ids(*span(None, "08:35:01")), [1, 2, 3, 4, 11], "tree --until: nothing that began later")
+    tap.equal(ids(*span("08:35:01", "08:35:11.006")), [1, 2, 3, 4, 5, 11], "tree --since --until: what was there then")
+    tap.equal(ids(*span("09:10:01", None)), [1, 2, 3, 4, 8, 9, 10, 11], "tree --since: what had ended comes as an ancestor only")
+    tap.equal(drawn(*span("10:00:00", None)).status, 1, "tree --since: nothing was active")
+    tap.equal(ids("--limit", "2"), [1, 2, 3, 4, 8, 10], "tree --limit: those that began last, and their ancestors")
+    tap.equal(ids("-n", "2", "911"), [1, 2, 3, 4, 5, 6, 7, 9], "tree PID -n")
+    limited = drawn("--limit", "1")
+    tap.ok(len(limited.out.splitlines()) == 7 and "4 more that began earlier; --limit 0 shows all" in limited.err, "tree --limit: how many more", limited)
+
+
 def test_balance(tap, db):
     good = ask("balance", "--db", db["full"])
-    tap.ok(good.status == 0 and "The books balance" in good.out and not good.err, "balance: a good ledger", good)
+    tap.ok(good.status == 0 and re.search(r"^The books balance: \S+ operations, [\d.]+ [KMGTPE]?B, to the byte\.$", good.out, re.M) and not good.err, "balance: a good ledger", good)
     rows = {r["route"]: r for r in ask_json("balance", "--db", db["full"])}
     tap.equal(list(rows), ["copy_file_range", "rw", "sendfile"], "balance: the routes")
     tap.equal([rows["rw"][side + c] for side in ("kernel_", "accounts_", "difference_") for c in
@@ -338,7 +367,7 @@ def test_usage(tap, url):
                         (("status", "--watch=soon"), "--watch: 'soon' is not a duration"),
                         (("status", "--watch=1ms"), "--watch: '1ms' is not between 100ms and 1d"),
                         (("status", "--watch", "--format", "csv"), "--watch is for tables only"),
-                        (("status", "--db", "sqlite:x"), "'--db'"), (("tree", "--since", "1h"), "'--since'"),
+                        (("status", "--db", "sqlite:x"), "'--db'"), (("balance", "--since", "1h"), "'--since'"),
                         (("stop", "x"), "unexpected argument 'x'"), (("stop", "--pid", "me"), "--pid: 'me' is not a process id"),
                         (("stop", "--timeout", "0"), "--timeout: '0' is no time to wait for"),
                         (("stop", "--timeout", "long"), "--timeout: 'long' is not a duration"),
@@ -374,6 +403,9 @@ def test_help(tap, url):
                "%s --help has examples and the exit status" % command, answer)
         tap.equal(ask("help", command).out, answer.out, "help %s" % command)
         tap.ok(max(map(len, answer.out.splitlines())) <= 80, "%s --help fits into 80 columns" % command, answer)
+        tap.ok(not re.search(" $", answer.out, re.M), "%s --help: no line ends with blanks" % command, answer)
+        examples = re.search(r"^Examples:\n(.*?)\n\n", answer.out, re.M | re.S)
+        tap.ok(examples and all(re.match(r"  \S|    \S", line) for line in examples[1].split("\n")), "%s --help: no example is broken" % command, answer)
     tap.ok(max(map(len, listing.out.splitlines())) <= 80, "--help fits into 80 columns", listing)
     overview = ask()
     tap.ok(max(map(len, overview.out.splitlines())) <= 80, "no command: it fits into 80 columns", overview)
@@ -427,7 +459,7 @@ def test_prune(tap, urls):
     lines = answer.out.splitlines()
     tap.ok(answer.status == 0 and len(lines) == 2, "prune --keep 7d", answer)
     tap.equal(lines[0].split(": ")[1].split(";")[0].rstrip("."), dry.out.split(": ")[1].strip().rstrip("."), "prune: what --dry-run had said")
-    tap.ok(re.match(r"The ledger had \S+ and has \S+: \S+ given back\.$", lines[1]), "prune: the space given back", lines[1])
+    tap.ok(re.match(r"The ledger had [\d.]+ [KMG]B and has [\d.]+ [KMG]B: [\d.]+ [KMG]?B given back\.$", lines[1]), "prune: the space given back", lines[1])
     tap.equal(ask("files", "--db", url).status, 1, "prune: nothing is left to ask for")
     tap.equal(ask("prune", "--db", url, "--keep", "7d").out.count("Nothing is older than "), 1, "prune: a second time")
     for db, told in (("sqlite:/nonexistent/x.db", "No such file"), ("jsonl:x", "jsonl"), ("postgresql://u@127.0.0.1:1/x", "refused")):
@@ -553,7 +585,7 @@ def main():
                 print("ok %d - %s # SKIP no server is installed" % (tap.count, kind))
                 continue
             fill(db)
-            for test in (test_who, test_who_tree, test_who_renamed, test_files, test_tree, test_balance, test_formats, test_terminal,
+            for test in (test_who, test_who_tree, test_who_renamed, test_files, test_tree, test_tree_span, test_balance, test_formats, test_terminal,
                          test_nothing_found, test_statements):
                 run(tap, "%s on %s" % (test.__name__, kind), test, db)
             run(tap, "test_who_names on %s" % kind, test_who_names, db, scratch)

@@ -79,7 +79,7 @@ def begin(screens, _):
 
 
 def record(screens, scratch):
-    screens.check("ioledger record -- sh work.sh", "recording sh to sqlite:ioledger.db", r"recorded .* process(es)?, .* files?",
+    screens.check("ioledger record -- sh work.sh", "recording sh to sqlite:ioledger.db", r"recorded .* process(es)?, .* files?, .* [KM]?B read,",
                   "stored .* rows in sqlite:ioledger.db; no losses", status=3, wraps=True)
     terminal = screens.terminal
     terminal.clear()
@@ -122,6 +122,7 @@ def ask(screens, scratch):
     screens.check("ioledger files --by directory", "DIRECTORY", r"/in/", "/out/")
     screens.check("ioledger timeline %s/out/" % scratch, "TIME", "created", "renamed to", "deleted")
     screens.check("ioledger tree", "COMMAND", r"sh work\.sh", r"cat in/esc\\e\[2J", r" 3 .*sh work.sh|3 +\S+ +\S+ +.*sh work.sh")
+    screens.check("ioledger tree --since '10 min ago' --limit 1", "COMMAND", r"sh work\.sh", "more that began earlier; --limit 0 shows all", wraps=True)
     screens.check("ioledger hot --depth 9", "SHARE", "/in/", "/out/")
     screens.check("ioledger diff sqlite:ioledger.db sqlite:second.db", "CHANGE +READ A +READ B +WRITTEN A +WRITTEN B +PATH", "^(new|gone|changed) +[0-9]")
     screens.check("ioledger report -o page.html", "wrote page.html.*open it in a browser", wraps=True)
