@@ -17,7 +17,8 @@ help:
 	@echo 'make run          as root: records this machine for some seconds and asks the database what happened'
 	@echo 'make check        builds, then runs every test; as root, the live ones too'
 	@echo 'make soak         as root: what takes long: 200 kills of recorder, database and line between them, 200,000 live accounts (a quarter of an hour)'
-	@echo 'make check-kernels  boots other kernels under qemu and runs the tests in each (KERNELS=6.12: one; half an hour each)'
+	@echo 'make check-kernels  boots other kernels under qemu, runs every test in each with both probe sets, and prints the matrix: an hour and a half'
+	@echo '                  for each kernel; goes on where it was interrupted (KERNELS=6.12: one; DOCS=1: the matrix into docs/KERNELS.md)'
 	@echo 'make bench        as root: what ioledger costs; PARTS=calls: a system call only (see bench/run --help)'
 	@echo 'make bench-check  compares instructions and, as root, costs with bench/baseline.json'
 	@echo 'make deb          builds a Debian package, in $(BUILD)/deb'
@@ -51,8 +52,7 @@ check-kernels:
 	@$(MAKE) --no-print-directory build
 	@meson configure $(BUILD) -Dtests=enabled
 	@ninja -C $(BUILD)
-	@tests/vm/run --build $(BUILD) --verify --steps --pins $(KERNELS)
-	@tests/vm/run --build $(BUILD) --brief --habits --workloads preempt --probes tracepoint,fexit $(KERNELS)
+	@tests/vm/kernels --build $(BUILD) $(if $(DOCS),--docs) $(KERNELS)
 
 bench: build
 	@tools/install-deps bench

@@ -241,7 +241,7 @@ class PostgreSQL:
 
     def remove(self):
         if os.path.isdir(self.folder):
-            with contextlib.suppress(Failure):
+            with contextlib.suppress(Failure, Skip):
                 self.stop()
             end_descendants()  # an initdb that was interrupted would go on writing
             shutil.rmtree(self.folder, ignore_errors=True)

@@ -1,43 +1,16 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # SPDX-FileCopyrightText: The ioledger authors
-"""What tests/vm/run tells besides single cases: the matrix of kernels, probe sets and tests; the work of the verifier; the cost of a call."""
+"""What tests/vm/run tells besides single cases: the work of the verifier, the cost of a call."""
 import json
 import os
 import re
+
+import cells
 
 GROWTH = 1.2  # of the instructions that the verifier looks at, against the table
 FREE = ("getppid", "lseek")  # calls that the probe set fexit does not touch
 COMPARED = ("read", "pread64", "pwrite64")  # those that may cost no more than with the set tracepoint
 HOOKS = (("tracepoint", "tracepoint (tp_btf)"), ("event", "event of that tracepoint"), ("fexit", "fexit"), ("return", "kretprobe.multi"))
-
-
-def markdown(head, rows):
-    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
-    return "\n".join(lines + ["| " + " | ".join(row) + " |" for row in rows])
-
-
-class Matrix:
-    """Cells of (kernel, probe set) and test: how many cases were right."""
-
-    def __init__(self):
-        self.cells = {}
-        self.tests = []
-
-    def add(self, kernel, probes, test, passed, failed, skipped):
-        if test not in self.tests:
-            self.tests.append(test)
-        text = "-"
-        if failed:
-            text = "**%d of %d wrong**" % (failed, passed + failed)
-        elif passed:
-            text = str(passed)
-        elif skipped:
-            text = "skipped"
-        self.cells.setdefault((kernel, probes), {})[test] = text
-
-    def text(self):
-        return markdown(["kernel", "probe set", *self.tests],
-                        [[kernel, probes, *(cells.get(test, "-") for test in self.tests)] for (kernel, probes), cells in self.cells.items()])
 
 
 class Verified:
@@ -121,5 +94,5 @@ class Steps:
             tap.ok(own[1] <= own[0] + len(COMPARED), "%s: reads and writes: beyond what a hook costs that does nothing, no more with fexit" % kernel, *own)
 
     def text(self):
-        return "%s\n\n%s" % (markdown(["kernel", "call", "without a recorder", "tracepoint", "fexit"], self.rows),
-                             markdown(["kernel", "a hook that does nothing", "getppid", *COMPARED], self.empty))
+        return "%s\n\n%s" % (cells.markdown(["kernel", "call", "without a recorder", "tracepoint", "fexit"], self.rows),
+                             cells.markdown(["kernel", "a hook that does nothing", "getppid", *COMPARED], self.empty))
