@@ -28,6 +28,8 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 IOLEDGER = os.environ.get("IOLEDGER") or os.path.join(HERE, "../../build/ioledger")
 WORKLOADS = os.environ.get("IOLEDGER_WORKLOADS") or os.path.join(HERE, "../../build/tests/live")
 PGCLUSTER = os.path.join(HERE, "../db/pgcluster")
+# How many times slower an emulated processor is than one of these days: amounts of work are smaller by it, bounds of time longer.
+SLOWNESS = float(os.environ.get("IOLEDGER_TEST_SLOWNESS", "1"))
 PATIENCE = float(os.environ.get("IOLEDGER_TEST_PATIENCE", "60"))  # seconds until a condition counts as failed
 PROBES = os.environ.get("IOLEDGER_TEST_PROBES")  # of every recording; none: what it takes by itself
 READY = "ioledger: recording"
@@ -170,6 +172,16 @@ def wait_for(condition, what, patience=None):
         if time.monotonic() > deadline:
             raise Failure("waited in vain for " + what)
         time.sleep(0.02)
+
+
+def fewer(number):
+    """An amount of work that takes no longer on a slower processor."""
+    return max(1, int(number / SLOWNESS))
+
+
+def longer(time_bound):
+    """A bound of time that a slower processor keeps when it does as well."""
+    return time_bound * SLOWNESS
 
 
 def workload(name):

@@ -19,7 +19,7 @@ import time
 import livelib as live
 
 FULL = os.environ.get("IOLEDGER_BOUNDS") == "full"
-PATIENCE = 900 if FULL else 120
+PATIENCE = 900 if FULL else max(120, live.PATIENCE)
 HELD = re.compile(r"held at the end: (\d+) processes, (\d+) files, (\d+) of (\d+) accounts; memory: (.*)")
 SWEPT = re.compile(r"became known so, (\d+) had ended unheard; held: (\d+) processes")
 OTHERS = 20000 if FULL else 3000  # processes and accounts that the rest of a machine under test may have at any moment
@@ -195,17 +195,17 @@ def pairs(tap, scratch):
     if FULL:
         churn_on(tap, scratch, "200,000 pairs", 40, 5000, 262144, 120000, 2000)
     else:
-        churn_on(tap, scratch, "20,000 pairs", 20, 1000, 65536, 6000, 2000)
+        churn_on(tap, scratch, "20,000 pairs", 20, 1000, 65536, live.fewer(6000), live.fewer(2000))
 
 
 def hour(tap, scratch):
     """As many processes and files as hours have, in little time; both halves at one rate, as a burst that is twice as fast may take more."""
-    churn_on(tap, scratch, "churn", 0, 100, 262144, 200000 if FULL else 20000, 8000 if FULL else 0)
+    churn_on(tap, scratch, "churn", 0, 100, 262144, 200000 if FULL else live.fewer(20000), 8000 if FULL else 0)
 
 
 def lost_exits(tap, scratch):
     """The recorder stands still while the ring buffer overflows: exits and whole processes are lost, and forgotten all the same."""
-    number = 100000 if FULL else 20000  # some hundred bytes each, and the ring buffer of so many accounts has 4 MB
+    number = 100000 if FULL else live.fewer(20000)  # some hundred bytes each, and the ring buffer of so many accounts has 4 MB
     url = live.new_url("sqlite", scratch)
     recorder = live.Recorder(url, "--interval", "0.25s", "--max-accounts", "65536", "--verbose")
     churn = Churn(scratch, 4, 100)

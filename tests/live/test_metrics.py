@@ -23,7 +23,7 @@ def free_port(family=socket.AF_INET, host="127.0.0.1"):
 
 
 def get(port, path="/metrics", host="127.0.0.1"):
-    done = subprocess.run(["curl", "-sS", "-g", "-m", "20", "-D", "-", "http://%s:%d%s" % (host, port, path)], capture_output=True, text=True, check=False)
+    done = subprocess.run(["curl", "-sS", "-g", "-m", str(live.longer(20)), "-D", "-", "http://%s:%d%s" % (host, port, path)], capture_output=True, text=True, check=False)
     if done.returncode:
         raise live.Failure("curl: " + done.stderr)
     head, _, body = done.stdout.replace("\r\n", "\n").partition("\n\n")
@@ -136,7 +136,7 @@ def form(tap, scratch):
     for path, method, want in (("/", "GET", 404), ("/metrics/", "GET", 404), ("/metrics", "POST", 405), ("/metrics", "HEAD", 200)):
         request = urllib.request.Request("http://127.0.0.1:%d%s" % (port, path), method=method, data=b"x" * 100000 if method == "POST" else None)
         try:
-            with urllib.request.urlopen(request, timeout=20) as answer:
+            with urllib.request.urlopen(request, timeout=live.longer(20)) as answer:
                 status = answer.status
         except urllib.error.HTTPError as error:
             status = error.code
@@ -167,7 +167,7 @@ def never_held_up(tap, scratch):
     live.wait_for(lambda: live.value(url, "select count(*) from batch") >= before + 20, "20 intervals")
     took = time.monotonic() - begun
     # an interval without any operation makes no batch, so that it is a bound from above that can be told
-    tap.ok(took < 20, "20 intervals of 100 ms go on as ever", "%.1f s" % took)
+    tap.ok(took < live.longer(20), "20 intervals of 100 ms go on as ever", "%.1f s" % took)
     for peer in crowd:
         peer.close()
     live.wait_for(lambda: subprocess.run(["curl", "-sSf", "-m", "2", "http://127.0.0.1:%d/metrics" % port], capture_output=True,

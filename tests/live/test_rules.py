@@ -32,8 +32,8 @@ class Setting:
     """What legacy() changes."""
     probes = ("--probes", os.environ.get("IOLEDGER_TEST_PROBES", "auto"))
     word = ""
-    series = 1000000
-    samples = 20
+    series = live.fewer(1000000)
+    samples = max(3, live.fewer(20))
 
 
 def record(url, *options, **more):
@@ -158,7 +158,8 @@ def every(tap, scratch, budget, n):
 
 def every_operation(tap, scratch):
     every(tap, scratch, "none", Setting.series)
-    every(tap, scratch, None, Setting.series)
+    # a slower processor does not do so many a second that the default is used up
+    every(tap, scratch, None if live.SLOWNESS == 1 else "%d/s" % live.fewer(20000), Setting.series)
 
 
 # --sample
@@ -181,8 +182,8 @@ def binomial_interval(n, p, miss):
 def sample(tap, scratch):
     """
     Every read is an event with a chance of 1/100 of its own, so the number of events of N reads is binomial (N, 1/100), exactly.
-    The 20 intervals and that of their sum are such that a right sampler misses one of the 21 once in 1000 runs of this
-    test: each is missed with a chance of 0.001 / 21 at most, by the exact distribution.
+    The intervals and that of their sum are such that a right sampler misses one of them once in 1000 runs of this
+    test: each is missed with a chance of 0.001 / (their number) at most, by the exact distribution.
     """
     n, of, k = 100000, 100, Setting.samples
     name, url, folder = named("--sample"), live.new_url("sqlite", scratch), os.path.join(scratch, "sample")
@@ -640,7 +641,7 @@ def routes(tap, scratch):
 def legacy(tap, scratch):
     """A part of all this with the programs for older kernels."""
     before = {key: getattr(Setting, key) for key in ("probes", "word", "series", "samples")}
-    Setting.probes, Setting.word, Setting.series, Setting.samples = ("--probes", "tracepoint-legacy"), "legacy: ", 50000, 3
+    Setting.probes, Setting.word, Setting.series, Setting.samples = ("--probes", "tracepoint-legacy"), "legacy: ", live.fewer(50000), 3
     try:
         for test in (every_operation, sample, ignore, order, names, too_deep, nameless, scopes, rules_change, while_it_reads, budgets, routes):
             folder = os.path.join(scratch, test.__name__)

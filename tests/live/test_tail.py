@@ -21,9 +21,9 @@ import livelib as live
 from worklib import HOSTILE, Worker, new_file
 
 READY = b"ioledger: watching"
-EXECS = 3000
+EXECS = live.fewer(3000)
 PIPE_BYTES = 65536  # that fit into a pipe
-FEWEST_A_MINUTE = 20000  # that it must keep up with
+FEWEST_A_MINUTE = live.fewer(20000)  # that it must keep up with
 
 
 class Tail:

@@ -14,7 +14,8 @@ import re
 import subprocess
 import time
 
-ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+HERE = os.path.dirname(os.path.abspath(__file__))
+ROOT = os.path.dirname(os.path.dirname(HERE))
 PAGE = os.path.join(ROOT, "docs", "KERNELS.md")
 ORDER = ("5.10", "6.1", "6.12", "7", "host")
 LIVE = ("routes", "uring", "aio", "mmap", "compat", "race", "mix", "preempt", "paths", "identity", "namespaces", "many", "filters", "cgroups",
@@ -39,7 +40,7 @@ class Cell:
     skipped: int = 0
     reasons: list = dataclasses.field(default_factory=list)  # of what was left out
     seconds: float = 0
-    digest: str = ""  # of the program and what tests it: see digest()
+    digest: str = ""  # of the program and what tests it: see Stamp
     commit: str = ""
     date: str = ""
 
@@ -64,12 +65,7 @@ def read_tap(text, status):
     return good, len(wrong), len(skips), sorted(set(skips)), wrong
 
 
-def digest(build, kind, test):
-    """Of the program, and of the test: what has not changed since it was right need not be run again."""
-    paths = [os.path.join(build, "ioledger"), *glob.glob(build + "/tests/live/workload_*"), *glob.glob(build + "/tests/live/*.so")]
-    paths += glob.glob(ROOT + "/tests/live/*lib.py") + glob.glob(ROOT + "/tests/live/test_%s.py" % test)
-    if kind != "live":
-        paths += [os.path.join(ROOT, "tests/vm", name) for name in ("init", "books.py", "doctor.py", "workload", "habits")]
+def digest(*paths):
     total = hashlib.sha256()
     for path in sorted(path for path in paths if os.path.isfile(path)):
         with open(path, "rb") as file:
@@ -77,16 +73,35 @@ def digest(build, kind, test):
     return total.hexdigest()[:16]
 
 
-def commit():
-    done = subprocess.run(["git", "-C", ROOT, "describe", "--always", "--dirty=+"], capture_output=True, text=True, check=False)
-    return done.stdout.strip() or "no commit"
+class Stamp:
+    """Of what build a cell is, as it was when the test began."""
+
+    def __init__(self, build):
+        self.program = digest(os.path.join(build, "ioledger"), *glob.glob(build + "/tests/live/workload_*"), *glob.glob(build + "/tests/live/*.so"),
+                              *glob.glob(ROOT + "/tests/live/*lib.py"))
+        self.guest = digest(*(os.path.join(HERE, name) for name in ("init", "books.py", "doctor.py", "workload", "habits")))
+        self.live = {os.path.basename(path)[5:-3]: digest(path) for path in glob.glob(ROOT + "/tests/live/test_*.py")}
+        self.commit = self.find_commit()
+        self.date = time.strftime("%Y-%m-%d")
+
+    @staticmethod
+    def find_commit():
+        """The last one that changed the program, with a + when it has been changed since."""
+        git = ["git", "-C", ROOT]
+        done = subprocess.run([*git, "log", "-1", "--format=%h", "--", "src"], capture_output=True, text=True, check=False)
+        changed = subprocess.run([*git, "diff", "--quiet", "HEAD", "--", "src"], capture_output=True, check=False).returncode == 1
+        return (done.stdout.strip() or "no commit") + "+" * changed
+
+    def of(self, kind, test):
+        """What has not changed since a test was right need not be run again."""
+        return self.program + (self.live.get(test, "") if kind == "live" else self.guest)
 
 
 class Kept:
     """The cells of one kernel on disk."""
 
     def __init__(self, build, kernel):
-        self.build = build
+        self.stamp = Stamp(build)
         self.path = os.path.join(build, "kernels", kernel + ".json")
         self.release, self.fexit, self.cells = "", True, {}
         if os.path.exists(self.path):
@@ -103,9 +118,8 @@ class Kept:
     def keep(self, release, fexit, new):
         """Writes what is new over what was there of the same tests."""
         self.release, self.fexit = release, fexit
-        now, at = commit(), time.strftime("%Y-%m-%d")
         for cell in new:
-            cell.digest, cell.commit, cell.date = digest(self.build, cell.kind, cell.test), now, at
+            cell.digest, cell.commit, cell.date = self.stamp.of(cell.kind, cell.test), self.stamp.commit, self.stamp.date
             self.cells[cell.key()] = cell
         os.makedirs(os.path.dirname(self.path), exist_ok=True)
         with open(self.path + ".new", "w", encoding="utf-8") as file:
@@ -116,7 +130,7 @@ class Kept:
     def state(self, kind, probes, test):
         """What that was with this very build: right, wrong, or not run."""
         cell = self.cells.get((kind, probes, test))
-        if not cell or cell.digest != digest(self.build, kind, test):
+        if not cell or cell.digest != self.stamp.of(kind, test):
             return "not run"
         return "wrong" if cell.failed else "right"
 
@@ -155,7 +169,7 @@ class Sources:
 
     def text(self):
         told = ["%s: %s, %s" % (LETTERS[at % 26] * (1 + at // 26), date, made) for at, (date, made) in enumerate(self.known)]
-        return "; ".join(told) + (". A + is a working copy that had changes." if any(made.endswith("+") for _, made in self.known) else ".")
+        return "; ".join(told) + (". A + is a program that had changes." if any(made.endswith("+") for _, made in self.known) else ".")
 
 
 def table(kept, kind):

@@ -21,7 +21,7 @@ SUITES = {"5.10": ("bullseye", "bullseye-security"), "6.1": ("bookworm", "bookwo
 COMMANDS = ("sh", "cat", "cp", "dd", "head", "seq", "sort", "uniq", "wc", "mkdir", "mv", "rm")
 ROUTES = ("routes", "preempt", "mix", "aio", "mmap", "uring", "uring_life", "race", "compat")  # workloads of tests/live that every guest runs
 LIVE_COMMANDS = ("python3", "bash", "mount", "umount", "env", "sleep", "true", "false", "ln", "chmod", "truncate", "stat", "tee", "touch", "ls", "unshare",
-                 "tail", "date", "id", "setpriv", "strace", "tmux", "clear", "curl", "awk", "sed", "grep", "tr", "cut", "paste", "tar", "gzip", "split",
+                 "tail", "date", "id", "setpriv", "strace", "tmux", "clear", "curl", "awk", "sed", "grep", "tr", "cut", "paste", "tar", "gzip", "gunzip", "xz", "bzip2", "split",
                  "diff", "cmp", "capsh", "mkfifo", "nohup", "timeout", "setcap", "getcap", "mknod", "readlink", "realpath", "uname", "sync", "yes",
                  "fallocate", "md5sum", "sha256sum", "od", "find", "xargs", "install", "shred", "perl", "sqlite3", "echo", "rmdir", "printf", "kill")
 
@@ -190,7 +190,8 @@ def add_live(system, args):
     python = subprocess.run(["/usr/bin/python3", "-c", "import sysconfig; print(sysconfig.get_path('stdlib'))"],
                             capture_output=True, text=True, check=True).stdout.strip()
     system.tree(python, ("test", "idlelib", "lib2to3", "ensurepip", "tkinter", "pydoc_data", "dist-packages", "distutils"))
-    for path in (*glob.glob(os.path.join(ROOT, "tests/live/*lib.py")), *(os.path.join(ROOT, "tests/live/test_%s.py" % n) for n in args.only)):
+    tests = os.path.join(ROOT, "tests/live")
+    for path in (*glob.glob(tests + "/*lib.py"), tests + "/exact_workload.sh", *("%s/test_%s.py" % (tests, name) for name in args.only)):
         system.file(path, "ioledger/tests/live/" + os.path.basename(path))
     system.tree("/usr/lib/locale/C.utf8", ())
     for name in ("screen", "xterm", "tmux", "dumb", "vt100", "linux"):
