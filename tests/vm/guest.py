@@ -167,7 +167,7 @@ def make_initramfs(path, args):
         system.file(os.path.join(HERE, name), "guest/" + name)
     system.program(os.path.join(args.build, "ioledger"), "usr/bin/ioledger")
     for name in COMMANDS + (LIVE_COMMANDS if args.live else ()):
-        found = shutil.which(name, path="/usr/bin:/bin")
+        found = shutil.which(name, path="/usr/bin:/bin:/usr/sbin:/sbin")
         if found or name in COMMANDS:  # a test without what it needs says so
             system.program(os.path.realpath(found), "usr/bin/" + name)
     for name in ROUTES:
@@ -191,7 +191,7 @@ def add_live(system, args):
                             capture_output=True, text=True, check=True).stdout.strip()
     system.tree(python, ("test", "idlelib", "lib2to3", "ensurepip", "tkinter", "pydoc_data", "dist-packages", "distutils"))
     tests = os.path.join(ROOT, "tests/live")
-    for path in (*glob.glob(tests + "/*lib.py"), tests + "/exact_workload.sh", *("%s/test_%s.py" % (tests, name) for name in args.only)):
+    for path in (*glob.glob(tests + "/*lib.py"), tests + "/exact_workload.sh", *("%s/test_%s.py" % (tests, name.partition(":")[0]) for name in args.only)):
         system.file(path, "ioledger/tests/live/" + os.path.basename(path))
     system.tree("/usr/lib/locale/C.utf8", ())
     for name in ("screen", "xterm", "tmux", "dumb", "vt100", "linux"):
