@@ -157,11 +157,12 @@ def lost(url):
 
 def until_lost(url, reason, reader, word, scarce):
     """Orders, until entries are refused; and one more, whose entries are refused too. What the recorder gave back meanwhile is not for them."""
+    number = {"read": 1000, "children": 100}[word]  # at once, of more pages than that: a page has room for fifty accounts
     for _ in range(20):
         scarce.begin()
-        reader.order(word, 100)
+        reader.order(word, number)
         if reason in lost(url):
-            reader.order(word, 100)
+            reader.order(word, number)
             return
     raise live.Failure("nothing was refused in %d files" % reader.done)
 
