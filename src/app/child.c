@@ -45,6 +45,12 @@ static _Noreturn void become_command(char **argv, const struct iol_child_streams
     _exit(code == ENOENT ? 127 : 126);
 }
 
+/* As a shell has it. */
+static int status_of(int status)
+{
+    return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+}
+
 int iol_child_start(struct iol_child *child, char **argv, const struct iol_child_streams *streams,
                     struct iol_error *err)
 {
@@ -79,13 +85,24 @@ int iol_child_start(struct iol_child *child, char **argv, const struct iol_child
     return 0;
 }
 
-int iol_child_release(struct iol_child *child, const char *name, struct iol_error *err)
+/* It waited for nothing else, so a signal has ended it. */
+static int ended_before(struct iol_child *child, const char *name, int *ret_status, struct iol_error *err)
+{
+    int status = 0;
+
+    waitpid(child->pid, &status, 0);
+    child->pid = 0;
+    *ret_status = status_of(status);
+    return iol_error_set(err, -EINTR, "%s was interrupted before it began", name);
+}
+
+int iol_child_release(struct iol_child *child, const char *name, int *ret_status, struct iol_error *err)
 {
     int code = 0;
     ssize_t n;
 
-    if (write(child->gate, "", 1) != 1)
-        return iol_error_set(err, -errno, "cannot start %s: %m", name);
+    if (write(child->gate, "", 1) != 1) /* SIGPIPE is ignored */
+        return ended_before(child, name, ret_status, err);
     close(TAKE_FD(child->gate));
     do
         n = read(child->failed, &code, sizeof(code)); /* ends without a byte when the exec closes the pipe */
@@ -93,6 +110,7 @@ int iol_child_release(struct iol_child *child, const char *name, struct iol_erro
     close(TAKE_FD(child->failed));
     if (n != (ssize_t)sizeof(code))
         return 0;
+    *ret_status = code == ENOENT ? 127 : 126;
     return iol_error_set(err, -code, "cannot run %s: %s", name, strerror(code));
 }
 
@@ -103,7 +121,7 @@ bool iol_child_ended(struct iol_child *child, int *ret_status)
     if (child->pid <= 0 || waitpid(child->pid, &status, WNOHANG) != child->pid)
         return false;
     child->pid = 0;
-    *ret_status = WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+    *ret_status = status_of(status);
     return true;
 }
 

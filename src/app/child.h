@@ -24,8 +24,11 @@ struct iol_child_streams {
 int iol_child_start(struct iol_child *child, char **argv, const struct iol_child_streams *streams,
                     struct iol_error *err);
 
-/* Lets it go. 0, or -errno with *err when CMD cannot be run (ENOENT: not found). */
-int iol_child_release(struct iol_child *child, const char *name, struct iol_error *err);
+/*
+ * Lets it go. 0, or -errno with *err when CMD cannot be run, or a signal (Ctrl-C) has ended it before; *ret_status is then what a shell
+ * would give for that.
+ */
+int iol_child_release(struct iol_child *child, const char *name, int *ret_status, struct iol_error *err);
 
 /* True when it has ended; *ret_status as a shell would give it: the exit code, or 128 + signal. Never waits. */
 bool iol_child_ended(struct iol_child *child, int *ret_status);

@@ -48,6 +48,7 @@ struct recording {
     struct iol_rates rates;
     struct iol_notify notify;
     struct iol_child child;
+    bool released; /* the child runs CMD */
     struct iol_signals signals;
     unsigned int stops;  /* signals that asked for the end */
     bool stop_asked;     /* over the socket */
@@ -109,7 +110,9 @@ static void read_rules_again(struct recording *recording)
 static bool ask_to_end(struct recording *recording, int signum)
 {
     recording->stops++;
-    if (recording->child.pid <= 0 || recording->stops > 1)
+    if (recording->options->command && !recording->released)
+        recording->command_status = 128 + signum;
+    if (recording->child.pid <= 0 || !recording->released || recording->stops > 1)
         return true;
     if (signum != SIGINT)
         kill(recording->child.pid, signum);
@@ -365,6 +368,7 @@ static void warn(const struct recording *recording)
         iol_log_warning("this kernel does not tell what is read and written by %s: it will not be in the books", route);
 }
 
+/* 1: the end was asked for before CMD began. */
 static int start_recording(struct recording *recording, struct iol_error *err)
 {
     const struct iol_record_options *options = recording->options;
@@ -389,10 +393,10 @@ static int start_recording(struct recording *recording, struct iol_error *err)
     iol_notify_ready();
     if (!options->command)
         return 0;
-    r = iol_child_release(&recording->child, options->command[0], err);
-    if (r < 0)
-        recording->command_status = r == -ENOENT ? 127 : 126;
-    return r;
+    if (take_signals(recording)) /* CMD need not have got them: it may have been forked later */
+        return 1;
+    recording->released = true;
+    return iol_child_release(&recording->child, options->command[0], &recording->command_status, err);
 }
 
 /* While this thread waits for the writer, another one serves the socket: what it looks at stays as it is, or has a lock. */

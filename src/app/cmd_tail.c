@@ -280,6 +280,10 @@ static int start(struct session *session, struct iol_error *err)
         iol_tail_heading(&session->format, stdout);
         fflush(stdout);
     }
+    if (record->command && ended_by) { /* CMD need not have got it: it may have been forked later */
+        session->watched.status = 128 + ended_by;
+        return 0;
+    }
     return record->command ? iol_watched_release(&session->watched, err) : 0;
 }
 

@@ -457,7 +457,14 @@ static int start_session(struct session *session, struct iol_error *err)
     session->next_post_ns = session->started_ns + (uint64_t)record->interval_ns;
     if (record->duration_ns)
         session->end_ns = session->started_ns + (uint64_t)record->duration_ns;
-    return r == 0 && record->command ? iol_watched_release(&session->watched, err) : r;
+    if (r < 0 || !record->command)
+        return r;
+    if (n_signals > 0) {
+        session->watched.status = 128 + ended_by;
+        iol_watched_done(&session->watched);
+        return 0;
+    }
+    return iol_watched_release(&session->watched, err);
 }
 
 static void close_session(struct session *session)

@@ -162,7 +162,7 @@ def end_descendants(keep=()):
         time.sleep(0.01)
 
 
-def wait_for(condition, what, patience=None):
+def wait_for(condition, what, patience=None, pause=0.02):
     """The condition's first true value; a Failure that names `what` when it never comes."""
     deadline = time.monotonic() + (patience or PATIENCE)
     while True:
@@ -171,7 +171,7 @@ def wait_for(condition, what, patience=None):
             return value
         if time.monotonic() > deadline:
             raise Failure("waited in vain for " + what)
-        time.sleep(0.02)
+        time.sleep(pause)
 
 
 def fewer(number):

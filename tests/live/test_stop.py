@@ -7,6 +7,7 @@ $IOLEDGER_OUTAGE_SECONDS is how long PostgreSQL is away (5).
 """
 import fcntl
 import os
+import re
 import signal
 import subprocess
 import termios
@@ -81,6 +82,53 @@ def signal_during_work(tap, scratch):
             check_exact(tap, url, many, name, least=before, most=after)
             live.check_balance(tap, url, name)
             many.stop()
+
+
+def status_word(pid, name):
+    with open("/proc/%d/status" % pid, encoding="ascii", errors="replace") as file:
+        return re.search(r"^%s:\s*(\S+)" % name, file.read(), re.M)[1]
+
+
+def heeds(pid, signum):
+    """It has said what is to happen when the signal comes."""
+    return any(int(status_word(pid, name), 16) >> signum - 1 & 1 for name in ("SigBlk", "SigCgt"))
+
+
+def children(pid):
+    with open("/proc/%d/task/%d/children" % (pid, pid), encoding="ascii") as file:
+        return [int(child) for child in file.read().split()]
+
+
+def interrupt_start(words, scratch, after_fork, whole_group):
+    """Exit status and stderr of a command with a CMD that would never end, interrupted before that began; None: it had begun."""
+    marker = os.path.join(scratch, "begun")
+    if os.path.exists(marker):
+        os.remove(marker)
+    process = subprocess.Popen([live.IOLEDGER, *words, "--", "sh", "-c", ": > %s; exec sleep 1000" % marker], start_new_session=True,
+                               stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    live.wait_for(lambda: heeds(process.pid, signal.SIGINT) and (not after_fork or children(process.pid)), "its start", pause=0.0002)
+    (os.killpg if whole_group else os.kill)(process.pid, signal.SIGINT)
+    live.wait_for(lambda: process.poll() is not None or os.path.exists(marker), "its end")
+    if os.path.exists(marker):
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+        return None
+    return process.returncode, process.communicate()[1]
+
+
+def interrupted_start(tap, scratch):
+    """Ctrl-C while programs are loaded: CMD does not begin, and what was to record or watch it ends."""
+    record = ["record", "--db", live.new_url("sqlite", scratch)]
+    for words, after_fork in ((record, False), (record, True), (["tail"], False), (["tail"], True), (["top", "--batch"], True)):
+        for whole_group in (True, False):
+            if words[0] == "top" and not whole_group:
+                continue  # until it is open, top ends as any program does
+            name = "%s, Ctrl-C %s CMD is forked, %s" % (words[0], "when" if after_fork else "before", "for all" if whole_group else "for itself")
+            for _ in range(5):
+                ended = interrupt_start(words, scratch, after_fork, whole_group)
+                if ended:
+                    break
+            tap.ok(ended and ended[0] in (130, -signal.SIGINT) and "cannot" not in ended[1], name, ended)
 
 
 def killed(tap, scratch):
@@ -230,4 +278,4 @@ def read_while_recording(tap, scratch):
     many.stop()
 
 
-live.main(signal_after_work, signal_during_work, killed, terminal_gone, duration, outage, read_while_recording)
+live.main(signal_after_work, signal_during_work, interrupted_start, killed, terminal_gone, duration, outage, read_while_recording)

@@ -76,11 +76,9 @@ int iol_watched_start(struct iol_watched *watched, char **argv, const char *outp
 
 int iol_watched_release(struct iol_watched *watched, struct iol_error *err)
 {
-    int r = iol_child_release(&watched->child, watched->argv[0], err);
+    int r = iol_child_release(&watched->child, watched->argv[0], &watched->status, err);
 
     watched->started_ns = iol_host_boot_ns();
-    if (r < 0)
-        watched->status = r == -ENOENT ? 127 : 126;
     return r;
 }
 

@@ -33,7 +33,7 @@ struct iol_watched {
  */
 int iol_watched_start(struct iol_watched *watched, char **argv, const char *output, bool screen, struct iol_error *err);
 
-/* Lets it go: 0, or -errno with *err, and its status is then 126 or 127, when it cannot be run. */
+/* Lets it go: 0, or -errno with *err when it cannot be run or was interrupted before; its status is then what a shell would give. */
 int iol_watched_release(struct iol_watched *watched, struct iol_error *err);
 
 bool iol_watched_runs(const struct iol_watched *watched);
