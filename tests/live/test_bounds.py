@@ -205,9 +205,10 @@ def hour(tap, scratch):
 
 def lost_exits(tap, scratch):
     """The recorder stands still while the ring buffer overflows: exits and whole processes are lost, and forgotten all the same."""
-    number = 100000 if FULL else live.fewer(20000)  # some hundred bytes each, and the ring buffer of so many accounts has 4 MB
+    # some hundred bytes each, and the ring buffer of so many accounts has 4 MB, of a quarter of them 1 MB
+    number, slots = (100000, 65536) if FULL else (20000, 65536) if live.SLOWNESS == 1 else (5000, 16384)
     url = live.new_url("sqlite", scratch)
-    recorder = live.Recorder(url, "--interval", "0.25s", "--max-accounts", "65536", "--verbose")
+    recorder = live.Recorder(url, "--interval", "0.25s", "--max-accounts", str(slots), "--verbose")
     churn = Churn(scratch, 4, 100)
     for times in range(2):
         name = "stopped %d times" % (times + 1)
