@@ -221,9 +221,9 @@ static int tell_intervals(struct iol_db *db, struct iol_error *err)
             long long kernel = iol_query_int(query, 3 + 2 * i), accounts = iol_query_int(query, 4 + 2 * i);
 
             if (kernel != accounts)
-                iol_log_error("interval %s, host %s, route %s: the kernel counted %lld %s, the accounts %lld",
-                              iol_query_text(query, 2), iol_query_text(query, 0), iol_query_text(query, 1), kernel,
-                              counters[i], accounts);
+                iol_log_error("interval %s, host %s, route %s, %s: the kernel counted %lld, the accounts %lld",
+                              iol_query_text(query, 2), iol_query_text(query, 0), iol_query_text(query, 1), counters[i],
+                              kernel, accounts);
         }
     }
     return r;

@@ -230,6 +230,9 @@ static int tell_nothing(const struct question *question, const struct iol_option
         return r;
     if (known > 0)
         iol_log_info("'%s' touched no file; 'ioledger tree' shows what it was", options->args[0]);
+    else if (strchr(options->args[0], '/'))
+        iol_log_info("no process ran '%s' in this ledger; 'ioledger who %s' tells who touched a file", options->args[0],
+                     options->args[0]);
     else
         iol_log_info("there is no process '%s' in this ledger; 'ioledger tree' shows those that are", options->args[0]);
     return 0;

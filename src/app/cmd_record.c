@@ -50,10 +50,11 @@ struct recording {
     struct iol_child child;
     bool released; /* the child runs CMD */
     struct iol_signals signals;
-    unsigned int stops;  /* signals that asked for the end */
-    bool stop_asked;     /* over the socket */
-    bool ending;         /* detached; the last rows are being written */
-    uint64_t map_memory; /* bytes in the kernel */
+    unsigned int stops;    /* signals that asked for the end */
+    bool stop_asked;       /* over the socket */
+    bool ending;           /* detached; the last rows are being written */
+    uint64_t map_memory;   /* bytes in the kernel */
+    uint64_t start_cpu_ms; /* what it took until it counted */
     uint64_t next_post_ns;
     uint64_t end_ns; /* 0: none */
     int command_status;
@@ -239,6 +240,7 @@ static json_t *tell_status(void *arg)
         .uptime_ns = iol_host_boot_ns() - recording->progress.started_ns,
         .interval_ns = recording->options->interval_ns,
         .map_memory = recording->map_memory,
+        .start_cpu_ms = recording->start_cpu_ms,
     };
 
     iol_pipeline_get_stats(recording->pipeline, &stats);
@@ -378,6 +380,7 @@ static int start_recording(struct recording *recording, struct iol_error *err)
     if (r < 0)
         return r;
     recording->map_memory = iol_pipeline_map_memory(recording->pipeline);
+    recording->start_cpu_ms = iol_status_cpu_ms();
     now = iol_host_boot_ns();
     recording->progress = (struct iol_progress){
         .live = isatty(STDERR_FILENO) && !options->command && !options->common.quiet,

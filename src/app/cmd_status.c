@@ -92,6 +92,7 @@ static const struct {
     {"resident_bytes", IOL_CELL_NUMBER}, /* memory of the recorder */
     {"maps_bytes", IOL_CELL_NUMBER},     /* memory in the kernel */
     {"cpu_ms", IOL_CELL_NUMBER},         /* user and system time so far */
+    {"start_cpu_ms", IOL_CELL_NUMBER},   /* of that, before it counted: programs are loaded, and verified */
 };
 
 /* One line for each of several. */

@@ -428,8 +428,12 @@ int iol_control_open(const char *path, const struct iol_control_ops *ops, void *
         return iol_error_set(err, r, "another recorder listens on %s", control->path);
     if (r == -EEXIST)
         return iol_error_set(err, r, "%s is there, and is no socket", control->path);
-    if (r < 0)
-        return iol_error_set(err, r, "cannot listen on %s: %s", control->path, strerror(-r));
+    if (r < 0) {
+        iol_error_set(err, r, "cannot listen on %s: %s", control->path, strerror(-r));
+        if (r == -ENOENT)
+            iol_error_hint(err, "create the directory first, or give another path with --control");
+        return r;
+    }
     set_listening(control, true);
     *ret_control = TAKE_PTR(control);
     return 0;

@@ -78,12 +78,15 @@ static const char *nth_command(const void *from, unsigned index)
 static int refuse(const char *word)
 {
     const char *suggestion = *word == '-' ? NULL : iol_command_suggest(word, nth_command, NULL);
-    const char *what = *word == '-' ? "option" : "command";
 
-    if (suggestion)
-        iol_log_error("unknown %s '%s', did you mean '%s'? try 'ioledger --help'", what, word, suggestion);
+    if (*word == '-')
+        iol_log_error("unknown option '%s': a command comes first, as in 'ioledger files --db URL'; "
+                      "try 'ioledger --help'",
+                      word);
+    else if (suggestion)
+        iol_log_error("unknown command '%s', did you mean '%s'? try 'ioledger --help'", word, suggestion);
     else
-        iol_log_error("unknown %s '%s': try 'ioledger --help'", what, word);
+        iol_log_error("unknown command '%s': try 'ioledger --help'", word);
     return IOL_EXIT_USAGE;
 }
 

@@ -75,7 +75,7 @@ uint64_t iol_status_resident_bytes(void)
     return (uint64_t)pages * (uint64_t)sysconf(_SC_PAGESIZE);
 }
 
-static uint64_t cpu_ms(void)
+uint64_t iol_status_cpu_ms(void)
 {
     struct rusage usage = {0};
 
@@ -102,7 +102,8 @@ static void put_recording(json_t *status, const struct iol_status_source *source
     put_int(status, "interval_ms", (uint64_t)source->interval_ns / NS_PER_MS);
     put_int(status, "resident_bytes", iol_status_resident_bytes());
     put_int(status, "maps_bytes", source->map_memory);
-    put_int(status, "cpu_ms", cpu_ms());
+    put_int(status, "cpu_ms", iol_status_cpu_ms());
+    put_int(status, "start_cpu_ms", source->start_cpu_ms);
 }
 
 static void put_counted(json_t *status, const struct iol_pipeline_stats *stats, const struct iol_rates *rates)

@@ -15,9 +15,10 @@ struct iol_rates;
 struct iol_status_source {
     const struct iol_pipeline_stats *stats;
     const struct iol_rates *rates;
-    const char *db;     /* as given: the password is left out here */
-    const char *state;  /* "recording", or "ending": detached, the last rows are being written */
-    uint64_t uptime_ns; /* since it counts */
+    const char *db;        /* as given: the password is left out here */
+    const char *state;     /* "recording", or "ending": detached, the last rows are being written */
+    uint64_t uptime_ns;    /* since it counts */
+    uint64_t start_cpu_ms; /* what it had used by then */
     int64_t interval_ns;
     uint64_t map_memory; /* bytes in the kernel */
 };
@@ -27,6 +28,9 @@ json_t *iol_status_make(const struct iol_status_source *source);
 
 /* The key of the number of losses of that kind (enum iol_lost). */
 const char *iol_status_loss_key(int lost);
+
+/* User and system time of this process so far. */
+uint64_t iol_status_cpu_ms(void);
 
 /* Resident memory of this process; 0: not known. */
 uint64_t iol_status_resident_bytes(void);

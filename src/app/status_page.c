@@ -163,7 +163,8 @@ int iol_status_page_print(const json_t *status, FILE *to)
 {
     char a[SHORT], b[SHORT], c[SHORT];
     long long uptime = iol_status_int(status, "uptime_ms");
-    double share = uptime > 0 ? 100.0 * (double)iol_status_int(status, "cpu_ms") / (double)uptime : 0;
+    long long used = iol_status_int(status, "cpu_ms") - iol_status_int(status, "start_cpu_ms");
+    double share = uptime > 0 ? 100.0 * (double)used / (double)uptime : 0;
 
     say_recording(status, to);
     say_counted(status, to);
@@ -171,7 +172,7 @@ int iol_status_page_print(const json_t *status, FILE *to)
     say_lost(status, to);
     say(to, "memory", "%s resident, %s in the kernel", size_of(a, status, "resident_bytes"),
         size_of(b, status, "maps_bytes"));
-    say(to, "CPU", "%s, %.1f %% of one", span(c, status, "cpu_ms"), share);
+    say(to, "CPU", "%s, %.1f %% of one since it counts", span(c, status, "cpu_ms"), share);
     return ferror(to) ? -EIO : 0;
 }
 

@@ -82,7 +82,11 @@ static int check_file_system(const char *folder, struct iol_error *err)
     if (fs.f_type == BPF_FS_MAGIC)
         return 0;
     iol_error_set(err, -ENODEV, "there is no bpf file system at %s", parent);
-    iol_error_hint(err, "mount one, as systemd does: mount -t bpf -o nosuid,nodev,noexec,mode=700 bpf %s", parent);
+    /* what hides behind a mount is not for us to choose */
+    if (strcmp(parent, "/sys/fs/bpf") == 0)
+        iol_error_hint(err, "mount one, as systemd does: mount -t bpf -o nosuid,nodev,noexec,mode=700 bpf %s", parent);
+    else
+        iol_error_hint(err, "give a folder in one, or none: /sys/fs/bpf/ioledger is usual");
     return -ENODEV;
 }
 

@@ -45,6 +45,14 @@ static bool has_entries(const char *path, int fd)
            ends_in(path, ".segment") || ends_in(path, ".batch");
 }
 
+static bool is_sqlite(int fd)
+{
+    char magic[16];
+
+    return pread(fd, magic, sizeof(magic), 0) == (ssize_t)sizeof(magic) &&
+           memcmp(magic, "SQLite format 3", sizeof(magic)) == 0;
+}
+
 int iol_source_open(const char *path, struct iol_source **ret_source, struct iol_error *err)
 {
     struct stat st;
@@ -60,6 +68,11 @@ int iol_source_open(const char *path, struct iol_source **ret_source, struct iol
         return cannot_open(path, EISDIR, err);
     if (S_ISREG(st.st_mode) && has_entries(path, fd))
         return iol_source_entries(path, TAKE_FD(fd), ret_source, err);
+    if (S_ISREG(st.st_mode) && is_sqlite(fd)) {
+        iol_error_set(err, -EINVAL, "%s is an SQLite ledger: it can be asked, not loaded", path);
+        iol_error_hint(err, "ask it with --db sqlite:%s; to compare it with another one: ioledger diff URL URL", path);
+        return -EINVAL;
+    }
     return iol_source_jsonl(path, TAKE_FD(fd), ret_source, err);
 }
 

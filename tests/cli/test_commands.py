@@ -226,9 +226,9 @@ def test_balance(tap, db):
     bad = ask("balance", "--db", db["unbalanced"])
     tap.ok(bad.status == 1 and "the books do not balance: 2 intervals differ" in bad.err and
            "The books balance" not in bad.out, "balance: a bad ledger", bad)
-    tap.ok("interval 2025-11-23 08:53:21.000000, host alpha, route rw: the kernel counted 21 reads, the accounts 20"
+    tap.ok("interval 2025-11-23 08:53:21.000000, host alpha, route rw, reads: the kernel counted 21, the accounts 20"
            in bad.err, "balance: names the interval", bad)
-    tap.ok("08:53:22.000000, host alpha, route rw: the kernel counted 1 write errors, the accounts 0" in bad.err,
+    tap.ok("08:53:22.000000, host alpha, route rw, write errors: the kernel counted 1, the accounts 0" in bad.err,
            "balance: intervals that only cancel each other out do not balance", bad)
     tap.equal({r["route"]: r["balanced"] for r in ask_json("balance", "--db", db["unbalanced"])},
               {"copy_file_range": True, "rw": False, "sendfile": True}, "balance: which route")
@@ -298,7 +298,7 @@ def test_nothing_found(tap, db):
     for question, told in ((("who", "/none"), "nobody touched '/none'"), (("who", "/none/"), "nothing below '/none/'"),
                            (("who", "/usr"), "'ioledger who /usr/'"), (("files", "99"), "no process '99'"),
                            (("files", "none"), "no process 'none'"), (("files", "/bin/none"), "no process '/bin/none'"),
-                           (("tree", "99"), "no process 99"),
+                           (("tree", "99"), "no process 99"), (("files", "/no/such"), "'ioledger who /no/such' tells who touched a file"),
                            (("files", "systemd"), "'systemd' touched no file")):
         name = " ".join(question)
         table = ask(*question, "--db", db["full"])
@@ -384,7 +384,7 @@ def test_usage(tap, url):
     tap.ok("'sqlite:some.db'" in ask("files", "--db", "some.db").err, "bad usage: a path for a URL is understood")
     for word, suggestion in (("whoo", "did you mean 'who'?"), ("fiels", "did you mean 'files'?"),
                              ("bal", "did you mean 'balance'?"), ("zzz", "unknown command 'zzz'"),
-                             ("--zzz", "unknown option '--zzz'"), ("\x1b[31m", "'\\e[31m'")):
+                             ("--zzz", "unknown option '--zzz': a command comes first"), ("\x1b[31m", "'\\e[31m'")):
         answer = ask(word)
         tap.ok(answer.status == 2 and suggestion in answer.err and answer.err.count("\n") == 1 and
                "try 'ioledger --help'" in answer.err, "unknown command: %s" % ascii(word), answer)

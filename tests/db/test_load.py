@@ -150,7 +150,7 @@ def refusals(tap, scratch, cluster):
     try:
         for args, word in (((spool.folder,), b"pid %d" % spool.process.pid), ((spool.segments()[0],), b"uses the spool"),
                            ((scratch + "/none",), b"No such file"), ((scratch + "/spool/quarantine",), b"No such file"), ((FEED,), b"no JSON"),
-                           ((other,), b"no row of a ledger")):
+                           ((other,), b"no row of a ledger"), ((live.sqlite_path(url),), b"is an SQLite ledger: it can be asked, not loaded")):
             done = load(url, *args)
             tap.ok(done.returncode == 1 and word in done.stderr and done.stderr.count(b"\n") <= 2 and done.stdout.startswith(b"0 batches"),
                    "load %s: one clear error" % os.path.basename(args[0]), done.stdout, done.stderr)
