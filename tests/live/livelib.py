@@ -184,6 +184,15 @@ def longer(time_bound):
     return time_bound * SLOWNESS
 
 
+def has_ended(pid):
+    """Whether there is no such process any more, or only its status."""
+    try:
+        with open("/proc/%d/stat" % pid, "rb") as stat:
+            return stat.read().rpartition(b")")[2].split()[0] == b"Z"
+    except OSError:
+        return True
+
+
 def workload(name):
     return os.path.join(WORKLOADS, "workload_" + name)
 

@@ -6,6 +6,7 @@ leave the terminal as it was."""
 import json
 import os
 import re
+import shutil
 import subprocess
 import unicodedata
 
@@ -219,5 +220,67 @@ def large(tap, scratch):
     at_size(tap, scratch, 200, 50)
 
 
+SSHD = shutil.which("sshd", path=os.environ["PATH"] + ":/usr/sbin")
+PRIVILEGES = "/run/sshd"  # it wants this folder, empty
+
+
+def ssh_command(scratch):
+    """A login at this machine: by a server for that connection alone, with keys and a configuration that last no longer."""
+    folder = os.path.join(scratch, "ssh")
+    os.mkdir(folder, 0o700)
+    for name in ("host", "user"):
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", os.path.join(folder, name)], check=True)
+    with open(os.path.join(folder, "config"), "w", encoding="utf-8") as file:
+        file.write("HostKey {0}/host\nAuthorizedKeysFile {0}/user.pub\nPidFile none\nStrictModes no\nUsePAM yes\nPrintMotd no\n"
+                   "PermitRootLogin yes\nPasswordAuthentication no\nKbdInteractiveAuthentication no\n".format(folder))
+    return ("ssh -F none -tt -i {0}/user -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o LogLevel=ERROR -o BatchMode=yes"
+            " -o 'ProxyCommand={1} -i -f {0}/config' root@localhost".format(folder, SSHD))
+
+
+def over_ssh(tap, scratch):
+    """top and tail on a terminal that is elsewhere: drawn, resized and quitted; and when the connection goes, so do they."""
+    if not SSHD or not shutil.which("ssh"):
+        raise live.Skip("no ssh and sshd on this machine")
+    made = not os.path.isdir(PRIVILEGES)
+    if made:
+        os.mkdir(PRIVILEGES, 0o755)
+    try:
+        ssh, program = ssh_command(scratch), os.path.abspath(live.IOLEDGER)
+        with Terminal(scratch, 80, 24, cwd=scratch) as terminal:
+            tap.equal(terminal.run(ssh + " true")[0], 0, "a login over ssh")
+            terminal.clear()
+            terminal.start("%s LC_ALL=C.UTF-8 %s top; echo end=$?" % (ssh, program))
+            terminal.wait("by process and file, most bytes first")
+            text = terminal.wait(r"^ *\d+ .*\u2588")
+            tap.ok("q quit" in text and "LAST MIN" in text, "top over ssh: the page, with its bars", text)
+            terminal.call("resize-window", "-x", "150", "-y", "24")
+            terminal.wait("LAST MINUTE")
+            tap.ok(True, "top over ssh: it is as wide as the terminal has become")
+            terminal.call("resize-window", "-x", "80", "-y", "24")
+            terminal.wait("LAST MIN +")
+            terminal.keys("q")
+            terminal.wait("^end=0$")
+            tap.ok(terminal.is_sane(), "top over ssh: the terminal is as it was", terminal.modes())
+            terminal.clear()
+            terminal.start("%s %s tail --comm sleep; echo end=$?" % (ssh, program))
+            terminal.wait("TIME +KIND +PID +PROCESS")
+            subprocess.run(["sleep", "0"], check=True)
+            terminal.wait(r"exec +\d+ +sleep +sleep 0")
+            terminal.keys("C-c")
+            terminal.wait(r"^(\^C)?end=0$")
+            tap.ok(terminal.is_sane(), "tail over ssh: lines as they come, until Ctrl-C")
+            for words in ("top", "tail --io"):
+                terminal.clear()
+                terminal.start("%s exec %s %s" % (ssh, program, words))
+                terminal.wait("COMMAND|FILE|DETAIL")
+                pids = [int(pid) for pid in subprocess.run(["pgrep", "-f", "^%s %s$" % (program, words)], capture_output=True, check=False).stdout.split()]
+                terminal.keys("Enter", "~", ".")  # ssh gives up
+                live.wait_for(lambda: pids and all(map(live.has_ended, pids)), "the end of %s" % words)
+                tap.ok(True, "%s over ssh ends with its connection" % words)
+    finally:
+        if made:
+            os.rmdir(PRIVILEGES)
+
+
 if __name__ == "__main__":
-    live.main(small, large)
+    live.main(small, large, over_ssh)

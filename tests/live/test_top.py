@@ -237,14 +237,6 @@ def kinds_of_terminals(tap, scratch):
         tap.ok("'no-such-terminal' is not known" in terminal.wait("--batch").replace("\n", " "), "an unknown terminal is told")
 
 
-def has_ended(pid):
-    try:
-        with open("/proc/%d/stat" % pid, "rb") as stat:
-            return stat.read().rpartition(b")")[2].split()[0] == b"Z"
-    except OSError:
-        return True
-
-
 def ended_from_outside(tap, scratch):
     """SIGTERM leaves the terminal as q does; a terminal that goes takes it along."""
     with Terminal(scratch, 80, 24) as terminal:
@@ -258,7 +250,7 @@ def ended_from_outside(tap, scratch):
         terminal.start("%s top" % live.IOLEDGER)
         terminal.wait("PID PROCESS.*\n.*\\d")
         pid = live.children(shell)[0][0]
-    live.wait_for(lambda: has_ended(pid), "top to end with its terminal")
+    live.wait_for(lambda: live.has_ended(pid), "top to end with its terminal")
     tap.ok(True, "it ends with its terminal")
 
 
