@@ -297,8 +297,8 @@ def test_terminal(tap, db):
 def test_nothing_found(tap, db):
     for question, told in ((("who", "/none"), "nobody touched '/none'"), (("who", "/none/"), "nothing below '/none/'"),
                            (("who", "/usr"), "'ioledger who /usr/'"), (("files", "99"), "no process '99'"),
-                           (("files", "none"), "no process 'none'"), (("files", "/bin/none"), "no process '/bin/none'"),
-                           (("tree", "99"), "no process 99"), (("files", "/no/such"), "'ioledger who /no/such' tells who touched a file"),
+                           (("files", "none"), "no process 'none'"), (("files", "/bin/none"), "no process ran '/bin/none' in this ledger; 'ioledger who /bin/none' tells who touched a file"),
+                           (("tree", "99"), "no process 99"),
                            (("files", "systemd"), "'systemd' touched no file")):
         name = " ".join(question)
         table = ask(*question, "--db", db["full"])
