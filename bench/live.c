@@ -21,12 +21,12 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "app/host.h"
 #include "app/live/live.h"
 #include "app/live/names.h"
 #include "app/live/page.h"
 #include "app/live/top_page.h"
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/error.h"
 #include "core/batch.h"
 #include "crowd.h"
@@ -100,7 +100,7 @@ static void open_looker(struct looker *looker, uint32_t slots)
     looker->top.names = looker->names;
     looker->top.view = iol_view_new(looker->names, looker->pairs);
     looker->top.interval = iol_live_pairs_interval(looker->pairs);
-    looker->posted_ns = iol_host_boot_ns();
+    looker->posted_ns = iol_boot_ns();
 }
 
 /* As app/cmd_top.c does it. */
@@ -113,12 +113,12 @@ static double post(struct looker *looker)
 
     if (iol_live_post(looker->live, &err) < 0)
         fail(err.text);
-    now = iol_host_boot_ns();
+    now = iol_boot_ns();
     batch = iol_live_take(looker->live);
     for (size_t i = 0; i < batch->rows[IOL_TABLE_LOSS].count; i++)
         fprintf(stderr, "live: lost: %s\n", ((struct iol_loss *)batch->rows[IOL_TABLE_LOSS].data)[i].reason);
     if (iol_live_names_take(looker->names, batch) < 0 ||
-        iol_live_pairs_take(looker->pairs, batch, now, iol_host_wall_ns(), now - looker->posted_ns) < 0)
+        iol_live_pairs_take(looker->pairs, batch, now, iol_wall_ns(), now - looker->posted_ns) < 0)
         fail("no memory");
     iol_batch_free(batch);
     looker->posted_ns = now;

@@ -3,12 +3,12 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
-#include <time.h>
 
 #include "app/command.h"
 #include "app/options.h"
 #include "app/waiting.h"
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/log.h"
 #include "base/text.h"
@@ -118,7 +118,6 @@ int iol_cmd_prune(int argc, char **argv)
     struct iol_options options;
     struct iol_prune_result result;
     struct iol_error err = {0};
-    struct timespec now;
     char before[32];
     int status;
 
@@ -128,10 +127,9 @@ int iol_cmd_prune(int argc, char **argv)
         iol_error_set(&err, -EINVAL, "how much is to stay? give --keep TIME, for example --keep 7d");
         return iol_options_fail("prune", &err);
     }
-    clock_gettime(CLOCK_REALTIME, &now);
     struct iol_waiting *waiting = iol_waiting_new();
     const struct iol_prune_options prune_options = {
-        .before = (int64_t)now.tv_sec * 1000000000 + now.tv_nsec - prune.keep_ns,
+        .before = iol_wall_ns() - prune.keep_ns,
         .dry_run = prune.dry_run,
         .verbose = options.verbose,
         .progress = show_progress,

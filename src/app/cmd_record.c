@@ -17,7 +17,6 @@
 #include "app/command.h"
 #include "app/control_server.h"
 #include "app/epoch.h"
-#include "app/host.h"
 #include "app/metrics.h"
 #include "app/notify.h"
 #include "app/options.h"
@@ -29,6 +28,7 @@
 #include "app/status.h"
 #include "app/waiting.h"
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/log.h"
 #include "base/text.h"
@@ -149,7 +149,7 @@ static int wait_for_work(struct recording *recording)
         {.fd = recording->reader},
         {.fd = recording->control ? iol_control_fd(recording->control) : -1, .events = POLLIN},
     };
-    uint64_t now = iol_host_boot_ns(), next = recording->next_post_ns;
+    uint64_t now = iol_boot_ns(), next = recording->next_post_ns;
     int timeout = LOOK_IN_MS;
 
     if (recording->end_ns && recording->end_ns < next)
@@ -165,13 +165,13 @@ static int wait_for_work(struct recording *recording)
 
 static void tell_service_manager(struct recording *recording, const struct iol_pipeline_stats *stats)
 {
-    uint64_t now = iol_host_boot_ns();
+    uint64_t now = iol_boot_ns();
     char line[IOL_PROGRESS_LINE_MAX];
 
     if (!iol_notify_wants_status(&recording->notify, now))
         return;
     iol_progress_line(line, IOL_PROGRESS_COLUMNS_MAX, stats, &recording->rates,
-                      (int64_t)(now - recording->progress.started_ns), iol_host_wall_ns());
+                      (int64_t)(now - recording->progress.started_ns), iol_wall_ns());
     iol_notify_status(&recording->notify, line, now);
 }
 
@@ -193,7 +193,7 @@ static void show(struct recording *recording)
     struct iol_pipeline_stats stats;
 
     iol_pipeline_get_stats(recording->pipeline, &stats);
-    iol_rates_update(&recording->rates, &stats, iol_host_boot_ns());
+    iol_rates_update(&recording->rates, &stats, iol_boot_ns());
     iol_progress_show(&recording->progress, &stats, &recording->rates);
     tell_service_manager(recording, &stats);
     set_metrics(recording, &stats);
@@ -207,7 +207,7 @@ static int record_loop(struct recording *recording, struct iol_error *err)
 
         if (r < 0)
             return iol_error_set(err, r, "cannot wait for records: %s", strerror(-r));
-        iol_notify_alive(&recording->notify, iol_host_boot_ns());
+        iol_notify_alive(&recording->notify, iol_boot_ns());
         if (recording->control)
             iol_control_serve(recording->control);
         if (take_signals(recording) || recording->stop_asked || r > 0)
@@ -215,16 +215,16 @@ static int record_loop(struct recording *recording, struct iol_error *err)
         r = iol_pipeline_step(recording->pipeline, err);
         if (r < 0)
             return r;
-        if (recording->end_ns && iol_host_boot_ns() >= recording->end_ns)
+        if (recording->end_ns && iol_boot_ns() >= recording->end_ns)
             return 0;
-        if (iol_host_boot_ns() < recording->next_post_ns && !iol_pipeline_crowded(recording->pipeline))
+        if (iol_boot_ns() < recording->next_post_ns && !iol_pipeline_crowded(recording->pipeline))
             continue;
         r = iol_pipeline_post(recording->pipeline, err);
         if (r < 0)
             return r;
         show(recording);
         recording->next_post_ns =
-            iol_epoch_next_due(recording->next_post_ns, iol_host_boot_ns(), (uint64_t)recording->options->interval_ns);
+            iol_epoch_next_due(recording->next_post_ns, iol_boot_ns(), (uint64_t)recording->options->interval_ns);
     }
 }
 
@@ -237,7 +237,7 @@ static json_t *tell_status(void *arg)
         .rates = &recording->rates,
         .db = recording->options->common.db,
         .state = recording->ending ? "ending" : "recording",
-        .uptime_ns = iol_host_boot_ns() - recording->progress.started_ns,
+        .uptime_ns = iol_boot_ns() - recording->progress.started_ns,
         .interval_ns = recording->options->interval_ns,
         .map_memory = recording->map_memory,
         .start_cpu_ms = recording->start_cpu_ms,
@@ -381,7 +381,7 @@ static int start_recording(struct recording *recording, struct iol_error *err)
         return r;
     recording->map_memory = iol_pipeline_map_memory(recording->pipeline);
     recording->start_cpu_ms = iol_status_cpu_ms();
-    now = iol_host_boot_ns();
+    now = iol_boot_ns();
     recording->progress = (struct iol_progress){
         .live = isatty(STDERR_FILENO) && !options->command && !options->common.quiet,
         .started_ns = now,

@@ -11,12 +11,12 @@
 
 #include "app/command.h"
 #include "app/control_client.h"
-#include "app/host.h"
 #include "app/options.h"
 #include "app/pin_options.h"
 #include "app/status_page.h"
 #include "app/unpin.h"
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/log.h"
 #include "base/text.h"
@@ -159,7 +159,7 @@ static void show_progress(struct stopping *stopping, uint64_t now)
 static int wait_readable(struct stopping *stopping, int fd, struct iol_error *err)
 {
     struct pollfd fds = {.fd = fd, .events = POLLIN};
-    uint64_t now = iol_host_boot_ns();
+    uint64_t now = iol_boot_ns();
     int patience = LOOK_MS, r;
 
     if (now >= stopping->until_ns) {
@@ -173,7 +173,7 @@ static int wait_readable(struct stopping *stopping, int fd, struct iol_error *er
         patience = (int)((stopping->until_ns - now) / NS_PER_MS + 1);
     r = poll(&fds, 1, patience);
     if (r <= 0)
-        show_progress(stopping, iol_host_boot_ns());
+        show_progress(stopping, iol_boot_ns());
     return r > 0;
 }
 
@@ -258,7 +258,7 @@ static int stop(const struct stop_options *options, const struct iol_recorders *
 {
     int pidfds[IOL_CONTROL_RECORDERS_MAX], status = IOL_EXIT_OK;
     bool asked[IOL_CONTROL_RECORDERS_MAX];
-    uint64_t begun_ns = iol_host_boot_ns();
+    uint64_t begun_ns = iol_boot_ns();
 
     for (size_t i = 0; i < recorders->n; i++) {
         struct iol_error err = {0};

@@ -11,7 +11,6 @@
 
 #include "app/command.h"
 #include "app/epoch.h"
-#include "app/host.h"
 #include "app/live/live.h"
 #include "app/live/live_options.h"
 #include "app/live/names.h"
@@ -19,6 +18,7 @@
 #include "app/live/watched.h"
 #include "app/signals.h"
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/log.h"
 #include "core/batch.h"
@@ -181,7 +181,7 @@ static int post(struct session *session, struct iol_error *err)
         iol_live_names_trim(session->names);
     }
     session->next_post_ns =
-        iol_epoch_next_due(session->next_post_ns, iol_host_boot_ns(), (uint64_t)session->options->record.interval_ns);
+        iol_epoch_next_due(session->next_post_ns, iol_boot_ns(), (uint64_t)session->options->record.interval_ns);
     return r;
 }
 
@@ -189,7 +189,7 @@ static int post(struct session *session, struct iol_error *err)
 static int wait_for_work(const struct session *session)
 {
     struct pollfd fds[] = {{.fd = iol_live_fd(session->live), .events = POLLIN}, {.fd = STDOUT_FILENO}};
-    uint64_t now = iol_host_boot_ns(), next = session->next_post_ns;
+    uint64_t now = iol_boot_ns(), next = session->next_post_ns;
     int timeout = LOOK_IN_MS;
 
     if (session->end_ns && session->end_ns < next)
@@ -205,7 +205,7 @@ static int wait_for_work(const struct session *session)
 
 static bool is_over(const struct session *session)
 {
-    return ended_by || session->watched.ended || (session->end_ns && iol_host_boot_ns() >= session->end_ns) ||
+    return ended_by || session->watched.ended || (session->end_ns && iol_boot_ns() >= session->end_ns) ||
            (session->options->count && session->lines >= session->options->count);
 }
 
@@ -220,7 +220,7 @@ static int follow(struct session *session, struct iol_error *err)
             return iol_error_set(err, r, "cannot wait: %s", strerror(-r));
         if (r == 0)
             r = iol_live_step(session->live, err);
-        if (r == 0 && iol_host_boot_ns() < session->next_post_ns && !iol_live_crowded(session->live))
+        if (r == 0 && iol_boot_ns() < session->next_post_ns && !iol_live_crowded(session->live))
             r = take(session, err);
         else if (r == 0)
             r = post(session, err);
@@ -269,9 +269,9 @@ static int start(struct session *session, struct iol_error *err)
     r = iol_live_start(session->live, err);
     if (r < 0)
         return r;
-    session->next_post_ns = iol_host_boot_ns() + (uint64_t)record->interval_ns;
+    session->next_post_ns = iol_boot_ns() + (uint64_t)record->interval_ns;
     if (record->duration_ns)
-        session->end_ns = iol_host_boot_ns() + (uint64_t)record->duration_ns;
+        session->end_ns = iol_boot_ns() + (uint64_t)record->duration_ns;
     if (record->command)
         iol_log_info("watching %s", record->command[0]);
     else

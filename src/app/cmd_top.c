@@ -9,7 +9,6 @@
 
 #include "app/command.h"
 #include "app/epoch.h"
-#include "app/host.h"
 #include "app/live/live.h"
 #include "app/live/live_options.h"
 #include "app/live/names.h"
@@ -21,6 +20,7 @@
 #include "app/live/watched.h"
 #include "app/signals.h"
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/error.h"
 #include "core/batch.h"
 
@@ -215,12 +215,12 @@ static int post(struct session *session, struct iol_error *err)
 
     if (r < 0)
         return r;
-    now = iol_host_boot_ns();
+    now = iol_boot_ns();
     batch = iol_live_take(session->live);
     r = batch ? iol_live_names_take(session->top.names, batch) : -ENOMEM;
     if (r == 0 && (!session->top.paused || session->options->record.command)) {
         take_losses(&session->top, batch);
-        r = iol_live_pairs_take(session->pairs, batch, now, iol_host_wall_ns(), now - session->posted_ns);
+        r = iol_live_pairs_take(session->pairs, batch, now, iol_wall_ns(), now - session->posted_ns);
     }
     iol_batch_free(batch);
     if (r < 0)
@@ -254,7 +254,7 @@ static void tell_command(struct session *session)
     else if (iol_watched_runs(watched) && session->quits > 1)
         snprintf(text, size, "%s was told to end (SIGTERM): q again leaves it alone", watched->argv[0]);
     else
-        iol_watched_say(watched, iol_host_boot_ns(), width, text, size);
+        iol_watched_say(watched, iol_boot_ns(), width, text, size);
 }
 
 static int show(struct session *session, struct iol_error *err)
@@ -299,7 +299,7 @@ static int take_keys(struct session *session, bool *ret_changed)
 
 static int milliseconds_until(uint64_t then)
 {
-    uint64_t now = iol_host_boot_ns(), ms = then > now ? (then - now + NS_PER_MS - 1) / NS_PER_MS : 0;
+    uint64_t now = iol_boot_ns(), ms = then > now ? (then - now + NS_PER_MS - 1) / NS_PER_MS : 0;
 
     return ms < LOOK_IN_MS ? (int)ms : LOOK_IN_MS;
 }
@@ -334,8 +334,7 @@ static bool is_stopped(struct session *session)
 
 static bool is_over(struct session *session)
 {
-    return is_stopped(session) || session->watched.ended ||
-           (session->end_ns && iol_host_boot_ns() >= session->end_ns) ||
+    return is_stopped(session) || session->watched.ended || (session->end_ns && iol_boot_ns() >= session->end_ns) ||
            (session->options->count && session->frames >= session->options->count);
 }
 
@@ -398,7 +397,7 @@ static int look(struct session *session, struct iol_error *err)
             r = iol_live_step(session->live, err);
         if (r != 0)
             continue;
-        if (iol_host_boot_ns() < session->next_post_ns && !iol_live_crowded(session->live))
+        if (iol_boot_ns() < session->next_post_ns && !iol_live_crowded(session->live))
             continue;
         r = post(session, err);
         session->frames++;
@@ -453,7 +452,7 @@ static int start_session(struct session *session, struct iol_error *err)
     const struct iol_record_options *record = &session->options->record;
     int r = iol_live_start(session->live, err);
 
-    session->started_ns = session->posted_ns = iol_host_boot_ns();
+    session->started_ns = session->posted_ns = iol_boot_ns();
     session->next_post_ns = session->started_ns + (uint64_t)record->interval_ns;
     if (record->duration_ns)
         session->end_ns = session->started_ns + (uint64_t)record->duration_ns;

@@ -11,8 +11,9 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 
-#include "app/host.h"
+#include "base/array.h"
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/error.h"
 
 #define CONNECT_PATIENCE_MS 2000 /* while others keep the recorder's queue of connections full */
@@ -160,15 +161,9 @@ static int take_piece(int fd, struct owned_answer *answer)
 {
     ssize_t n;
 
-    if (answer->length == answer->room) {
-        size_t room = answer->room ? 2 * answer->room : 8192;
-        char *text = room <= IOL_CONTROL_ANSWER_MAX ? realloc(answer->text, room) : NULL;
-
-        if (!text)
-            return -ENOMEM;
-        answer->text = text;
-        answer->room = room;
-    }
+    if (answer->length == IOL_CONTROL_ANSWER_MAX ||
+        iol_array_reserve(&answer->text, &answer->room, answer->length + 1, sizeof(*answer->text)) < 0)
+        return -ENOMEM;
     n = recv(fd, answer->text + answer->length, answer->room - answer->length, MSG_DONTWAIT);
     if (n < 0)
         return errno == EAGAIN || errno == EINTR ? 0 : -EPIPE;
@@ -203,12 +198,12 @@ static int understand(const struct iol_recorder *recorder, const struct owned_an
 int iol_recorder_receive(const struct iol_recorder *recorder, int timeout_ms, json_t **ret_answer,
                          struct iol_error *err)
 {
-    uint64_t until = iol_host_boot_ns() + (uint64_t)timeout_ms * 1000000;
+    uint64_t until = iol_boot_ns() + (uint64_t)timeout_ms * 1000000;
     struct owned_answer answer = {0};
     int r = 0;
 
     while (r == 0) {
-        uint64_t now = iol_host_boot_ns();
+        uint64_t now = iol_boot_ns();
         struct pollfd fd = {.fd = recorder->fd, .events = POLLIN};
 
         if (poll(&fd, 1, now < until ? (int)((until - now) / 1000000 + 1) : 0) <= 0 && now >= until)

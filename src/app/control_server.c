@@ -18,8 +18,8 @@
 #include <unistd.h>
 
 #include "app/control.h"
-#include "app/host.h"
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/error.h"
 
 #define MAX_CLIENTS 16
@@ -118,7 +118,7 @@ static void answer(struct iol_control *control, struct client *client, json_t *o
     client->answer = text;
     client->sent = 0;
     client->state = CLIENT_READS;
-    client->deadline_ns = iol_host_boot_ns() + PATIENCE_NS;
+    client->deadline_ns = iol_boot_ns() + PATIENCE_NS;
     send_answer(control, client);
 }
 
@@ -250,7 +250,7 @@ void iol_control_serve(struct iol_control *control)
 {
     struct epoll_event events[MAX_CLIENTS + 1];
     int n = epoll_wait(control->epoll, events, MAX_CLIENTS + 1, 0);
-    uint64_t now = iol_host_boot_ns();
+    uint64_t now = iol_boot_ns();
 
     for (int i = 0; i < n; i++) {
         if (events[i].data.u32 < MAX_CLIENTS)
@@ -270,7 +270,7 @@ void iol_control_serve(struct iol_control *control)
 
 void iol_control_end(struct iol_control *control, json_t *object)
 {
-    uint64_t until = iol_host_boot_ns() + END_PATIENCE_MS * 1000000ULL;
+    uint64_t until = iol_boot_ns() + END_PATIENCE_MS * 1000000ULL;
     bool left;
 
     set_listening(control, false);
@@ -295,7 +295,7 @@ void iol_control_end(struct iol_control *control, json_t *object)
         left = false;
         for (size_t i = 0; i < MAX_CLIENTS; i++)
             left |= control->clients[i].fd >= 0;
-    } while (left && iol_host_boot_ns() < until);
+    } while (left && iol_boot_ns() < until);
 }
 
 /* A socket of that name which nobody listens on any more is removed. -EADDRINUSE: somebody does; -EEXIST: it is no socket. */

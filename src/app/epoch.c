@@ -2,7 +2,6 @@
 // SPDX-FileCopyrightText: The ioledger authors
 #include "app/epoch.h"
 
-#include "app/host.h"
 #include "base/clock.h"
 #include "base/error.h"
 #include "core/model.h"
@@ -47,7 +46,7 @@ static bool image_lives(void *arg, uint32_t pid, uint64_t image)
 
 static void begin(struct iol_sweep *sweep, struct iol_capture *capture, struct iol_model *model)
 {
-    sweep->began_ns = iol_host_boot_ns();
+    sweep->began_ns = iol_boot_ns();
     sweep->lost = iol_sweep_lost(capture, model);
     iol_model_sweep_begin(model);
 }
@@ -67,7 +66,7 @@ static int end(struct iol_sweep *sweep, struct iol_capture *capture, struct iol_
         iol_capture_poll_all(capture, record, arg);
     }
     r = iol_model_sweep_end(model, *batch);
-    sweep->took_ns = iol_host_boot_ns() - sweep->began_ns;
+    sweep->took_ns = iol_boot_ns() - sweep->began_ns;
     return r;
 }
 
@@ -111,7 +110,7 @@ int iol_sweep_attach(struct iol_sweep *sweep, struct iol_capture *capture, struc
 
 void iol_naps_look(struct iol_naps *naps)
 {
-    uint64_t monotonic = iol_monotonic_ns(), now = iol_host_boot_ns(), ahead = now - monotonic;
+    uint64_t monotonic = iol_monotonic_ns(), now = iol_boot_ns(), ahead = now - monotonic;
 
     if (naps->looked_ns && ahead > naps->ahead_ns + NAP_MIN_NS) {
         if (!naps->slept_ns)

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/array.h"
 #include "base/cleanup.h"
 
 struct frame {
@@ -17,7 +18,8 @@ struct frame {
 struct stack {
     struct frame *frames;
     bool *levels;
-    size_t depth, capacity;
+    size_t depth;
+    size_t n_frames, n_levels; /* for how many there is room */
 };
 
 static void done_stack(struct stack *stack)
@@ -89,20 +91,9 @@ void iol_forest_link(struct iol_forest *forest)
 
 static int push(struct stack *stack, struct iol_image *image)
 {
-    if (stack->depth == stack->capacity) {
-        size_t capacity = stack->capacity ? 2 * stack->capacity : 64;
-        struct frame *frames = reallocarray(stack->frames, capacity, sizeof(*frames));
-        bool *levels;
-
-        if (!frames)
-            return -ENOMEM;
-        stack->frames = frames;
-        levels = reallocarray(stack->levels, capacity, sizeof(*levels));
-        if (!levels)
-            return -ENOMEM;
-        stack->levels = levels;
-        stack->capacity = capacity;
-    }
+    if (iol_array_reserve(&stack->frames, &stack->n_frames, stack->depth + 1, sizeof(*stack->frames)) < 0 ||
+        iol_array_reserve(&stack->levels, &stack->n_levels, stack->depth + 1, sizeof(*stack->levels)) < 0)
+        return -ENOMEM;
     stack->levels[stack->depth] = false;
     stack->frames[stack->depth++] = (struct frame){.image = image, .next = image->first_child};
     return 0;

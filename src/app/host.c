@@ -7,9 +7,9 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/utsname.h>
-#include <time.h>
 #include <xxhash.h>
 
+#include "base/clock.h"
 #include "base/error.h"
 
 static int read_word(const char *path, char *buf, size_t size)
@@ -44,24 +44,6 @@ int iol_host_read(struct iol_this_host *ret_host, struct iol_error *err)
     return 0;
 }
 
-static int64_t read_clock(clockid_t clock)
-{
-    struct timespec now;
-
-    clock_gettime(clock, &now);
-    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
-}
-
-int64_t iol_host_wall_ns(void)
-{
-    return read_clock(CLOCK_REALTIME);
-}
-
-uint64_t iol_host_boot_ns(void)
-{
-    return (uint64_t)read_clock(CLOCK_BOOTTIME);
-}
-
 /* How far a time namespace has set the clock off: the kernel's programs read it as the host has it. */
 static int64_t namespace_offset(void)
 {
@@ -85,5 +67,5 @@ int64_t iol_host_boot_offset(void)
 
     if (set_off == INT64_MIN)
         set_off = namespace_offset();
-    return read_clock(CLOCK_REALTIME) - (read_clock(CLOCK_BOOTTIME) - set_off);
+    return iol_clock_ns(CLOCK_REALTIME) - (iol_clock_ns(CLOCK_BOOTTIME) - set_off);
 }

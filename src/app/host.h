@@ -19,5 +19,3 @@ int iol_host_read(struct iol_this_host *ret_host, struct iol_error *err);
 
 /* Wall clock minus boot clock now, in nanoseconds; the boot clock of the host, whatever time namespace this is. */
 int64_t iol_host_boot_offset(void);
-int64_t iol_host_wall_ns(void);
-uint64_t iol_host_boot_ns(void);

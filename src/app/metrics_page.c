@@ -6,10 +6,10 @@
 #include <string.h>
 #include <sys/resource.h>
 
-#include "app/host.h"
 #include "app/metrics.h"
 #include "app/status.h"
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "store/schema.h"
 
 #define NS_PER_S 1e9
@@ -90,7 +90,7 @@ static void print_held(FILE *to, const struct iol_pipeline_stats *stats)
 static void print_stored(FILE *to, const struct iol_pipeline_stats *stats)
 {
     const struct iol_writer_stats *writer = &stats->writer;
-    int64_t age_ns = writer->waiting > 0 ? iol_host_wall_ns() - writer->oldest_ts : 0;
+    int64_t age_ns = writer->waiting > 0 ? iol_wall_ns() - writer->oldest_ts : 0;
 
     count(to, "ioledger_database_up", "gauge", "Whether the database took the last batch.", !writer->down);
     seconds(to, "ioledger_database_lag_seconds", "gauge", "How far the database is behind.",
@@ -129,7 +129,7 @@ static void print_own(FILE *to, const struct iol_metrics_figures *figures)
 
     getrusage(RUSAGE_SELF, &usage);
     seconds(to, "ioledger_uptime_seconds", "gauge", "How long it has been recording.",
-            (double)(iol_host_boot_ns() - figures->started_ns) / NS_PER_S);
+            (double)(iol_boot_ns() - figures->started_ns) / NS_PER_S);
     seconds(to, "ioledger_interval_seconds", "gauge", "How often the accounts are posted.",
             (double)figures->interval_ns / NS_PER_S);
     count(to, "ioledger_map_memory_bytes", "gauge", "Memory of BPF maps.", figures->map_memory);

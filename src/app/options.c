@@ -5,11 +5,11 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 #include "app/command.h"
 #include "app/describe.h"
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/log.h"
 #include "core/row.h"
@@ -519,12 +519,10 @@ bool iol_options_parse(const struct iol_usage *usage, int argc, char **argv, voi
 {
     const char *command = argv[0];
     struct parse parse = {.command = command, .usage = usage, .input = input, .help_to = stdout};
-    struct timespec now;
     _cleanup_free_ char *name = NULL, *doc = NULL, *said = NULL;
     error_t r;
 
-    clock_gettime(CLOCK_REALTIME, &now);
-    parse.options.now = now.tv_sec * NS_PER_S + now.tv_nsec;
+    parse.options.now = iol_wall_ns();
     parse.options.since = parse.options.until = IOL_NULL;
     choose_children(&parse);
     if (asprintf(&name, "ioledger %s", command) < 0 ||

@@ -10,6 +10,7 @@
 #include "app/pipeline.intern.h"
 #include "app/resume.h"
 #include "base/arena.h"
+#include "base/clock.h"
 #include "core/batch.h"
 #include "core/decode.h"
 #include "core/loss.h"
@@ -55,7 +56,7 @@ static int add_host(struct iol_pipeline *pipeline)
     row->machine_id = into_batch(pipeline->batch, pipeline->host.machine_id);
     row->boot_id = into_batch(pipeline->batch, pipeline->host.boot_id);
     row->kernel = into_batch(pipeline->batch, pipeline->host.kernel);
-    row->seen = iol_host_wall_ns();
+    row->seen = iol_wall_ns();
     return 0;
 }
 
@@ -107,7 +108,7 @@ static int send_batch(struct iol_pipeline *pipeline, int timeout_ms)
     row->host_id = pipeline->host.id;
     row->boot_id = into_batch(pipeline->batch, pipeline->host.boot_id);
     row->seq = (int64_t)pipeline->seq;
-    row->ts = iol_host_wall_ns();
+    row->ts = iol_wall_ns();
     pipeline->batch = next;
     return hand_over(pipeline, batch, pipeline->seq++);
 }
@@ -228,7 +229,7 @@ static int compare(struct iol_pipeline *pipeline)
 /* The same, when that is due. Before the accounts are posted, so that those of a process whose record was lost find it by its name. */
 static int sweep(struct iol_pipeline *pipeline)
 {
-    uint64_t now = iol_host_boot_ns(), lost = iol_sweep_lost(pipeline->capture, pipeline->model);
+    uint64_t now = iol_boot_ns(), lost = iol_sweep_lost(pipeline->capture, pipeline->model);
     int r;
 
     if (lost != pipeline->swept.lost)
@@ -247,7 +248,7 @@ static int post_epoch(struct iol_pipeline *pipeline)
 
     if (r < 0)
         return r;
-    pipeline->posted_ts = iol_host_wall_ns();
+    pipeline->posted_ts = iol_wall_ns();
     pipeline->epoch++;
     iol_model_set_boot_offset(pipeline->model, iol_host_boot_offset());
     r = iol_capture_poll(pipeline->capture, 0, take_record, pipeline);
@@ -283,7 +284,7 @@ static int64_t lag(const struct iol_pipeline *pipeline, const struct iol_writer_
         stored = pipeline->posted_ts;
     else if (stored < writer->committed_ts)
         stored = writer->committed_ts;
-    stored = iol_host_wall_ns() - stored;
+    stored = iol_wall_ns() - stored;
     return stored > 0 ? stored : 0; /* the clock may have been set */
 }
 
@@ -393,7 +394,7 @@ int iol_pipeline_stop(struct iol_pipeline *pipeline, bool unpin, struct iol_erro
     if (r < 0)
         return check(pipeline, r, err);
     iol_accounts_get_stats(pipeline->accounts, &stats);
-    pipeline->recording.ended = iol_host_wall_ns();
+    pipeline->recording.ended = iol_wall_ns();
     pipeline->recording.excluded_ops = (int64_t)(stats.excluded_ops + stats.ignored_ops);
     pipeline->recording.excluded_bytes = (int64_t)(stats.excluded_bytes + stats.ignored_bytes);
     r = add_recording(pipeline);

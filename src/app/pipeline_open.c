@@ -12,6 +12,7 @@
 #include "app/pipeline.intern.h"
 #include "app/resume.h"
 #include "app/spool_place.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "core/batch.h"
 #include "store/sink.h"
@@ -59,7 +60,7 @@ static int open_core(struct iol_pipeline *pipeline, const struct iol_pipeline_op
 static int open_recording(struct iol_pipeline *pipeline, const struct iol_pipeline_options *options)
 {
     const uint64_t ns_per_ms = 1000000;
-    uint64_t boot_ns = iol_host_boot_ns();
+    uint64_t boot_ns = iol_boot_ns();
     const char *why;
 
     pipeline->scope = strdup(options->scope);
@@ -72,7 +73,7 @@ static int open_recording(struct iol_pipeline *pipeline, const struct iol_pipeli
     pipeline->recording = (struct iol_recording){
         .id = (int64_t)XXH64(&boot_ns, sizeof(boot_ns), (uint64_t)pipeline->host.id),
         .host_id = pipeline->host.id,
-        .started = iol_host_wall_ns(),
+        .started = iol_wall_ns(),
         .ended = IOL_NULL,
         .version = IOL_VERSION,
         .probes = iol_pipeline_probes(pipeline, &why),

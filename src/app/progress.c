@@ -10,8 +10,8 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#include "app/host.h"
 #include "app/rates.h"
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/log.h"
 #include "base/text.h"
@@ -257,7 +257,7 @@ void iol_progress_show(struct iol_progress *progress, const struct iol_pipeline_
         return;
     /* a line that wraps cannot be rewritten */
     iol_progress_line(line, columns > 4 ? columns - 1 : 4, stats, rates,
-                      (int64_t)(iol_host_boot_ns() - progress->started_ns), iol_host_wall_ns());
+                      (int64_t)(iol_boot_ns() - progress->started_ns), iol_wall_ns());
     fprintf(stderr, "\r%s\033[K", line);
     progress->shown = true;
 }
@@ -286,7 +286,7 @@ void iol_progress_summary(const struct iol_progress *progress, const struct iol_
     iol_text_count(ops, sizeof(ops), accounts->ops);
     iol_text_count(excluded, sizeof(excluded), accounts->excluded_ops);
     iol_log_info("recorded %.1f s: %" PRIu64 " %s, %" PRIu64 " %s, %s %s, %s read, %s written",
-                 (double)(iol_host_boot_ns() - progress->started_ns) / NS_PER_S, stats->model.processes,
+                 (double)(iol_boot_ns() - progress->started_ns) / NS_PER_S, stats->model.processes,
                  iol_text_plural(stats->model.processes, "process", "processes"), stats->model.files,
                  iol_text_plural(stats->model.files, "file", "files"), ops,
                  iol_text_plural(accounts->ops, "operation", "operations"), read, written);

@@ -13,6 +13,7 @@
 
 #include "base/cleanup.h"
 #include "base/error.h"
+#include "base/stream.h"
 #include "store/spool.h"
 #include "store/url.h"
 
@@ -28,9 +29,9 @@ bool iol_spool_place_possible(const char *db)
 static char *target_of(const char *db)
 {
     static const char *const names[] = {"PGHOST", "PGPORT", "PGDATABASE", "PGSERVICE"};
-    char shown[IOL_ERROR_TEXT_MAX], *text = NULL;
-    size_t size;
-    FILE *out = open_memstream(&text, &size);
+    char shown[IOL_ERROR_TEXT_MAX], *text;
+    struct iol_stream stream;
+    FILE *out = iol_stream_open(&stream);
 
     if (!out)
         return NULL;
@@ -40,11 +41,8 @@ static char *target_of(const char *db)
         if (value && *value)
             fprintf(out, " %s=%s", names[i], value);
     }
-    if (fclose(out) != 0) {
-        free(text);
-        return NULL;
-    }
-    for (char *c = text; *c; c++) /* it is a line of a file */
+    text = iol_stream_text(&stream);
+    for (char *c = text; c && *c; c++) /* it is a line of a file */
         *c = *c == '\n' ? ' ' : *c;
     return text;
 }

@@ -7,10 +7,10 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#include "app/host.h"
 #include "app/pipeline.h"
 #include "app/rates.h"
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/text.h"
 #include "store/url.h"
@@ -149,7 +149,7 @@ static void put_spooled(json_t *status, const struct iol_pipeline_stats *stats)
 static void put_stored(json_t *status, const struct iol_pipeline_stats *stats)
 {
     const struct iol_writer_stats *writer = &stats->writer;
-    int64_t age_ns = iol_host_wall_ns() - writer->oldest_ts;
+    int64_t age_ns = iol_wall_ns() - writer->oldest_ts;
 
     put_text(status, "database", writer->down ? "away" : "ok");
     put_int(status, "lag_ms", (uint64_t)stats->lag_ns / NS_PER_MS);

@@ -7,12 +7,12 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <bpf/bpf.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "capture/capture.intern.h"
 
 static void plain_name(char *plain, size_t size, const char *name)
@@ -86,12 +86,8 @@ static int map_books(struct iol_capture *capture)
     capture->fold = map_memory(capture, "fold", sizeof(*capture->fold), PROT_READ | PROT_WRITE);
     if (!capture->books || !capture->posted || !capture->fold)
         return -errno;
-    if (capture->fresh) {
-        struct timespec now;
-
-        clock_gettime(CLOCK_BOOTTIME, &now);
-        capture->books->set = (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
-    }
+    if (capture->fresh)
+        capture->books->set = iol_boot_ns();
     return 0;
 }
 

@@ -6,8 +6,7 @@
 #include <string.h>
 
 #include "base/arena.h"
-
-#define FIRST_CAPACITY 16
+#include "base/array.h"
 
 static const size_t row_sizes[] = {
     [IOL_TABLE_HOST] = sizeof(struct iol_host),
@@ -59,15 +58,8 @@ void *iol_batch_add(struct iol_batch *batch, enum iol_table_id table)
     struct iol_rows *rows = &batch->rows[table];
     size_t size = row_sizes[table];
 
-    if (rows->count == rows->capacity) {
-        size_t capacity = rows->capacity ? rows->capacity * 2 : FIRST_CAPACITY;
-        void *data = reallocarray(rows->data, capacity, size);
-
-        if (!data)
-            return NULL;
-        rows->data = data;
-        rows->capacity = capacity;
-    }
+    if (iol_array_reserve(&rows->data, &rows->capacity, rows->count + 1, size) < 0)
+        return NULL;
     return memset((char *)rows->data + rows->count++ * size, 0, size);
 }
 

@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/array.h"
+
 #define MAGIC UINT64_C(0x4c4e524a4f49) /* "IOJRNL" */
 
 struct header {
@@ -20,17 +22,8 @@ static_assert(sizeof(struct header) % 8 == 0 && sizeof(struct iol_journal_slot) 
 
 static void add(struct iol_journal *journal, struct iol_journal_array *array, const void *data, size_t size)
 {
-    if (array->n + size > array->room && !journal->failed) {
-        size_t room = array->room ? 2 * array->room : 64 * size;
-        void *grown = realloc(array->data, room);
-
-        if (grown) {
-            array->data = grown;
-            array->room = room;
-        } else {
-            journal->failed = -ENOMEM;
-        }
-    }
+    if (!journal->failed)
+        journal->failed = iol_array_reserve(&array->data, &array->room, array->n + size, 1);
     if (journal->failed)
         return;
     memcpy((char *)array->data + array->n, data, size);

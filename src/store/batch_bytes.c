@@ -10,13 +10,13 @@
 #include <string.h>
 
 #include "base/arena.h"
+#include "base/array.h"
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "core/batch.h"
 #include "store/schema_sql.h"
 
 #define VERSION 1
-#define FIRST_SIZE 4096
 #define NUMBER_MAX 10  /* bytes of a 64-bit number */
 #define COLUMNS_MAX 64 /* of one table */
 
@@ -30,19 +30,10 @@ struct out {
 
 static uint8_t *room(struct out *out, size_t n)
 {
-    if (out->size - out->used < n) {
-        size_t size = out->size ? out->size : FIRST_SIZE;
-        while (size - out->used < n)
-            size *= 2;
-        uint8_t *data = realloc(out->data, size);
-        if (!data) {
-            out->failed = true;
-            return NULL;
-        }
-        out->data = data;
-        out->size = size;
-    }
-    return out->data + out->used;
+    if (iol_array_reserve(&out->data, &out->size, out->used + n, sizeof(*out->data)) == 0)
+        return out->data + out->used;
+    out->failed = true;
+    return NULL;
 }
 
 static void put_byte(struct out *out, uint8_t byte)

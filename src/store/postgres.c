@@ -10,6 +10,7 @@
 
 #include "base/cleanup.h"
 #include "base/error.h"
+#include "base/stream.h"
 #include "store/schema_sql.h"
 #include "store/url.h"
 
@@ -304,9 +305,8 @@ static int foreign(PGconn *conn, const char *name, struct iol_error *err)
 /* The name of anything in the current schema that our DDL would collide with. */
 static char *names_sql(void)
 {
-    char *text = NULL;
-    size_t size;
-    FILE *out = open_memstream(&text, &size);
+    struct iol_stream stream;
+    FILE *out = iol_stream_open(&stream);
 
     if (!out)
         return NULL;
@@ -322,11 +322,7 @@ static char *names_sql(void)
         fprintf(out, "'%s', ", *view);
     fprintf(out, "'" IOL_PG_IO_TABLE "', '" IOL_CANDIDATE_TABLE "', '%s', '%s', '%s', '%s') ORDER BY name LIMIT 1",
             iol_enum_route.name, iol_enum_kind.name, iol_enum_origin.name, iol_enum_event_kind.name);
-    if (fclose(out) != 0) {
-        free(text);
-        return NULL;
-    }
-    return text;
+    return iol_stream_text(&stream);
 }
 
 /* Room for our tables: nothing in the schema has one of their names. *ret_name: what does, to be freed. */

@@ -9,6 +9,7 @@
 
 #include "base/cleanup.h"
 #include "base/error.h"
+#include "base/stream.h"
 #include "store/reader_driver.h"
 #include "store/url.h"
 
@@ -29,8 +30,9 @@ int iol_db_open(const char *url, bool verbose, struct iol_db **ret_db, struct io
 static int find_hosts(struct iol_db *db, const char *name, char **ret_list, struct iol_error *err)
 {
     struct iol_query *query = NULL;
-    char *list = NULL;
-    size_t size, n = 0;
+    struct iol_stream stream;
+    char *list;
+    size_t n = 0;
     FILE *out;
     int r = db->ops->find_hosts
                 ? db->ops->find_hosts(db, name, &query, err)
@@ -38,11 +40,12 @@ static int find_hosts(struct iol_db *db, const char *name, char **ret_list, stru
 
     if (r < 0)
         return r;
-    out = open_memstream(&list, &size);
+    out = iol_stream_open(&stream);
     while (out && (r = iol_query_next(query, err)) > 0)
         fprintf(out, "%s%lld", n++ ? "," : "", iol_query_int(query, 0));
     iol_query_free(query);
-    if (!out || fclose(out) != 0)
+    list = out ? iol_stream_text(&stream) : NULL;
+    if (!list)
         r = iol_error_set(err, -ENOMEM, "out of memory");
     if (r == 0 && n == 0) {
         r = iol_error_set(err, -ENOENT, "there is no host '%s' in this ledger", name);
@@ -59,9 +62,8 @@ static int find_hosts(struct iol_db *db, const char *name, char **ret_list, stru
 static char *make_views(enum iol_dialect dialect, bool by_host, const char *hosts)
 {
     const char *schema = dialect == IOL_DIALECT_SQLITE ? "main." : "";
-    char *text = NULL;
-    size_t size;
-    FILE *out = open_memstream(&text, &size);
+    struct iol_stream stream;
+    FILE *out = iol_stream_open(&stream);
 
     if (!out)
         return NULL;
@@ -76,11 +78,7 @@ static char *make_views(enum iol_dialect dialect, bool by_host, const char *host
         else
             fprintf(out, "%s IN (%s);", i == IOL_TABLE_HOST ? "id" : "host_id", hosts);
     }
-    if (fclose(out) != 0) {
-        free(text);
-        return NULL;
-    }
-    return text;
+    return iol_stream_text(&stream);
 }
 
 /* Whether all tables have a host_id, as Citus wants it: then a question of one host is one for one shard. */

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/arena.h"
+#include "base/array.h"
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "store/clickhouse.h"
@@ -200,14 +201,9 @@ static int take_cells(void *data, const char *const *fields, size_t n_fields)
         return 0;
     if (query->n_columns == 0)
         query->n_columns = n_fields;
-    if ((query->n_rows + 1) * query->n_columns > query->capacity) {
-        size_t capacity = query->capacity ? 2 * query->capacity : 64 * n_fields;
-        const char **cells = reallocarray(query->cells, capacity, sizeof(*cells));
-        if (!cells)
-            return -ENOMEM;
-        query->cells = cells;
-        query->capacity = capacity;
-    }
+    if (iol_array_reserve(&query->cells, &query->capacity, (query->n_rows + 1) * query->n_columns,
+                          sizeof(*query->cells)) < 0)
+        return -ENOMEM;
     for (size_t i = 0; i < query->n_columns; i++) {
         const char *text = i < n_fields && fields[i] ? iol_arena_dup(query->arena, fields[i], strlen(fields[i])) : NULL;
         if (i < n_fields && fields[i] && !text)

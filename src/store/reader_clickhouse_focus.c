@@ -11,6 +11,7 @@
 #include "base/array.h"
 #include "base/cleanup.h"
 #include "base/error.h"
+#include "base/stream.h"
 #include "store/clickhouse.h"
 #include "store/clickhouse_extract.h"
 #include "store/reader_clickhouse.intern.h"
@@ -23,9 +24,8 @@ static int no_memory(struct iol_error *err)
 
 char *iol_ch_bind(const char *sql, size_t n_params, const char *const *params)
 {
-    char *text = NULL;
-    size_t size;
-    FILE *out = open_memstream(&text, &size);
+    struct iol_stream stream;
+    FILE *out = iol_stream_open(&stream);
 
     if (!out)
         return NULL;
@@ -40,11 +40,7 @@ char *iol_ch_bind(const char *sql, size_t n_params, const char *const *params)
         fputs(literal ? literal : "NULL", out);
         at = end;
     }
-    if (fclose(out) != 0) {
-        free(text);
-        return NULL;
-    }
-    return text;
+    return iol_stream_text(&stream);
 }
 
 const char *iol_ch_shard_table(const struct iol_ch_db *db, const char *table, char buf[static 160])

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/array.h"
 #include "base/error.h"
 #include "core/batch.h"
 #include "store/json_rows.h"
@@ -45,13 +46,8 @@ static int fill(struct jsonl *jsonl, struct iol_error *err)
         memmove(jsonl->buffer, jsonl->buffer + jsonl->from, jsonl->used);
         jsonl->from = 0;
     }
-    if (jsonl->room - jsonl->used < READ_SIZE) {
-        char *buffer = realloc(jsonl->buffer, jsonl->room + READ_SIZE + jsonl->used);
-        if (!buffer)
-            return no_memory(err);
-        jsonl->buffer = buffer;
-        jsonl->room += READ_SIZE + jsonl->used;
-    }
+    if (iol_array_reserve(&jsonl->buffer, &jsonl->room, jsonl->used + READ_SIZE, sizeof(*jsonl->buffer)) < 0)
+        return no_memory(err);
     ssize_t n = read(jsonl->fd, jsonl->buffer + jsonl->used, READ_SIZE);
     if (n < 0 && errno == EINTR)
         return 0;

@@ -14,6 +14,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/error.h"
+#include "base/text.h"
 #include "core/batch.h"
 #include "store/spool.intern.h"
 
@@ -221,14 +222,12 @@ static const char *name_of(char *buf, size_t size, const struct iol_entry_header
 
 static void print_reason(FILE *out, const struct iol_entry_header *header, const char *reason)
 {
-    time_t now = time(NULL);
-    char when[32] = "";
-    struct tm tm;
+    char when[32];
 
-    if (gmtime_r(&now, &tm))
-        strftime(when, sizeof(when), "%Y-%m-%d %H:%M:%S UTC", &tm);
-    fprintf(out, "set aside:  %s\nreason:     %s\nbatch:      host_id %" PRId64 ", boot_id %s, seq %" PRId64 "\n", when,
-            reason, header->host_id, header->boot_id, header->seq);
+    iol_text_time(when, sizeof(when), iol_wall_ns());
+    fprintf(out,
+            "set aside:  %.19s UTC\nreason:     %s\nbatch:      host_id %" PRId64 ", boot_id %s, seq %" PRId64 "\n",
+            when, reason, header->host_id, header->boot_id, header->seq);
     fprintf(out, "rows:       %" PRIu32 "\nbatches:    %" PRIu32 "\n", header->rows, header->batches);
 }
 

@@ -6,7 +6,6 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -30,18 +29,10 @@ struct taken {
     unsigned seed;
 };
 
-static int64_t wall_ns(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_REALTIME, &now);
-    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
-}
-
 static void note_error(struct iol_writer *writer, const struct iol_error *err)
 {
     memcpy(writer->stats.last_error, err->text, sizeof(writer->stats.last_error));
-    writer->stats.error_ts = wall_ns();
+    writer->stats.error_ts = iol_wall_ns();
 }
 
 /* The spool is only asked without the lock: it may be busy merging, and nobody who puts is to wait for that. */

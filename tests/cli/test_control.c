@@ -22,7 +22,7 @@
 #include "app/control.h"
 #include "app/control_client.h"
 #include "app/control_server.h"
-#include "app/host.h"
+#include "base/clock.h"
 #include "base/error.h"
 
 /* The longest that one call may take of the recording's time: it never waits for a peer. */
@@ -83,10 +83,10 @@ static int tear_down(void **state)
 
 static void serve(struct fixture *fixture)
 {
-    uint64_t before = iol_host_boot_ns();
+    uint64_t before = iol_boot_ns();
 
     iol_control_serve(fixture->control);
-    assert_true(iol_host_boot_ns() - before < SERVE_MAX_NS);
+    assert_true(iol_boot_ns() - before < SERVE_MAX_NS);
 }
 
 static int connected(struct fixture *fixture)
@@ -100,7 +100,7 @@ static int connected(struct fixture *fixture)
 /* Serves until the peer has been answered and hung up on; what it got, cut to the buffer. */
 static ssize_t read_all(struct fixture *fixture, int fd, char *buf, size_t size)
 {
-    uint64_t until = iol_host_boot_ns() + PATIENCE_NS;
+    uint64_t until = iol_boot_ns() + PATIENCE_NS;
     size_t got = 0;
 
     for (;;) {
@@ -111,7 +111,7 @@ static ssize_t read_all(struct fixture *fixture, int fd, char *buf, size_t size)
             break;
         for (ssize_t i = 0; i < n && got + 1 < size; i++)
             buf[got++] = piece[i];
-        assert_true(iol_host_boot_ns() < until);
+        assert_true(iol_boot_ns() < until);
         if (n < 0) {
             serve(fixture);
             poll(&(struct pollfd){.fd = iol_control_fd(fixture->control), .events = POLLIN}, 1, 5);
@@ -309,7 +309,7 @@ static void who_does_not_read_is_dropped(void **state)
 {
     struct fixture *fixture = *state;
     static char answer[1 << 21];
-    uint64_t until = iol_host_boot_ns() + PATIENCE_NS;
+    uint64_t until = iol_boot_ns() + PATIENCE_NS;
     int fd = connected(fixture), other;
     ssize_t n;
 
@@ -326,7 +326,7 @@ static void who_does_not_read_is_dropped(void **state)
     struct pollfd hung = {.fd = fd};
     while (poll(&hung, 1, 50) == 0) {
         serve(fixture);
-        assert_true(iol_host_boot_ns() < until);
+        assert_true(iol_boot_ns() < until);
     }
     n = read_all(fixture, fd, answer, sizeof(answer));
     assert_true(n > 0 && n < 900000);

@@ -11,6 +11,7 @@
 #include "app/host.h"
 #include "app/live/names.h"
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/error.h"
 #include "core/account.h"
 #include "core/batch.h"
@@ -115,7 +116,7 @@ static int sweep(struct iol_live *live)
 {
     int r;
 
-    if (!iol_sweep_is_due(&live->swept, iol_host_boot_ns(), iol_sweep_lost(live->capture, live->model)))
+    if (!iol_sweep_is_due(&live->swept, iol_boot_ns(), iol_sweep_lost(live->capture, live->model)))
         return 0;
     r = iol_capture_poll(live->capture, 0, take_record, live);
     return r < 0 ? r : iol_sweep_run(&live->swept, live->capture, live->model, &live->batch, take_record, live);

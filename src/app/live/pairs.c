@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "app/live/names.h"
+#include "base/array.h"
 #include "core/batch.h"
 #include "core/row.h"
 
@@ -56,12 +57,13 @@ static void put_into_table(struct iol_live_pairs *pairs, size_t index)
 
 static int grow(struct iol_live_pairs *pairs)
 {
-    size_t room = pairs->room ? 2 * pairs->room : FIRST_ROOM;
-    struct iol_live_pair *all = realloc(pairs->pairs, room * sizeof(*all));
-    uint32_t *table = all ? calloc(2 * room, sizeof(*table)) : NULL;
+    size_t room = pairs->room;
+    uint32_t *table;
 
-    if (all)
-        pairs->pairs = all;
+    if (iol_array_reserve(&pairs->pairs, &room, pairs->n < FIRST_ROOM ? FIRST_ROOM : pairs->n + 1,
+                          sizeof(*pairs->pairs)) < 0)
+        return -ENOMEM;
+    table = calloc(2 * room, sizeof(*table));
     if (!table)
         return -ENOMEM;
     free(pairs->table);

@@ -10,6 +10,7 @@
 #include "app/live/page.h"
 #include "app/live/top_page.h"
 #include "base/cleanup.h"
+#include "base/stream.h"
 #include "base/text.h"
 #include "core/row.h"
 #include "store/schema.h"
@@ -53,16 +54,15 @@ static size_t find_ancestors(const struct iol_live_names *names, const struct io
 static char *lineage_text(const struct iol_live_names *names, const struct iol_live_process *process, bool utf8)
 {
     const struct iol_live_process *line[ANCESTORS_MAX];
-    size_t n = find_ancestors(names, process, line), size;
-    char *text = NULL;
-    FILE *to = open_memstream(&text, &size);
+    size_t n = find_ancestors(names, process, line);
+    struct iol_stream stream;
+    FILE *to = iol_stream_open(&stream);
 
     if (!to)
         return NULL;
     for (size_t i = 0; i < n; i++)
         fprintf(to, "%s%s (%" PRId64 ")", i == 0 ? "" : utf8 ? " \u2192 " : " -> ", line[i]->comm, line[i]->pid);
-    fclose(to);
-    return text;
+    return iol_stream_text(&stream);
 }
 
 /* The end of it says most: of a long line the oldest are left out. */

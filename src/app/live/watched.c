@@ -12,8 +12,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "app/host.h"
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/log.h"
 #include "base/text.h"
@@ -78,7 +78,7 @@ int iol_watched_release(struct iol_watched *watched, struct iol_error *err)
 {
     int r = iol_child_release(&watched->child, watched->argv[0], &watched->status, err);
 
-    watched->started_ns = iol_host_boot_ns();
+    watched->started_ns = iol_boot_ns();
     return r;
 }
 
@@ -92,7 +92,7 @@ void iol_watched_look(struct iol_watched *watched)
     if (watched->child.pid <= 0 || !iol_child_ended(&watched->child, &watched->status))
         return;
     watched->ended = true;
-    watched->ended_ns = iol_host_boot_ns();
+    watched->ended_ns = iol_boot_ns();
 }
 
 void iol_watched_signal(const struct iol_watched *watched, int signum)

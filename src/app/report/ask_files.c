@@ -8,6 +8,7 @@
 #include "app/report/directories.h"
 #include "app/report/report.intern.h"
 #include "base/arena.h"
+#include "base/array.h"
 #include "base/cleanup.h"
 
 /* Of each file the processes that read most, that wrote most, and that did most. */
@@ -109,14 +110,8 @@ static char *file_key(char **buf, size_t *size, int64_t host_id, const char *pat
 {
     size_t length = sizeof(host_id) + strlen(path);
 
-    if (length + 1 > *size) {
-        char *more = realloc(*buf, length + 1);
-
-        if (!more)
-            return NULL;
-        *buf = more;
-        *size = length + 1;
-    }
+    if (iol_array_reserve(buf, size, length + 1, sizeof(**buf)) < 0)
+        return NULL;
     memcpy(*buf, &host_id, sizeof(host_id));
     strcpy(*buf + sizeof(host_id), path);
     return *buf;

@@ -13,6 +13,7 @@
 #include "base/arena.h"
 #include "base/cleanup.h"
 #include "base/error.h"
+#include "base/stream.h"
 #include "base/text.h"
 
 int iol_report_no_memory(struct iol_error *err)
@@ -73,9 +74,8 @@ int iol_report_order(const struct iol_report_sums *a, const struct iol_report_su
 
 char *iol_report_condition(const char *column, const int64_t *ids, size_t n)
 {
-    char *text = NULL;
-    size_t size = 0;
-    FILE *out = open_memstream(&text, &size);
+    struct iol_stream stream;
+    FILE *out = iol_stream_open(&stream);
 
     if (!out)
         return NULL;
@@ -83,10 +83,7 @@ char *iol_report_condition(const char *column, const int64_t *ids, size_t n)
     for (size_t i = 0; i < n; i++)
         fprintf(out, "%s%" PRId64, i > 0 ? ", " : "", ids[i]);
     putc(')', out);
-    if (fclose(out) == 0)
-        return text;
-    free(text);
-    return NULL;
+    return iol_stream_text(&stream);
 }
 
 const char *iol_report_text(struct iol_report *report, const struct iol_query *query, size_t column, bool *ret_failed)

@@ -4,12 +4,12 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "app/output.h"
 #include "app/report/directories.h"
 #include "app/report/page.h"
 #include "app/report/report.h"
+#include "base/clock.h"
 #include "core/row.h"
 
 /* Integers beyond these are written as texts: a script would round them. */
@@ -89,11 +89,7 @@ static int64_t host_number(const struct iol_report *report, int64_t id)
 
 static void put_about(const struct iol_report *report, const char *db, FILE *to)
 {
-    struct timespec now;
-
-    clock_gettime(CLOCK_REALTIME, &now);
-    fprintf(to, "{\"version\":\"%s\",\"made\":%" PRId64 ",\"db\":", IOL_VERSION,
-            (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000);
+    fprintf(to, "{\"version\":\"%s\",\"made\":%" PRId64 ",\"db\":", IOL_VERSION, iol_wall_ns() / 1000);
     put_text(to, db);
     fprintf(to, ",\"since\":%" PRId64 ",\"until\":%" PRId64 ",\"from\":%" PRId64 ",\"to\":%" PRId64, report->since,
             report->until, report->from, report->to);
