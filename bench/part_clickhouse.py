@@ -21,7 +21,7 @@ WAYS = {"queue": "all wait in the queue", "spool": "all go through the spool"}
 MANY, HOSTS, FILES, PROCESSES, AT_WORK, DAYS = 100_000_000, 10, 100_000, 20_000, 200, 30  # files and processes of each host
 DAY_US = 86_400_000_000
 SMALL, SMALL_ROWS = 500, 20  # batches as those of a quiet machine, and rows in each
-TOUCHED_BYTES = 32  # of a row of `touched` in RowBinary
+IO = ("io", "io_by_file", "process_day")  # what a row of io is on the disk
 
 
 class Server:
@@ -66,7 +66,8 @@ def columns_of(server, database):
 
 def client_rate(server, file, columns):
     """What clickhouse-client does with the same rows and the same table, which is empty."""
-    server.ask("rate", "TRUNCATE TABLE io")
+    for table in IO:
+        server.ask("rate", "TRUNCATE TABLE " + table)
     server.wait_for_merges()
     with open(file, "rb") as rows:
         began = time.monotonic()
@@ -94,23 +95,25 @@ def rates(bench, server):
          "%.2f" % (middle[how, batch] / middle["best"])] for how, batch in [state for state in middle if state != "best"]])
 
 
-def size_of(server, database, table):
-    return int(server.ask(database, "SELECT sum(bytes) FROM system.parts WHERE active AND database = currentDatabase() AND table = '%s'" % table))
+def size_of(server, database, *tables):
+    """Of the tables, or of io and what leads to its rows."""
+    return int(server.ask(database, "SELECT sum(bytes) FROM system.parts WHERE active AND database = currentDatabase() AND table IN ('%s')"
+                          % "', '".join(tables or IO)))
 
 
 def sizes(bench, server, postgres):
     table = part_store.sizes(bench, postgres)
     run(bench.program("store"), "queue", server.create("size"), ROWS, 2000)
     server.wait_for_merges()
-    whole, touched = (size_of(server, "size", name) for name in ("io", "touched"))
+    whole, plain = size_of(server, "size"), size_of(server, "size", "io")
     server.ask("size", "CREATE TABLE log ENGINE = MergeTree ORDER BY tuple() AS SELECT * FROM audit_log WHERE type > 2")
     log, logged = size_of(server, "size", "log"), int(server.ask("size", "SELECT count() FROM log"))
-    table.rows.append(["ClickHouse", "%.0f" % ((whole + touched) / ROWS), "%.0f" % (touched / ROWS), "%.0f" % (log / logged)])
+    table.rows.append(["ClickHouse", "%.0f" % (whole / ROWS), "%.0f" % ((whole - plain) / ROWS), "%.0f" % (log / logged)])
     return Table("clickhouse sizes", table.columns, table.rows)
 
 
 def wire_bytes(bench, server, postgres):
-    """What a row of io is on its way: COPY in binary; a block, which has as many bytes as RowBinary, and its pair in `touched`."""
+    """What a row of io is on its way: COPY in binary; a block, which has as many bytes as RowBinary."""
     file = os.path.join(postgres.folder, "wire")
     postgres.ask("size", r"\copy (SELECT * FROM io_row) to '%s' (format binary)" % file)
     copied = os.path.getsize(file)
@@ -118,7 +121,7 @@ def wire_bytes(bench, server, postgres):
     path = os.path.join(bench.scratch, "wire")
     with open(path, "wb") as rows:
         subprocess.run(server.client("size", "SELECT %s FROM io FORMAT RowBinary" % columns_of(server, "size")), check=True, stdout=rows)
-    sent = os.path.getsize(path) + TOUCHED_BYTES * int(server.ask("size", "SELECT count() FROM touched"))
+    sent = os.path.getsize(path)
     os.unlink(path)
     return copied / ROWS, sent / ROWS
 
@@ -138,7 +141,7 @@ def units(bench, server, postgres):
 
 def sizes_of_last(server, postgres):
     return (int(postgres.ask("size", part_store.IO_SIZE)) / ROWS,
-            (size_of(server, "size", "io") + size_of(server, "size", "touched")) / ROWS)
+            size_of(server, "size") / ROWS)
 
 
 HOST = "toInt64(1 + number %% %d)" % HOSTS
@@ -175,15 +178,13 @@ def fill_day(server, day, begin_us):
                " toInt64(intDiv(m * {processes}, {minutes}) + r3 % {at_work}) AS p FROM numbers({rows}))".format(
                    process=PROCESS, file=FILE, host=HOST, rows=rows, day=day, begin=begin_us, files=FILES, processes=PROCESSES - AT_WORK,
                    minutes=DAYS * 1440, at_work=AT_WORK))
-    server.ask("many", "INSERT INTO touched (day_us, host_id, file_id, process_id) SELECT DISTINCT intDiv(ts_us, {day}) * {day}, host_id, file_id,"
-               " process_id FROM io WHERE ts_us > {begin} AND ts_us <= {begin} + {day}".format(day=DAY_US, begin=begin_us))
 
 
 def fill(bench, server):
     """The ledger of HOSTS machines of a month, which ended a minute ago."""
     url = server.create("many")
     run(bench.program("store"), "sink", url, 10, 10)  # the tables
-    for table in ("host", "recording", "login", "process", "file", "io", "total", "batch", "touched"):
+    for table in ("host", "recording", "login", "process", "file", "io", "total", "batch", "io_by_file", "process_day"):
         server.ask("many", "TRUNCATE TABLE " + table)
     fill_names(server)
     end_us = int(time.time()) // 60 * 60 * 1_000_000
@@ -223,9 +224,9 @@ def questions(bench, server):
         rows.append([title, milliseconds(bench, bench.ioledger, *args, "--db", url)])
     rows.append(["the 20 busiest pairs of the last hour (clickhouse-client)",
                  milliseconds(bench, *server.client("many", TOP % (end_us - 3_600_000_000)))])
-    size = size_of(server, "many", "io") + size_of(server, "many", "touched")
+    size = size_of(server, "many")
     count = int(server.ask("many", "SELECT count() FROM io"))
-    return Table("clickhouse questions", ["of {:,} rows of `io` ({:.1f} bytes each with `touched`)".format(count, size / count),
+    return Table("clickhouse questions", ["of {:,} rows of `io` ({:.1f} bytes each, with `io_by_file`)".format(count, size / count),
                                           "ms, of the whole command"], rows)
 
 

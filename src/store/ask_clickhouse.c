@@ -7,7 +7,7 @@
 
 #include "base/cleanup.h"
 #include "store/ask.intern.h"
-#include "store/schema_clickhouse.h"
+#include "store/clickhouse_rows.h"
 
 /* A number of microseconds as a time of the contract. */
 static void put_time(FILE *out, const char *us)
@@ -18,33 +18,14 @@ static void put_time(FILE *out, const char *us)
             us);
 }
 
-/*
- * " PREWHERE ... WHERE ..." of rows of io, as a whole or of a shard. By the index the server finds granules in which a row may be; only where one
- * is are the other columns read.
- */
-static void put_rows(FILE *out, const struct iol_db *db, const struct iol_ask *ask)
+static void put_rows(FILE *out, const struct iol_db *db, const struct iol_ask *ask, bool local)
 {
-    const char *host = iol_db_host_condition(db);
-    char process[160], touched[160], file[160];
-
-    if (*host || ask->processes || ask->files || ask->since != IOL_NULL)
-        fprintf(out, " PREWHERE 1%s", host);
-    if (ask->processes)
-        fprintf(out, " AND (host_id, process_id) IN (SELECT p.host_id, p.id FROM %s AS p WHERE %s)",
-                iol_db_shard_table(db, "process", process), ask->processes);
-    if (ask->files)
-        fprintf(out,
-                " AND (" IOL_CH_IO_DAY
-                ", host_id, process_id, file_id) IN (SELECT intDiv(day_us, toInt64(86400000000)),"
-                " host_id, process_id, file_id FROM %s WHERE file_id IN (SELECT f.id FROM %s AS f WHERE %s))",
-                iol_db_shard_table(db, IOL_CH_TOUCHED, touched), iol_db_shard_table(db, "file", file), ask->files);
-    if (ask->since != IOL_NULL)
-        fprintf(out, " AND ts_us >= %" PRId64, ask->since / 1000);
-    fputs(" WHERE 1", out);
-    if (ask->since != IOL_NULL)
-        fprintf(out, " AND ifNull(last_ts_us, ts_us) >= %" PRId64, ask->since / 1000);
-    if (ask->until != IOL_NULL)
-        fprintf(out, " AND ifNull(first_ts_us, ts_us) < %" PRId64, ask->until / 1000);
+    iol_ch_put_rows(out, db,
+                    &(struct iol_ch_rows){.files = ask->files,
+                                          .processes = ask->processes,
+                                          .since = ask->since,
+                                          .until = ask->until,
+                                          .local = local});
 }
 
 /* Summed up by file; by process and file first: a process counts once, and pairs may be left out. */
@@ -54,9 +35,9 @@ static void put_sums(FILE *out, const struct iol_db *db, const struct iol_ask *a
           " min(t0) AS t0, max(t1) AS t1, count() AS n, groupArray(process_id) AS p FROM ("
           "SELECT file_id, process_id, sum(read_ops) AS ro, sum(read_bytes) AS rb, sum(write_ops) AS wo,"
           " sum(write_bytes) AS wb, sum(read_errors) AS re, sum(write_errors) AS we,"
-          " min(ifNull(first_ts_us, ts_us)) AS t0, max(ifNull(last_ts_us, ts_us)) AS t1 FROM io",
+          " min(ifNull(first_ts_us, ts_us)) AS t0, max(ifNull(last_ts_us, ts_us)) AS t1 FROM ",
           out);
-    put_rows(out, db, ask);
+    put_rows(out, db, ask, false);
     fputs(" GROUP BY file_id, process_id", out);
     if (ask->reads || ask->writes)
         fprintf(out, " HAVING %s AND %s", ask->reads ? "ro + re > 0" : "1", ask->writes ? "wo + we > 0" : "1");
@@ -69,14 +50,12 @@ static void put_sums(FILE *out, const struct iol_db *db, const struct iol_ask *a
 
 static void put_wanted_names(FILE *out, const struct iol_db *db, const struct iol_ask *ask)
 {
-    char io[160];
-
     if (!ask->processes && ask->since == IOL_NULL && ask->until == IOL_NULL) {
         fprintf(out, NAMES " AS f WHERE %s", ask->files ? ask->files : "1");
         return;
     }
-    fprintf(out, NAMES " WHERE id IN (SELECT file_id FROM %s", iol_db_shard_table(db, "io", io));
-    put_rows(out, db, ask);
+    fputs(NAMES " WHERE id IN (SELECT file_id FROM ", out);
+    put_rows(out, db, ask, true);
     putc(')', out);
 }
 

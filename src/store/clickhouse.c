@@ -339,7 +339,7 @@ static char *make_url(struct iol_ch *ch, const struct iol_ch_request *request, b
     if (!out)
         return NULL;
     fprintf(out, "%s://%s/?wait_end_of_query=1&buffer_size=1048576", ch->url.https ? "https" : "http", iol_ch_host(ch));
-    if (request->data) /* a user who may only read may set nothing */
+    if (request->data || strncmp(request->sql, "INSERT ", 7) == 0) /* a user who may only read may set nothing */
         fputs("&insert_distributed_sync=1&max_insert_block_size=1048576", out);
     else if (ch->small_reads)
         fprintf(out, "&max_read_buffer_size=%d", READ_BYTES);

@@ -89,10 +89,8 @@ char *iol_ch_literal(const char *text);
 /* The process of the server, when it is on this machine and can be seen; else 0. */
 pid_t iol_ch_server_pid(const struct iol_ch *ch);
 
-enum iol_ch_state { IOL_CH_EMPTY, IOL_CH_LEDGER };
-
 /*
- * Whether the database is a ledger of our version, or has room for one; else -errno with *err. With `shape` each of its tables is looked at:
- * whoever writes into them does so once.
+ * The version of the ledger in the database, one that we know, or 0: there is room for one; else -errno with *err. With `shape` each of its tables
+ * is looked at: whoever writes into them does so once.
  */
-int iol_ch_check(struct iol_ch *ch, bool shape, enum iol_ch_state *ret_state, struct iol_error *err);
+int iol_ch_check(struct iol_ch *ch, bool shape, int *ret_version, struct iol_error *err);

@@ -17,7 +17,7 @@
 #include "store/schema_sql.h"
 
 /* NULL: no memory. */
-static char *probe_sql(const struct iol_table *table)
+static char *probe_sql(const struct iol_table *table, int version)
 {
     struct iol_stream stream;
     FILE *out = iol_stream_open(&stream);
@@ -25,7 +25,7 @@ static char *probe_sql(const struct iol_table *table)
     if (!out)
         return NULL;
     fputs("SELECT ", out);
-    iol_schema_ch_print_columns(out, table);
+    iol_schema_ch_print_columns_of(out, table, version);
     fprintf(out, " FROM %s LIMIT 0", table->name);
     return iol_stream_text(&stream);
 }
@@ -41,13 +41,13 @@ static int exists(struct iol_ch *ch, const char *table, bool *ret_exists, struct
     return r;
 }
 
-/* Every table that is there has every column: it is one of ours, from a schema whose making was broken off perhaps. */
-static int check_shape(struct iol_ch *ch, bool all, struct iol_error *err)
+/* Every table that is there has every column of the version: it is one of ours, from a schema whose making was broken off perhaps. */
+static int check_shape(struct iol_ch *ch, bool all, int version, struct iol_error *err)
 {
     const char *database = iol_ch_layout(ch)->database;
 
     for (int i = 0; i < IOL_TABLE_COUNT; i++) {
-        _cleanup_free_ char *sql = probe_sql(&iol_schema_tables[i]), *none = NULL;
+        _cleanup_free_ char *sql = probe_sql(&iol_schema_tables[i], version), *none = NULL;
         bool there = true;
         if (!sql)
             return iol_error_set(err, -ENOMEM, "out of memory");
@@ -68,34 +68,36 @@ static int check_shape(struct iol_ch *ch, bool all, struct iol_error *err)
     return 0;
 }
 
-static int check_version(struct iol_ch *ch, bool shape, struct iol_error *err)
+static int check_version(struct iol_ch *ch, bool shape, int *ret_version, struct iol_error *err)
 {
     const char *database = iol_ch_layout(ch)->database;
     long long version = 0;
     int r = iol_ch_number(ch, "SELECT version FROM " IOL_VERSION_TABLE, "read", &version, err);
 
+    if (r == 0 && version >= IOL_CH_SCHEMA_OLDEST && version <= IOL_CH_SCHEMA_VERSION) {
+        *ret_version = (int)version;
+        return shape ? check_shape(ch, true, (int)version, err) : 0;
+    }
     if (r < 0)
         return r;
-    if (version == IOL_SCHEMA_VERSION)
-        return shape ? check_shape(ch, true, err) : 0;
     iol_error_set(err, -EPROTONOSUPPORT,
                   "the ClickHouse database %s has version %lld of the schema, this ioledger knows version %d", database,
-                  version, IOL_SCHEMA_VERSION);
-    iol_error_hint(err, version > IOL_SCHEMA_VERSION
+                  version, IOL_CH_SCHEMA_VERSION);
+    iol_error_hint(err, version > IOL_CH_SCHEMA_VERSION
                             ? "use the ioledger that wrote it or a newer one, or another database"
                             : "record into another database, and ask the old one with the ioledger that wrote it");
     return -EPROTONOSUPPORT;
 }
 
-int iol_ch_check(struct iol_ch *ch, bool shape, enum iol_ch_state *ret_state, struct iol_error *err)
+int iol_ch_check(struct iol_ch *ch, bool shape, int *ret_version, struct iol_error *err)
 {
     bool there = false;
-    int r = exists(ch, IOL_VERSION_TABLE, &there, err);
+    int version = 0, r = exists(ch, IOL_VERSION_TABLE, &there, err);
 
     if (r == 0)
-        r = there ? check_version(ch, shape, err) : check_shape(ch, false, err);
+        r = there ? check_version(ch, shape, &version, err) : check_shape(ch, false, IOL_CH_SCHEMA_VERSION, err);
     if (r == 0)
-        *ret_state = there ? IOL_CH_LEDGER : IOL_CH_EMPTY;
+        *ret_version = version;
     return r;
 }
 

@@ -39,6 +39,7 @@ struct wanted {
 
 struct iol_extract {
     struct iol_ch *ch;
+    int version; /* of the ledger */
     char dir[64], url[96];
     struct iol_sink *sink;
     struct iol_batch *batch;
@@ -214,12 +215,15 @@ int iol_extract_select(struct iol_extract *extract, enum iol_table_id table, con
     return r == 0 ? flush(extract, err) : r;
 }
 
-static void print_columns(FILE *out, const struct iol_table *table)
+/* What the ledger's version does not have, is NULL. */
+static void print_columns(FILE *out, const struct iol_table *table, int version)
 {
     for (size_t i = 0; i < table->n_columns; i++) {
         const struct iol_column *column = &table->columns[i];
         fputs(i ? ", " : "", out);
-        if (column->type == IOL_TYPE_ENUM)
+        if (column->since > version)
+            fputs("NULL", out);
+        else if (column->type == IOL_TYPE_ENUM)
             fprintf(out, "CAST(%s AS Int8)", column->name);
         else
             fprintf(out, "%s%s", column->name, column->type == IOL_TYPE_TIME ? "_us" : "");
@@ -237,9 +241,10 @@ int iol_extract_table(struct iol_extract *extract, enum iol_table_id id, const s
     if (!out)
         return no_memory(err);
     fputs("SELECT ", out);
-    print_columns(out, table);
-    fprintf(out, " FROM %s AS %c%s%s%s%s", table->name, table->name[0], rows->first ? " PREWHERE " : "",
-            rows->first ? rows->first : "", rows->where ? " WHERE " : "", rows->where ? rows->where : "");
+    print_columns(out, table, extract->version);
+    fprintf(out, " FROM %s AS %c%s%s%s%s", rows->from ? rows->from : table->name, table->name[0],
+            rows->first ? " PREWHERE " : "", rows->first ? rows->first : "", rows->where ? " WHERE " : "",
+            rows->where ? rows->where : "");
     if (iol_schema_ch_replaces(table)) {
         fputs(" ORDER BY " IOL_CH_VERSION " DESC LIMIT 1 BY ", out);
         iol_schema_print_key(out, table, false);
@@ -334,7 +339,7 @@ static int make_dir(struct iol_extract *extract, struct iol_error *err)
     return r;
 }
 
-int iol_extract_new(struct iol_ch *ch, struct iol_extract **ret_extract, struct iol_error *err)
+int iol_extract_new(struct iol_ch *ch, int version, struct iol_extract **ret_extract, struct iol_error *err)
 {
     struct iol_extract *extract = calloc(1, sizeof(*extract));
     const struct iol_sink_options options = {0};
@@ -344,6 +349,7 @@ int iol_extract_new(struct iol_ch *ch, struct iol_extract **ret_extract, struct 
         return no_memory(err);
     }
     extract->ch = ch;
+    extract->version = version;
     int r = make_dir(extract, err);
     snprintf(extract->url, sizeof(extract->url), "sqlite:%s/extract", extract->dir);
     if (r == 0)

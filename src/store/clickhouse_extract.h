@@ -17,11 +17,13 @@ struct iol_db;
 struct iol_error;
 struct iol_extract;
 
-int iol_extract_new(struct iol_ch *ch, struct iol_extract **ret_extract, struct iol_error *err);
+int iol_extract_new(struct iol_ch *ch, int version, struct iol_extract **ret_extract,
+                    struct iol_error *err);         /* `version`: of the ledger */
 void iol_extract_free(struct iol_extract *extract); /* accepts NULL */
 
 /* Which rows of a table: SQL of ClickHouse, NULL: all. */
 struct iol_extract_rows {
+    const char *from; /* what has the table's columns, in its place; NULL: the table */
     const char
         *first; /* a condition on few bytes of a row that few rows meet: the rest is read of those only (PREWHERE) */
     const char *where;

@@ -13,6 +13,7 @@
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "store/clickhouse.h"
+#include "store/clickhouse_orders.h"
 #include "store/clickhouse_write.intern.h"
 #include "store/schema_clickhouse.h"
 #include "store/schema_sql.h"
@@ -123,6 +124,25 @@ static int count_there(struct facts *facts)
                       group->err);
 }
 
+/* A server that was killed has a row of io, and has perhaps not filled the tables beside it. */
+static int complete_orders(struct facts *facts)
+{
+    const struct iol_ch_group *group = facts->group;
+    long long rows = 0;
+    char where[256];
+
+    for (size_t i = 0; i < group->n * facts->n_days; i++)
+        rows += (long long)facts->there[i];
+    if (rows == 0)
+        return 0;
+    snprintf(where, sizeof(where),
+             "host_id = %" PRId64 " AND " IOL_CH_SEQ " >= %" PRId64 " AND " IOL_CH_SEQ " <= %" PRId64
+             " AND ts_us >= %" PRId64 " AND ts_us <= %" PRId64,
+             iol_ch_batch_row(group->batches[0])->host_id, iol_ch_batch_row(group->batches[0])->seq,
+             iol_ch_batch_row(group->batches[group->n - 1])->seq, facts->first_us, facts->last_us);
+    return iol_ch_orders_complete(group->ch, where, rows, group->err);
+}
+
 static int send_piece(struct facts *facts)
 {
     struct iol_ch_group *group = facts->group;
@@ -192,6 +212,8 @@ int iol_ch_group_facts(struct iol_ch_group *group, const struct iol_table *table
     int r = list_days(&facts);
     if (r == 0 && group->careful)
         r = count_there(&facts);
+    if (r == 0 && group->careful && table->id == IOL_TABLE_IO)
+        r = complete_orders(&facts);
     for (size_t day = 0; day < facts.n_days && r == 0; day++)
         r = send_day(&facts, day);
     return r;

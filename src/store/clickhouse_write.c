@@ -31,7 +31,6 @@ struct boot {
 struct iol_ch_writer {
     struct iol_ch *ch;
     struct iol_known *known;
-    struct iol_pairs *pairs;
     struct boot *boots;
     struct iol_row_binary body;
     struct iol_ch_group group;
@@ -124,39 +123,6 @@ static int write_names(struct iol_ch_writer *writer, const struct iol_table *tab
         }
     }
     return r == 0 && count % IOL_CH_PIECE_ROWS > 0 ? iol_ch_group_insert(group, table->name, columns, "RowBinary") : r;
-}
-
-static int add_touched(struct iol_ch_writer *writer, const struct iol_rows *rows)
-{
-    int r = 0;
-
-    for (size_t i = 0; i < rows->count && r == 0; i++) {
-        const struct iol_io *io = &((const struct iol_io *)rows->data)[i];
-        int64_t day = iol_row_binary_time(io->ts) / IOL_CH_DAY_US * IOL_CH_DAY_US;
-        if (iol_pairs_put(writer->pairs, io->file_id, io->process_id, day))
-            continue;
-        const int64_t values[] = {day, io->host_id, io->file_id, io->process_id};
-        r = iol_row_binary_ints(writer->group.body, values, IOL_ARRAY_SIZE(values));
-    }
-    return r;
-}
-
-/* Written before the rows of io that they lead to. */
-static int write_touched(struct iol_ch_writer *writer)
-{
-    struct iol_ch_group *group = &writer->group;
-    int r = 0;
-
-    iol_row_binary_clear(group->body);
-    for (size_t b = 0; b < group->n && r == 0; b++)
-        r = add_touched(writer, &group->batches[b]->rows[IOL_TABLE_IO]);
-    if (r < 0)
-        r = iol_ch_no_memory(group);
-    else if (group->body->size > 0)
-        r = iol_ch_group_insert(group, IOL_CH_TOUCHED, "day_us, host_id, file_id, process_id", "RowBinary");
-    if (r < 0) /* not there, or not known to be */
-        iol_pairs_clear(writer->pairs);
-    return r;
 }
 
 /* The state of the host's boot; NULL: no memory. */
@@ -317,8 +283,6 @@ static int write_group(struct iol_ch_writer *writer)
         if (iol_schema_ch_replaces(table) && i != IOL_TABLE_BATCH)
             r = write_names(writer, table);
     }
-    if (r == 0)
-        r = write_touched(writer);
     for (int i = 0; i < IOL_TABLE_COUNT && r == 0; i++) {
         const struct iol_table *table = &iol_schema_tables[i];
         if (!iol_schema_ch_replaces(table))
@@ -357,10 +321,9 @@ struct iol_ch_writer *iol_ch_writer_new(struct iol_ch *ch)
         return NULL;
     writer->ch = ch;
     writer->known = iol_known_new();
-    writer->pairs = iol_pairs_new();
     writer->group.ch = ch;
     writer->group.body = &writer->body;
-    if (writer->known && writer->pairs)
+    if (writer->known)
         return writer;
     iol_ch_writer_free(writer);
     return NULL;
@@ -377,7 +340,6 @@ void iol_ch_writer_free(struct iol_ch_writer *writer)
         free(boot);
     }
     iol_known_free(writer->known);
-    iol_pairs_free(writer->pairs);
     iol_row_binary_done(&writer->body);
     free(writer);
 }

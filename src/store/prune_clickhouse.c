@@ -22,15 +22,18 @@
 
 #define DAYS_MAX 4096
 
-/* Facts before `touched`, which leads to them. */
+/* Facts before what leads to them. */
 static const struct {
     const char *name, *time;
-    int id; /* IOL_TABLE_COUNT: it is no table of the contract */
+    int id;   /* IOL_TABLE_COUNT: it is no table of the contract */
+    bool old; /* ledgers of some versions have it */
 } tables[] = {
-    {"io", "ts_us", IOL_TABLE_IO},
-    {"event", "ts_us", IOL_TABLE_EVENT},
-    {"total", "ts_us", IOL_TABLE_TOTAL},
-    {IOL_CH_TOUCHED, "day_us", IOL_TABLE_COUNT},
+    {"io", "ts_us", IOL_TABLE_IO, false},
+    {"event", "ts_us", IOL_TABLE_EVENT, false},
+    {"total", "ts_us", IOL_TABLE_TOTAL, false},
+    {IOL_CH_BY_FILE, "ts_us", IOL_TABLE_COUNT, true},
+    {IOL_CH_PROCESS_DAY, "day_us", IOL_TABLE_COUNT, true},
+    {IOL_CH_TOUCHED, "day_us", IOL_TABLE_COUNT, true},
 };
 
 struct pruning {
@@ -146,6 +149,8 @@ static int check_shards(struct pruning *pruning)
 
     for (size_t t = 0; t < IOL_ARRAY_SIZE(tables) && r == 0 && rows == 0; t++) {
         char sql[160];
+        if (tables[t].old)
+            continue;
         snprintf(sql, sizeof(sql), "SELECT count() FROM %s WHERE %s < %" PRId64, tables[t].name, tables[t].time,
                  pruning->before_day * IOL_CH_DAY_US);
         r = iol_ch_number(pruning->ch, sql, "prune", &rows, pruning->err);
@@ -163,10 +168,9 @@ static int prune_hosts(struct pruning *pruning)
 {
     bool sharded = iol_ch_layout(pruning->ch)->cluster[0];
     size_t hosts = sharded ? iol_ch_hosts(pruning->ch) : 1;
-    enum iol_ch_state state;
-    int r = iol_ch_check(pruning->ch, true, &state, pruning->err);
+    int version, r = iol_ch_check(pruning->ch, true, &version, pruning->err);
 
-    if (r == 0 && state != IOL_CH_LEDGER)
+    if (r == 0 && version == 0)
         r = iol_error_set(pruning->err, -ENOENT, "no ledger in the ClickHouse database %s",
                           iol_ch_layout(pruning->ch)->database);
     for (size_t i = 0; i < hosts && r == 0; i++) {

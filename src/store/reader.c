@@ -139,6 +139,11 @@ bool iol_db_is_clickhouse(const struct iol_db *db)
     return db->ops->native != NULL;
 }
 
+bool iol_db_has_orders(const struct iol_db *db)
+{
+    return db->ops->has_orders && db->ops->has_orders(db);
+}
+
 const char *iol_db_shard_table(const struct iol_db *db, const char *table, char buf[static 160])
 {
     return db->ops->shard_table ? db->ops->shard_table(db, table, buf) : table;

@@ -77,6 +77,7 @@ const char *iol_db_host_condition(const struct iol_db *db);
 
 /* ClickHouse: the name of that table for a subquery that each shard asks of itself. */
 const char *iol_db_shard_table(const struct iol_db *db, const char *table, char buf[static 160]);
+bool iol_db_has_orders(const struct iol_db *db);
 
 void iol_db_close(struct iol_db *db); /* accepts NULL */
 enum iol_dialect iol_db_dialect(const struct iol_db *db);

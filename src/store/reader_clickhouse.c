@@ -15,6 +15,7 @@
 #include "store/clickhouse.h"
 #include "store/clickhouse_extract.h"
 #include "store/reader_clickhouse.intern.h"
+#include "store/schema_clickhouse.h"
 
 /* Rows of a native query, in memory. */
 struct native_query {
@@ -52,7 +53,7 @@ static int begin_extract(struct iol_ch_db *db, struct iol_error *err)
     db->old[db->n_old++] = TAKE_PTR(db->extract);
     db->has_names = db->used = false;
     free(TAKE_PTR(db->same));
-    return iol_extract_new(db->ch, &db->extract, err);
+    return iol_extract_new(db->ch, db->version, &db->extract, err);
 }
 
 static bool is_there(const char *asked, const char *key)
@@ -102,10 +103,9 @@ static void clickhouse_db_close(struct iol_db *base)
 
 static int check_ledger(struct iol_ch_db *db, struct iol_error *err)
 {
-    enum iol_ch_state state;
-    int r = iol_ch_check(db->ch, false, &state, err);
+    int r = iol_ch_check(db->ch, false, &db->version, err);
 
-    if (r < 0 || state == IOL_CH_LEDGER)
+    if (r < 0 || db->version > 0)
         return r;
     iol_error_set(err, -ENOENT, "no ledger in the ClickHouse database %s", iol_ch_layout(db->ch)->database);
     iol_error_hint(err, "record one first (ioledger record --db URL), or say with --db where it is");
@@ -126,7 +126,7 @@ static int clickhouse_db_open(const char *url, bool verbose, struct iol_db **ret
     if (r == 0)
         r = iol_ch_read_little(db->ch, err);
     if (r == 0)
-        r = iol_extract_new(db->ch, &db->extract, err);
+        r = iol_extract_new(db->ch, db->version, &db->extract, err);
     if (r < 0) {
         clickhouse_db_close(&db->db);
         return r;
@@ -158,6 +158,11 @@ static const char *clickhouse_host_condition(const struct iol_db *base)
 static const char *clickhouse_shard_table(const struct iol_db *base, const char *table, char buf[static 160])
 {
     return iol_ch_shard_table((const struct iol_ch_db *)base, table, buf);
+}
+
+static bool clickhouse_has_orders(const struct iol_db *base)
+{
+    return ((const struct iol_ch_db *)base)->version >= IOL_CH_ORDERS;
 }
 
 static int clickhouse_query(struct iol_db *base, const char *sql, size_t n_params, const char *const *params,
@@ -289,4 +294,5 @@ const struct iol_db_ops iol_db_clickhouse_ops = {
     .find_hosts = clickhouse_find_hosts,
     .host_condition = clickhouse_host_condition,
     .shard_table = clickhouse_shard_table,
+    .has_orders = clickhouse_has_orders,
 };

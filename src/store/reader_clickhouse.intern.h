@@ -13,6 +13,7 @@
 struct iol_ch_db {
     struct iol_db db;
     struct iol_ch *ch;
+    int version; /* of the ledger */
     struct iol_extract *extract;
     char *hosts;          /* "1,2"; NULL: all */
     char *host_condition; /* " AND host_id IN (1,2)" */

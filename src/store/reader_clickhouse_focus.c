@@ -14,6 +14,7 @@
 #include "base/stream.h"
 #include "store/clickhouse.h"
 #include "store/clickhouse_extract.h"
+#include "store/clickhouse_rows.h"
 #include "store/reader_clickhouse.intern.h"
 #include "store/schema_clickhouse.h"
 
@@ -195,52 +196,7 @@ static int focus_same(struct iol_ch_db *db, const struct iol_focus *focus, struc
 #define ADDED_UP                                                                                                       \
     "SELECT max(ts_us) AS ts, max(interval_ms), host_id, process_id, file_id, 0, sum(read_ops), sum(read_bytes),"      \
     " sum(write_ops), sum(write_bytes), sum(read_errors), sum(write_errors), min(ifNull(first_ts_us, ts_us)),"         \
-    " max(ifNull(last_ts_us, ts_us)) FROM io%s%s%s WHERE %s GROUP BY host_id, process_id, file_id"
-
-/*
- * io is in the order of days and processes: which they are, `touched` knows by the file. By its index the server finds granules in which a row
- * may be; only where one is are columns beside the key read.
- */
-static char *accounts_first(const struct iol_ch_db *db, const struct iol_focus *focus)
-{
-    _cleanup_free_ char *files = iol_ch_condition(focus->files, focus),
-                        *processes = iol_ch_condition(focus->processes, focus);
-    char *text = NULL, file[160], touched[160], process[160];
-    size_t size;
-    FILE *out = open_memstream(&text, &size);
-
-    if (!out)
-        return NULL;
-    putc('1', out);
-    if (focus->files && files)
-        fprintf(out,
-                " AND (" IOL_CH_IO_DAY
-                ", host_id, process_id, file_id) IN (SELECT intDiv(day_us, toInt64(86400000000)), host_id,"
-                " process_id, file_id FROM %s WHERE file_id IN (SELECT f.id FROM %s AS f WHERE %s))",
-                iol_ch_shard_table(db, IOL_CH_TOUCHED, touched), iol_ch_shard_table(db, "file", file), files);
-    if (focus->processes && processes)
-        fprintf(out, " AND (host_id, process_id) IN (SELECT p.host_id, p.id FROM %s AS p WHERE %s)",
-                iol_ch_shard_table(db, "process", process), processes);
-    if (focus->since != IOL_NULL)
-        fprintf(out, " AND ts_us >= %" PRId64, focus->since / 1000);
-    if (fclose(out) != 0 || !files || !processes) {
-        free(text);
-        return NULL;
-    }
-    return text;
-}
-
-static const char *accounts_where(char where[static 128], const struct iol_focus *focus)
-{
-    char since[64] = "", until[64] = "";
-
-    if (focus->since != IOL_NULL)
-        snprintf(since, sizeof(since), " AND ifNull(last_ts_us, ts_us) >= %" PRId64, focus->since / 1000);
-    if (focus->until != IOL_NULL)
-        snprintf(until, sizeof(until), " AND ifNull(first_ts_us, ts_us) < %" PRId64, focus->until / 1000);
-    snprintf(where, 128, "1%s%s", since, until);
-    return where;
-}
+    " max(ifNull(last_ts_us, ts_us)) FROM "
 
 /* What happened to the files beside reads and writes. */
 static int bring_events(struct iol_ch_db *db, const struct iol_focus *focus, struct iol_error *err)
@@ -258,20 +214,55 @@ static int bring_events(struct iol_ch_db *db, const struct iol_focus *focus, str
     return extract_table(db, IOL_TABLE_EVENT, "host_id", where, err);
 }
 
+static int bring_added_up(struct iol_ch_db *db, const struct iol_ch_rows *rows, struct iol_error *err)
+{
+    struct iol_stream stream;
+    FILE *out = iol_stream_open(&stream);
+
+    if (!out)
+        return no_memory(err);
+    fputs(ADDED_UP, out);
+    iol_ch_put_rows(out, &db->db, rows);
+    fputs(" GROUP BY host_id, process_id, file_id", out);
+    _cleanup_free_ char *sql = iol_stream_text(&stream);
+    return sql ? iol_extract_select(db->extract, IOL_TABLE_IO, sql, NULL, 0, err) : no_memory(err);
+}
+
+static int bring_row_by_row(struct iol_ch_db *db, const struct iol_ch_rows *rows, struct iol_error *err)
+{
+    struct iol_stream streams[3];
+    FILE *out[3];
+    bool bounded = true;
+
+    for (int i = 0; i < 3; i++)
+        out[i] = iol_stream_open(&streams[i]);
+    bool plain = out[0] && iol_ch_put_rows_table(out[0], &db->db, rows);
+    if (out[1])
+        bounded = iol_ch_put_rows_first(out[1], &db->db, rows);
+    if (out[2])
+        iol_ch_put_rows_span(out[2], rows);
+    _cleanup_free_ char *table = out[0] ? iol_stream_text(&streams[0]) : NULL;
+    _cleanup_free_ char *first = out[1] ? iol_stream_text(&streams[1]) : NULL;
+    _cleanup_free_ char *span = out[2] ? iol_stream_text(&streams[2]) : NULL;
+    if (!table || !first || !span)
+        return no_memory(err);
+    return iol_extract_table(
+        db->extract, IOL_TABLE_IO,
+        &(struct iol_extract_rows){.from = table, .first = plain && bounded ? first : NULL, .where = span}, err);
+}
+
 static int bring_accounts(struct iol_ch_db *db, const struct iol_focus *focus, struct iol_error *err)
 {
-    _cleanup_free_ char *first = accounts_first(db, focus), *sql = NULL;
-    bool all = first && strcmp(first, "1") == 0; /* a condition that is always true is none to the server */
-    char where[128];
+    _cleanup_free_ char *files = iol_ch_condition(focus->files, focus),
+                        *processes = iol_ch_condition(focus->processes, focus);
+    const struct iol_ch_rows rows = {.files = focus->files ? files : NULL,
+                                     .processes = focus->processes ? processes : NULL,
+                                     .since = focus->since,
+                                     .until = focus->until};
 
-    accounts_where(where, focus);
-    if (focus->row_by_row && first)
-        return extract_rows(db, IOL_TABLE_IO, "host_id",
-                            (struct iol_extract_rows){.first = all ? NULL : first, .where = where}, err);
-    if (!first || asprintf(&sql, ADDED_UP, all && !db->hosts ? "" : " PREWHERE ", all && !db->hosts ? "" : first,
-                           db->host_condition, where) < 0)
+    if (!files || !processes)
         return no_memory(err);
-    return iol_extract_select(db->extract, IOL_TABLE_IO, sql, NULL, 0, err);
+    return focus->row_by_row ? bring_row_by_row(db, &rows, err) : bring_added_up(db, &rows, err);
 }
 
 static int focus_accounts(struct iol_ch_db *db, const struct iol_focus *focus, struct iol_error *err)
@@ -388,11 +379,23 @@ static int find_descendants(struct iol_ch_db *db, const char *condition, struct 
     return r;
 }
 
-/* What each process did. */
-#define DONE_IN_ALL                                                                                                    \
-    "SELECT max(ts_us) AS ts, max(interval_ms), host_id, process_id, any(file_id), 0, sum(read_ops), sum(read_bytes)," \
-    " sum(write_ops), sum(write_bytes), sum(read_errors), sum(write_errors), min(ifNull(first_ts_us, ts_us)),"         \
-    " max(ifNull(last_ts_us, ts_us)) FROM io WHERE %s AND %s%s%s GROUP BY host_id, process_id"
+/* What each process did, of all or of those in `ids`. To be freed, NULL: no memory. */
+static char *done_by_each(const struct iol_ch_db *db, const struct iol_focus *focus, bool all)
+{
+    struct iol_stream stream;
+    FILE *out = iol_stream_open(&stream);
+
+    if (!out)
+        return NULL;
+    fputs("SELECT max(ts_us) AS ts, max(interval_ms), host_id, process_id, any(file_id), 0, sum(read_ops), "
+          "sum(read_bytes),"
+          " sum(write_ops), sum(write_bytes), sum(read_errors), sum(write_errors), min(ifNull(first_ts_us, ts_us)),"
+          " max(ifNull(last_ts_us, ts_us)) FROM ",
+          out);
+    iol_ch_put_rows(out, &db->db, &(struct iol_ch_rows){.since = focus->since, .until = focus->until});
+    fprintf(out, "%s GROUP BY host_id, process_id", all ? "" : " AND process_id GLOBAL IN (SELECT id FROM ids)");
+    return iol_stream_text(&stream);
+}
 
 /* The ancestors that came along: they are shown, and what they did. */
 static int add_met(struct iol_ch_db *db, struct generation *all)
@@ -412,9 +415,7 @@ static int focus_tree(struct iol_ch_db *db, const struct iol_focus *focus, struc
 {
     _cleanup_free_ char *condition = focus->processes ? iol_ch_condition(focus->processes, focus) : NULL;
     _cleanup_(done_generation) struct generation all = {0};
-    const char *rest = condition ? "process_id GLOBAL IN (SELECT id FROM ids)" : "1";
-    _cleanup_free_ char *did = NULL, *exits = NULL;
-    char where[128], since[64] = "";
+    _cleanup_free_ char *did = done_by_each(db, focus, !condition), *exits = NULL;
     int r = focus->processes && !condition ? no_memory(err) : 0;
 
     if (r == 0 && condition)
@@ -424,10 +425,7 @@ static int focus_tree(struct iol_ch_db *db, const struct iol_focus *focus, struc
         return r;
     if (condition && all.n == 0)
         return 0;
-    if (focus->since != IOL_NULL)
-        snprintf(since, sizeof(since), " AND ts_us >= %" PRId64, focus->since / 1000);
-    if (asprintf(&did, DONE_IN_ALL, rest, accounts_where(where, focus), since, db->host_condition) < 0 ||
-        asprintf(&exits, "process_id GLOBAL IN (SELECT id FROM process WHERE 1%s)", db->host_condition) < 0)
+    if (!did || asprintf(&exits, "process_id GLOBAL IN (SELECT id FROM process WHERE 1%s)", db->host_condition) < 0)
         return no_memory(err);
     r = extract_rows(
         db, IOL_TABLE_PROCESS, "host_id",

@@ -10,14 +10,7 @@
 #include "base/error.h"
 #include "store/schema_sql.h"
 
-#define PAIRS ((size_t)1 << 17) /* 3 MB */
 #define FIRST_CAPACITY ((size_t)1 << 20)
-
-struct iol_pairs {
-    struct {
-        int64_t file_id, process_id, day;
-    } entries[PAIRS];
-};
 
 void iol_row_binary_clear(struct iol_row_binary *rows)
 {
@@ -135,53 +128,10 @@ int iol_row_binary_add(struct iol_row_binary *rows, const struct iol_table *tabl
 
     for (size_t i = 0; i < table->n_columns && r == 0; i++)
         r = add_cell(rows, &table->columns[i], row);
-    return r == 0 ? iol_row_binary_ints(rows, &last, 1) : r;
-}
-
-int iol_row_binary_ints(struct iol_row_binary *rows, const int64_t *values, size_t n)
-{
-    char *to = iol_row_binary_reserve(rows, n * sizeof(*values));
-
+    char *to = r == 0 ? iol_row_binary_reserve(rows, sizeof(last)) : NULL;
     if (!to)
         return -ENOMEM;
-    for (size_t i = 0; i < n; i++)
-        to = put_int(to, values[i]);
-    rows->size += n * sizeof(*values);
+    put_int(to, last);
+    rows->size += sizeof(last);
     return 0;
-}
-
-struct iol_pairs *iol_pairs_new(void)
-{
-    struct iol_pairs *pairs = malloc(sizeof(*pairs));
-
-    if (pairs)
-        iol_pairs_clear(pairs);
-    return pairs;
-}
-
-void iol_pairs_free(struct iol_pairs *pairs)
-{
-    free(pairs);
-}
-
-/* No day begins at that microsecond. */
-void iol_pairs_clear(struct iol_pairs *pairs)
-{
-    for (size_t i = 0; i < PAIRS; i++)
-        pairs->entries[i].day = INT64_MIN;
-}
-
-bool iol_pairs_put(struct iol_pairs *pairs, int64_t file_id, int64_t process_id, int64_t day)
-{
-    uint64_t mix =
-        ((uint64_t)file_id * UINT64_C(0x9e3779b97f4a7c15) ^ (uint64_t)process_id) * UINT64_C(0xc2b2ae3d27d4eb4f);
-    size_t place = (mix >> 32) % PAIRS;
-
-    if (pairs->entries[place].file_id == file_id && pairs->entries[place].process_id == process_id &&
-        pairs->entries[place].day == day)
-        return true;
-    pairs->entries[place].file_id = file_id;
-    pairs->entries[place].process_id = process_id;
-    pairs->entries[place].day = day;
-    return false;
 }

@@ -4,7 +4,7 @@
 
 /*
  * Rows in ClickHouse's RowBinary (https://clickhouse.com/docs/interfaces/formats/RowBinary): integers of 8 bytes, the low one first;
- * texts behind their length as a varint; before what may be NULL a byte, 1 for NULL. And the pairs of file and process that were sent.
+ * texts behind their length as a varint; before what may be NULL a byte, 1 for NULL.
  */
 #include <stdbool.h>
 #include <stddef.h>
@@ -31,15 +31,5 @@ int iol_row_binary_add(struct iol_row_binary *rows, const struct iol_table *tabl
 /* Whether iol_row_binary_add() takes it: 0, or -EINVAL with *err. */
 int iol_row_binary_check(const struct iol_table *table, const void *row, struct iol_error *err);
 
-/* Appends integers that are never NULL; -ENOMEM. */
-int iol_row_binary_ints(struct iol_row_binary *rows, const int64_t *values, size_t n);
-
 /* Nanoseconds as microseconds, rounded down. */
 int64_t iol_row_binary_time(int64_t ns);
-
-/* A cache of fixed size: whether (file, process, day) was put before. It forgets, and never says so of what was not. */
-struct iol_pairs;
-struct iol_pairs *iol_pairs_new(void);        /* NULL: no memory */
-void iol_pairs_free(struct iol_pairs *pairs); /* accepts NULL */
-bool iol_pairs_put(struct iol_pairs *pairs, int64_t file_id, int64_t process_id, int64_t day);
-void iol_pairs_clear(struct iol_pairs *pairs);

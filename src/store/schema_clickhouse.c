@@ -9,8 +9,11 @@
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "base/stream.h"
+#include "store/schema_clickhouse.intern.h"
 #include "store/schema_sql.h"
 #include "store/url.h"
+
+_Static_assert(IOL_CH_SCHEMA_VERSION >= IOL_SCHEMA_VERSION, "what the contract brings, these tables bring");
 
 #define NEWEST_SERVER "24.8" /* whose documents the DDL follows */
 
@@ -19,8 +22,6 @@
  * all of a part: it costs nothing, and lets pairs of a day and a process be looked for at once. What is looked up by single ids has small
  * granules, of which a few are read for each.
  */
-#define SMALL_GRANULES 1024
-
 static const struct {
     const char *order;
     bool by_day;
@@ -29,10 +30,10 @@ static const struct {
     [IOL_TABLE_HOST] = {"id", false},
     [IOL_TABLE_RECORDING] = {"host_id, id", false},
     [IOL_TABLE_LOGIN] = {"host_id, uid", false},
-    [IOL_TABLE_PROCESS] = {"id", false, SMALL_GRANULES},
+    [IOL_TABLE_PROCESS] = {"id", false, IOL_CH_SMALL_GRANULES},
     [IOL_TABLE_PROCESS_EXIT] = {"process_id", false},
-    [IOL_TABLE_FILE] = {"path, host_id, id", false, SMALL_GRANULES},
-    [IOL_TABLE_IO] = {IOL_CH_IO_DAY ", host_id, process_id, file_id, ts_us", true, SMALL_GRANULES},
+    [IOL_TABLE_FILE] = {"path, host_id, id", false, IOL_CH_SMALL_GRANULES},
+    [IOL_TABLE_IO] = {IOL_CH_IO_DAY ", host_id, process_id, file_id, ts_us", true, IOL_CH_SMALL_GRANULES},
     [IOL_TABLE_EVENT] = {"host_id, ts_us", true},
     [IOL_TABLE_TOTAL] = {"host_id, ts_us, route", true},
     [IOL_TABLE_LOSS] = {"host_id", false},
@@ -42,12 +43,6 @@ static const struct {
 /* Texts of which there are few different ones. */
 static const char *const repeated[] = {"boot_id", "kernel", "machine_id", "version", "probes", "comm",
                                        "exe",     "cwd",    "cgroup",     "flags",   "reason", "container_id"};
-
-struct ddl {
-    FILE *out;
-    const struct iol_ch_features *features;
-    const struct iol_ch_layout *layout;
-};
 
 bool iol_schema_ch_by_day(const struct iol_table *table)
 {
@@ -67,12 +62,20 @@ const char *iol_schema_ch_local(char buf[static 64], const char *table, const st
 
 void iol_schema_ch_print_columns(FILE *out, const struct iol_table *table)
 {
-    for (size_t i = 0; i < table->n_columns; i++)
-        fprintf(out, "%s%s, ", table->columns[i].name, table->columns[i].type == IOL_TYPE_TIME ? "_us" : "");
+    iol_schema_ch_print_columns_of(out, table, IOL_CH_SCHEMA_VERSION);
+}
+
+void iol_schema_ch_print_columns_of(FILE *out, const struct iol_table *table, int version)
+{
+    for (size_t i = 0; i < table->n_columns; i++) {
+        const struct iol_column *column = &table->columns[i];
+        if (column->since <= version)
+            fprintf(out, "%s%s, ", column->name, column->type == IOL_TYPE_TIME ? "_us" : "");
+    }
     fputs(iol_schema_ch_replaces(table) ? IOL_CH_VERSION : IOL_CH_SEQ, out);
 }
 
-static void print_text(FILE *out, const char *text)
+void iol_ch_ddl_text(FILE *out, const char *text)
 {
     putc('\'', out);
     for (; *text; text++) {
@@ -88,7 +91,7 @@ static void print_enum(FILE *out, const struct iol_enum *words)
     fputs("Enum8(", out);
     for (size_t i = 0; i < words->count; i++) {
         fputs(i ? ", " : "", out);
-        print_text(out, words->words[i]);
+        iol_ch_ddl_text(out, words->words[i]);
         fprintf(out, " = %zu", i);
     }
     putc(')', out);
@@ -103,7 +106,7 @@ static bool is_repeated(const char *name)
     return false;
 }
 
-static void print_type(struct ddl *ddl, const struct iol_column *column)
+void iol_ch_ddl_type(struct iol_ch_ddl *ddl, const struct iol_column *column)
 {
     bool low = column->type == IOL_TYPE_TEXT && ddl->features->codecs && is_repeated(column->name);
 
@@ -123,25 +126,25 @@ char *iol_schema_ch_type(const struct iol_column *column)
 
     if (!out)
         return NULL;
-    print_type(&(struct ddl){.out = out, .features = &any}, column);
+    iol_ch_ddl_type(&(struct iol_ch_ddl){.out = out, .features = &any}, column);
     return iol_stream_text(&stream);
 }
 
-static void print_codec(struct ddl *ddl, bool delta)
+void iol_ch_ddl_codec(struct iol_ch_ddl *ddl, bool delta)
 {
     if (ddl->features->codecs)
         fputs(delta ? " CODEC(Delta, ZSTD(1))" : " CODEC(ZSTD(1))", ddl->out);
 }
 
-static void print_column(struct ddl *ddl, const struct iol_column *column)
+void iol_ch_ddl_column(struct iol_ch_ddl *ddl, const struct iol_column *column)
 {
     bool time = column->type == IOL_TYPE_TIME;
 
     fprintf(ddl->out, "    %s%s ", column->name, time ? "_us" : "");
-    print_type(ddl, column);
+    iol_ch_ddl_type(ddl, column);
     fputs(" COMMENT ", ddl->out);
-    print_text(ddl->out, column->doc);
-    print_codec(ddl, time);
+    iol_ch_ddl_text(ddl->out, column->doc);
+    iol_ch_ddl_codec(ddl, time);
     fputs(",\n", ddl->out);
     if (!time)
         return;
@@ -151,15 +154,20 @@ static void print_column(struct ddl *ddl, const struct iol_column *column)
         fprintf(ddl->out, "    %1$s ALIAS toDateTime(intDiv(%1$s_us, 1000000), 'UTC'),\n", column->name);
 }
 
-static void print_create(struct ddl *ddl, const char *what, const char *name)
+void iol_ch_ddl_create(struct iol_ch_ddl *ddl, const char *what, const char *name)
 {
     fprintf(ddl->out, "CREATE %s IF NOT EXISTS %s", what, name);
+    iol_ch_ddl_on_cluster(ddl);
+}
+
+void iol_ch_ddl_on_cluster(struct iol_ch_ddl *ddl)
+{
     if (ddl->layout->cluster[0] && ddl->layout->replicated)
         fprintf(ddl->out, " ON CLUSTER %s", ddl->layout->cluster);
 }
 
 /* {shard} and {replica} are macros in the configuration of each server. */
-static void print_engine(struct ddl *ddl, const char *name, bool replaces, const char *version)
+void iol_ch_ddl_engine(struct iol_ch_ddl *ddl, const char *name, bool replaces, const char *version)
 {
     fprintf(ddl->out, "ENGINE = %s%sMergeTree", ddl->layout->replicated ? "Replicated" : "",
             replaces ? "Replacing" : "");
@@ -172,8 +180,8 @@ static void print_engine(struct ddl *ddl, const char *name, bool replaces, const
 }
 
 /* Rows that were sent again are recognised by the server too, where it can. */
-static void print_rest(struct ddl *ddl, const char *order, bool by_day, const char *time, bool fact,
-                       unsigned int granularity)
+void iol_ch_ddl_rest(struct iol_ch_ddl *ddl, const char *order, bool by_day, const char *time, bool fact,
+                     unsigned int granularity)
 {
     const char *separator = "\nSETTINGS ";
     const struct iol_ch_features *features = ddl->features;
@@ -198,11 +206,11 @@ static void print_rest(struct ddl *ddl, const char *order, bool by_day, const ch
     fputs(";\n\n", ddl->out);
 }
 
-static void print_distributed(struct ddl *ddl, const char *name, const char *local, const char *key)
+void iol_ch_ddl_distributed(struct iol_ch_ddl *ddl, const char *name, const char *local, const char *key)
 {
     if (!ddl->layout->cluster[0])
         return;
-    print_create(ddl, "TABLE", name);
+    iol_ch_ddl_create(ddl, "TABLE", name);
     fprintf(ddl->out, " AS %s\nENGINE = Distributed(%s, %s, %s, cityHash64(%s));\n\n", local, ddl->layout->cluster,
             ddl->layout->database, local, key);
 }
@@ -217,7 +225,7 @@ static const char *shard_key(const struct iol_table *table)
     return table->columns[0].name;
 }
 
-static void print_table(struct ddl *ddl, const struct iol_table *table)
+static void print_table(struct iol_ch_ddl *ddl, const struct iol_table *table)
 {
     bool replaces = iol_schema_ch_replaces(table), by_day = engines[table->id].by_day;
     char local[64], time[64];
@@ -225,49 +233,27 @@ static void print_table(struct ddl *ddl, const struct iol_table *table)
     iol_schema_ch_local(local, table->name, ddl->layout);
     snprintf(time, sizeof(time), "%s_us", table->columns[0].name);
     fprintf(ddl->out, "-- %s\n", table->doc);
-    print_create(ddl, "TABLE", local);
+    iol_ch_ddl_create(ddl, "TABLE", local);
     fputs("\n(\n", ddl->out);
     for (size_t i = 0; i < table->n_columns; i++)
-        print_column(ddl, &table->columns[i]);
+        iol_ch_ddl_column(ddl, &table->columns[i]);
     fprintf(ddl->out, "    %s COMMENT '%s'", replaces ? IOL_CH_VERSION " UInt64" : IOL_CH_SEQ " Int64",
             replaces ? "of rows with one key the highest counts" : "batch.seq of the batch that brought the row");
-    print_codec(ddl, true);
+    iol_ch_ddl_codec(ddl, true);
     fputs("\n)\n", ddl->out);
-    print_engine(ddl, local, replaces, replaces ? IOL_CH_VERSION : NULL);
-    print_rest(ddl, engines[table->id].order, by_day, time, !replaces, engines[table->id].granularity);
-    print_distributed(ddl, table->name, local, shard_key(table));
-}
-
-/* A set: a pair that is written again changes nothing, and it is written before the rows that it leads to. */
-static void print_touched(struct ddl *ddl)
-{
-    char local[64];
-
-    iol_schema_ch_local(local, IOL_CH_TOUCHED, ddl->layout);
-    fputs("-- Which processes have rows of io with a file on a day, in the order of files\n", ddl->out);
-    print_create(ddl, "TABLE", local);
-    fputs("\n(\n    day_us Int64 COMMENT 'begin of the day, in microseconds'", ddl->out);
-    print_codec(ddl, true);
-    fputs(",\n    host_id Int64 COMMENT 'host.id'", ddl->out);
-    print_codec(ddl, false);
-    fputs(",\n    file_id Int64 COMMENT 'file.id'", ddl->out);
-    print_codec(ddl, false);
-    fputs(",\n    process_id Int64 COMMENT 'process.id'", ddl->out);
-    print_codec(ddl, false);
-    fputs("\n)\n", ddl->out);
-    print_engine(ddl, local, true, NULL);
-    print_rest(ddl, "file_id, process_id", true, "day_us", false, SMALL_GRANULES);
-    print_distributed(ddl, IOL_CH_TOUCHED, local, "host_id");
+    iol_ch_ddl_engine(ddl, local, replaces, replaces ? IOL_CH_VERSION : NULL);
+    iol_ch_ddl_rest(ddl, engines[table->id].order, by_day, time, !replaces, engines[table->id].granularity);
+    iol_ch_ddl_distributed(ddl, table->name, local, shard_key(table));
 }
 
 /* One JOIN in each SELECT, and of any table the latest rows: what every version understands. */
-static void print_views(struct ddl *ddl)
+static void print_views(struct iol_ch_ddl *ddl)
 {
     static const char names_of_process[] = "(SELECT id AS process_id, pid, comm, exe, uid FROM process)";
     static const char names_of_file[] = "(SELECT id AS file_id, path, kind, flags FROM file)";
 
     fputs("-- io with the names in plain sight\n", ddl->out);
-    print_create(ddl, "VIEW", "io_named");
+    iol_ch_ddl_create(ddl, "VIEW", "io_named");
     fprintf(ddl->out,
             " AS\nSELECT ts_us, ts, interval_ms, host_id, process_id, file_id, route, read_ops, read_bytes, write_ops, "
             "write_bytes,\n    read_errors, write_errors, first_ts_us, first_ts, last_ts_us, last_ts, pid, comm, exe, "
@@ -278,7 +264,7 @@ static void print_views(struct ddl *ddl)
             ") GLOBAL ANY LEFT JOIN\n%s USING (file_id);\n\n",
             names_of_process, names_of_file);
     fputs("-- The ledger as one table; type: 1 exec, 2 fork, 3 read, 4 write\n", ddl->out);
-    print_create(ddl, "VIEW", "audit_log");
+    iol_ch_ddl_create(ddl, "VIEW", "audit_log");
     fputs(
         " AS\n"
         "SELECT pid, toUInt8(1) AS type, comm, exe AS path, exec_time AS timestamp FROM process WHERE origin = 'exec'\n"
@@ -289,21 +275,55 @@ static void print_views(struct ddl *ddl)
         "UNION ALL\n"
         "SELECT pid, toUInt8(4), comm, CAST(path AS Nullable(String)), last_ts FROM io_named WHERE write_ops > 0;\n\n",
         ddl->out);
+}
+
+void iol_ch_ddl_version(struct iol_ch_ddl *ddl)
+{
     fputs("-- The version of all this; made last\n", ddl->out);
-    print_create(ddl, "VIEW", IOL_VERSION_TABLE);
-    fprintf(ddl->out, " AS SELECT toInt32(%d) AS version;\n\n", IOL_SCHEMA_VERSION);
+    iol_ch_ddl_create(ddl, "VIEW", IOL_VERSION_TABLE);
+    fprintf(ddl->out, " AS SELECT toInt32(%d) AS version;\n\n", IOL_CH_SCHEMA_VERSION);
+}
+
+int iol_schema_ch_print_column(FILE *out, const struct iol_ch_features *features, const struct iol_ch_layout *layout,
+                               const char *name, const struct iol_table *table, const struct iol_column *column)
+{
+    struct iol_ch_ddl ddl = {.out = out, .features = features, .layout = layout};
+
+    fprintf(out, "ALTER TABLE %s", name);
+    iol_ch_ddl_on_cluster(&ddl);
+    fprintf(out, " ADD COLUMN %s ", column->name);
+    iol_ch_ddl_type(&ddl, column);
+    fputs(" COMMENT ", out);
+    iol_ch_ddl_text(out, column->doc);
+    iol_ch_ddl_codec(&ddl, false);
+    if (column > table->columns)
+        fprintf(out, " AFTER %s%s", column[-1].name, column[-1].type == IOL_TYPE_TIME ? "_us" : "");
+    fputs(";\n\n", out);
+    return ferror(out) ? -EIO : 0;
+}
+
+int iol_schema_ch_print_version(FILE *out, const struct iol_ch_features *features, const struct iol_ch_layout *layout)
+{
+    struct iol_ch_ddl ddl = {.out = out, .features = features, .layout = layout};
+
+    fputs("DROP TABLE IF EXISTS " IOL_VERSION_TABLE, out);
+    iol_ch_ddl_on_cluster(&ddl);
+    fputs(";\n\n", out);
+    iol_ch_ddl_version(&ddl);
+    return ferror(out) ? -EIO : 0;
 }
 
 int iol_schema_ch_print(FILE *out, const struct iol_ch_features *features, const struct iol_ch_layout *layout)
 {
-    struct ddl ddl = {.out = out, .features = features, .layout = layout};
+    struct iol_ch_ddl ddl = {.out = out, .features = features, .layout = layout};
 
-    fprintf(out, "-- The tables of ioledger, version %d of the schema, for ClickHouse %u.%u.\n\n", IOL_SCHEMA_VERSION,
-            features->version / 100, features->version % 100);
+    fprintf(out, "-- The tables of ioledger, version %d of the schema, for ClickHouse %u.%u.\n\n",
+            IOL_CH_SCHEMA_VERSION, features->version / 100, features->version % 100);
     for (size_t i = 0; i < IOL_TABLE_COUNT; i++)
         print_table(&ddl, &iol_schema_tables[i]);
-    print_touched(&ddl);
+    iol_ch_ddl_orders(&ddl);
     print_views(&ddl);
+    iol_ch_ddl_version(&ddl);
     return ferror(out) ? -EIO : 0;
 }
 

@@ -8,6 +8,7 @@
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "store/clickhouse.h"
+#include "store/clickhouse_upgrade.h"
 #include "store/clickhouse_write.h"
 #include "store/schema_clickhouse.h"
 #include "store/sink.h"
@@ -35,38 +36,6 @@ static int clickhouse_write(struct iol_sink *base, const struct iol_batch *batch
     return n < 0 ? (int)n : 0;
 }
 
-static int run_statements(struct iol_ch *ch, char *ddl, struct iol_error *err)
-{
-    int r = 0;
-
-    for (char *statement = ddl, *end; r == 0 && (end = strstr(statement, ";\n\n")); statement = end + 3) {
-        *end = '\0';
-        r = iol_ch_run(ch, &(struct iol_ch_request){.sql = statement, .doing = "create the tables in"}, err);
-    }
-    return r;
-}
-
-/* Tables over shards are made on each host that the URL names, unless the servers see to that themselves. */
-static int create_schema(struct iol_ch *ch, struct iol_error *err)
-{
-    const struct iol_ch_layout *layout = iol_ch_layout(ch);
-    size_t hosts = layout->cluster[0] && !layout->replicated ? iol_ch_hosts(ch) : 1;
-    int r = 0;
-
-    for (size_t i = 0; i < hosts && r == 0; i++) {
-        _cleanup_free_ char *ddl = NULL;
-        size_t size;
-        FILE *out = open_memstream(&ddl, &size);
-        if (hosts > 1)
-            iol_ch_use_host(ch, hosts - 1 - i);
-        r = out ? iol_schema_ch_print(out, iol_ch_features(ch), layout) : -ENOMEM;
-        if (!out || fclose(out) != 0 || r < 0)
-            return iol_error_set(err, -ENOMEM, "out of memory");
-        r = run_statements(ch, ddl, err);
-    }
-    return r;
-}
-
 /* Each shard has its part of the tables, or the batches of some hosts would find none. */
 static int check_shards(struct iol_ch *ch, struct iol_error *err)
 {
@@ -76,7 +45,8 @@ static int check_shards(struct iol_ch *ch, struct iol_error *err)
 
     if (!layout->cluster[0])
         return 0;
-    snprintf(sql, sizeof(sql), "SELECT count() FROM cluster(%s, %s, batch_local)", layout->cluster, layout->database);
+    snprintf(sql, sizeof(sql), "SELECT count() FROM cluster(%s, %s, " IOL_CH_PROCESS_DAY "_local)", layout->cluster,
+             layout->database);
     int r = iol_ch_number(ch, sql, "read", &number, err);
     if (r == 0 || r == -EACCES || (r == -EAGAIN && !strstr(err->text, "There is no table")))
         return r;
@@ -100,13 +70,16 @@ static void clickhouse_close(struct iol_sink *base)
 
 static int open_tables(struct clickhouse_sink *sink, struct iol_error *err)
 {
-    enum iol_ch_state state;
-    int r = iol_ch_check(sink->ch, true, &state, err);
+    int version, r = iol_ch_check(sink->ch, true, &version, err);
 
-    if (r == 0 && state == IOL_CH_EMPTY)
-        r = create_schema(sink->ch, err);
+    if (r == 0 && version == 0)
+        r = iol_ch_create_schema(sink->ch, err);
+    else if (r == 0 && version < IOL_CH_SCHEMA_VERSION)
+        r = iol_ch_upgrade_schema(sink->ch, version, err);
     if (r == 0)
         r = check_shards(sink->ch, err);
+    if (r == 0 && version > 0 && version < IOL_CH_SCHEMA_VERSION)
+        r = iol_ch_upgrade_rows(sink->ch, err);
     if (r == 0)
         sink->server_pid = iol_ch_server_pid(sink->ch);
     return r;

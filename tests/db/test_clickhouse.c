@@ -186,6 +186,21 @@ static void test_group(void **state)
 
 #define GROUP 6
 
+/* Each row of io is in the tables beside it, and none that is not. */
+static void orders_equal_io(void **state)
+{
+    long long rows = number_of(state, "SELECT count() FROM io");
+
+    assert_int_equal(number_of(state, "SELECT count() FROM (SELECT DISTINCT * FROM io_by_file)"), rows);
+    assert_int_equal(number_of(state, "SELECT count() FROM io WHERE (file_id, process_id, ts_us, batch_seq) IN"
+                                      " (SELECT file_id, process_id, ts_us, batch_seq FROM io_by_file)"),
+                     rows);
+    assert_int_equal(number_of(state,
+                               "SELECT count() FROM io WHERE (intDiv(ts_us, 86400000000) * 86400000000, process_id)"
+                               " NOT IN (SELECT day_us, process_id FROM process_day)"),
+                     0);
+}
+
 /* Of three hosts in turn when `several`, and each with rows of two days. */
 static void make_group(struct iol_batch *batches[static GROUP], int64_t first, bool several)
 {
@@ -220,7 +235,7 @@ static void write_all(struct iol_sink *sink, struct iol_batch *const batches[sta
 /* A group stops in the middle, at each table; its batches come again, in groups of other sizes, and are there once. */
 static void test_half_a_group(void **state)
 {
-    static const char *const tables[] = {"touched", "io", "total", "batch"};
+    static const char *const tables[] = {"io_by_file", "process_day", "io", "total", "batch"};
     struct iol_error err = {0};
     int64_t first = 1;
 
@@ -250,6 +265,7 @@ static void test_half_a_group(void **state)
             }
         }
     }
+    orders_equal_io(state);
     assert_int_equal(number_of(state, "SELECT count() FROM total"), 2 * GROUP * IOL_ARRAY_SIZE(tables));
     assert_int_equal(number_of(state, "SELECT count() FROM (SELECT DISTINCT host_id, seq FROM batch)"),
                      1 + 2 * GROUP * IOL_ARRAY_SIZE(tables));
@@ -279,6 +295,7 @@ static void test_pieces(void **state)
     record(url_in(state), batch);
     assert_int_equal(number_of(state, "SELECT count() FROM io"), rows + 1);
     assert_int_equal(number_of(state, "SELECT count() FROM batch"), 1);
+    orders_equal_io(state);
 }
 
 static void add_dimensions(struct iol_batch *batch, const char *name, const char *login)
@@ -372,6 +389,7 @@ static void test_restart(void **state)
     iol_batch_free(batch);
     iol_sink_close(sink);
     assert_int_equal(number_of(state, "SELECT count() FROM io"), 2000);
+    orders_equal_io(state);
 }
 
 /* What belongs to a host is on one shard, and all of it can be seen from both. */
@@ -441,7 +459,9 @@ static void test_prune(void **state)
     assert_int_equal(result.days, 2);
     assert_true(result.bytes_after < result.bytes_before);
     assert_int_equal(number_of(state, "SELECT count() FROM io"), 120);
-    assert_int_equal(number_of(state, "SELECT countIf(day_us < 20051 * 86400000000) FROM touched"), 0);
+    assert_int_equal(number_of(state, "SELECT countIf(ts_us < 20051 * 86400000000) FROM io_by_file"), 0);
+    assert_int_equal(number_of(state, "SELECT countIf(day_us < 20051 * 86400000000) FROM process_day"), 0);
+    assert_int_equal(number_of(state, "SELECT count() FROM io_by_file"), 120);
     assert_int_equal(number_of(state, "SELECT count() FROM process") > 0, 1);
     assert_int_equal(iol_prune(url, &options, &result, &err), 0);
     assert_int_equal(result.rows[IOL_TABLE_IO], 0);
@@ -470,7 +490,7 @@ static void test_half_a_schema(void **state)
 {
     record(url_in(state), io_batch(1, 1));
     free(sql_on(0, name_in(state), "DROP TABLE ioledger_schema"));
-    free(sql_on(0, name_in(state), "DROP TABLE touched"));
+    free(sql_on(0, name_in(state), "DROP TABLE io_by_file"));
     record(url_in(state), io_batch(2, 5));
     assert_int_equal(ask_int(url_in(state), "SELECT count(*) FROM io"), 6);
 }

@@ -4,7 +4,7 @@
 """A fleet of recorders writes to two ClickHouse shards, one of which is killed and started again in the middle: the books are exact.
 
 What each recorder makes is known: the rows in the ledger are as many, none is there twice, every interval balances, and a host is on one
-shard only. IOLEDGER_FLEET=full: 200 hosts (make soak); else fewer, for less time.
+shard only. A recorder that is killed together with its servers goes on where it was. IOLEDGER_FLEET=full: 200 hosts (make soak); else fewer, for less time.
 """
 import json
 import os
@@ -18,9 +18,10 @@ import urllib.request
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 CHCLUSTER = os.path.join(HERE, "chcluster")
-IOLEDGER, FLEET = os.environ["IOLEDGER"], os.environ["IOLEDGER_BENCH_FLEET"]
+IOLEDGER, FLEET, FEED = os.environ["IOLEDGER"], os.environ["IOLEDGER_BENCH_FLEET"], os.environ["IOLEDGER_FEED"]
 FULL = os.environ.get("IOLEDGER_FLEET") == "full"
 HOSTS, RATE, SECONDS = (200, 50, 5) if FULL else (20, 100, 4)
+BATCHES, ROWS = 400, 500  # of the recorder that is killed
 
 
 class Cluster:
@@ -59,6 +60,43 @@ def wait_for_rows(cluster, fleet):
     raise AssertionError("no rows arrive")
 
 
+def check_order(number, cluster, database, rows):
+    """The tables beside io have each of its rows once, as questions see them, and no other."""
+    counts = [int(cluster.ask(sql, database=database)) for sql in (
+        "SELECT count() FROM (SELECT DISTINCT * FROM io_by_file)",
+        "SELECT count() FROM io WHERE (host_id, file_id, process_id, ts_us, batch_seq) GLOBAL IN"
+        " (SELECT host_id, file_id, process_id, ts_us, batch_seq FROM io_by_file)",
+        "SELECT count() FROM io WHERE (intDiv(ts_us, 86400000000) * 86400000000, host_id, process_id) GLOBAL IN"
+        " (SELECT day_us, host_id, process_id FROM process_day)")]
+    return check(number, counts == [rows] * 3, "the rows are in each order once", counts, rows)
+
+
+def killed(cluster, scratch):
+    """A recorder and its server are killed in the middle, more than once; both come back. Returns the rows that are there then, and what balance says."""
+    for shard in (0, 1):
+        cluster.ask("CREATE DATABASE killed", shard, "default")
+    url = "clickhouse://%s,%s/killed?cluster=both" % tuple(cluster.servers)
+    command = [FEED, url, os.path.join(scratch, "spool"), str(BATCHES), str(ROWS), "100", str(64 << 20)]
+    for goal in (1, BATCHES * ROWS // 4, BATCHES * ROWS // 2):
+        with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as feed:
+            for _ in range(1200):
+                assert feed.poll() is None, "the recorder has ended"
+                try:
+                    if int(cluster.ask("SELECT count() FROM io", database="killed")) >= goal:
+                        break
+                except urllib.error.HTTPError:
+                    pass  # there are no tables yet
+                time.sleep(0.05)
+            for shard in ("1", "2"):
+                cluster.control("crash", shard)
+            feed.kill()
+        for shard in ("1", "2"):
+            cluster.control("up", shard)
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, timeout=300)
+    balance = subprocess.run([IOLEDGER, "balance", "--db", url], capture_output=True, text=True, timeout=200, check=False)
+    return int(cluster.ask("SELECT count() FROM io", database="killed")), balance
+
+
 def main():
     scratch = tempfile.mkdtemp(prefix="ioledger-fleet.")
     try:
@@ -94,7 +132,12 @@ def main():
         whose = answer("who", files[0]["path"], "--host", files[0]["host"])
         good &= check(7, [sum(row[name] for row in whose) for name in counters] == [files[0][name] for name in counters] and
                       len(whose) == files[0]["processes"], "and so are the processes of one of them", whose[:3], files[0])
-        print("1..7")
+        good &= check_order(8, cluster, "fleet", rows)
+        rows, balance = killed(cluster, scratch)
+        good &= check(9, rows == BATCHES * ROWS, "a recorder that is killed with its servers: no row is missing, and none is there twice", rows)
+        good &= check(10, balance.returncode == 0 and "to the byte" in balance.stdout, "its books balance", balance.stdout[-300:], balance.stderr[-300:])
+        good &= check_order(11, cluster, "killed", rows)
+        print("1..11")
         return 0 if good else 1
     finally:
         subprocess.run([CHCLUSTER, "remove", os.path.join(scratch, "ch")], check=False)

@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// SPDX-FileCopyrightText: The ioledger authors
+#include "store/clickhouse_rows.h"
+
+#include <inttypes.h>
+
+#include "core/row.h"
+#include "store/reader.h"
+#include "store/schema_clickhouse.h"
+
+static bool is_by_file(const struct iol_db *db, const struct iol_ch_rows *rows)
+{
+    return rows->files && iol_db_has_orders(db);
+}
+
+/* io is in the order of days and processes: process_day knows on which days these have rows, and else all days are looked at. */
+static void put_processes(FILE *out, const struct iol_db *db, const struct iol_ch_rows *rows)
+{
+    char process[160], days[160];
+
+    iol_db_shard_table(db, "process", process);
+    if (is_by_file(db, rows) || !iol_db_has_orders(db))
+        fprintf(out, " AND (host_id, process_id) IN (SELECT p.host_id, p.id FROM %s AS p WHERE %s)", process,
+                rows->processes);
+    else
+        fprintf(out,
+                " AND (" IOL_CH_IO_DAY
+                ", host_id, process_id) IN (SELECT intDiv(day_us, toInt64(86400000000)), host_id,"
+                " process_id FROM %s WHERE process_id IN (SELECT p.id FROM %s AS p WHERE %s))",
+                iol_db_shard_table(db, IOL_CH_PROCESS_DAY, days), process, rows->processes);
+}
+
+static bool is_bounded(const struct iol_db *db, const struct iol_ch_rows *rows)
+{
+    return *iol_db_host_condition(db) || rows->files || rows->processes || rows->since != IOL_NULL;
+}
+
+bool iol_ch_put_rows_first(FILE *out, const struct iol_db *db, const struct iol_ch_rows *rows)
+{
+    char file[160];
+
+    fprintf(out, "1%s", iol_db_host_condition(db));
+    if (rows->files)
+        fprintf(out, " AND file_id IN (SELECT f.id FROM %s AS f WHERE %s)", iol_db_shard_table(db, "file", file),
+                rows->files);
+    if (rows->processes)
+        put_processes(out, db, rows);
+    if (rows->since != IOL_NULL)
+        fprintf(out, " AND ts_us >= %" PRId64, rows->since / 1000);
+    return is_bounded(db, rows);
+}
+
+bool iol_ch_put_rows_table(FILE *out, const struct iol_db *db, const struct iol_ch_rows *rows)
+{
+    char shard[160];
+    const char *name = is_by_file(db, rows) ? IOL_CH_BY_FILE : "io";
+
+    if (rows->local)
+        name = iol_db_shard_table(db, name, shard);
+    if (!is_by_file(db, rows)) {
+        fputs(name, out);
+        return true;
+    }
+    putc('(', out);
+    iol_schema_ch_print_by_file_rows(out, name);
+    fputs(" PREWHERE ", out);
+    iol_ch_put_rows_first(out, db, rows);
+    putc(')', out);
+    return false;
+}
+
+void iol_ch_put_rows_span(FILE *out, const struct iol_ch_rows *rows)
+{
+    putc('1', out);
+    if (rows->since != IOL_NULL)
+        fprintf(out, " AND ifNull(last_ts_us, ts_us) >= %" PRId64, rows->since / 1000);
+    if (rows->until != IOL_NULL)
+        fprintf(out, " AND ifNull(first_ts_us, ts_us) < %" PRId64, rows->until / 1000);
+}
+
+void iol_ch_put_rows(FILE *out, const struct iol_db *db, const struct iol_ch_rows *rows)
+{
+    if (iol_ch_put_rows_table(out, db, rows) &&
+        is_bounded(db, rows)) { /* a condition that is always true is none to the server */
+        fputs(" PREWHERE ", out);
+        iol_ch_put_rows_first(out, db, rows);
+    }
+    fputs(" WHERE ", out);
+    iol_ch_put_rows_span(out, rows);
+}

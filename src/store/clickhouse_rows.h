@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// SPDX-FileCopyrightText: The ioledger authors
+#pragma once
+
+/*
+ * The rows of io that a question is about, in the SQL of ClickHouse: out of io itself, or, when it is about files, out of io_by_file. By the index the
+ * server finds granules in which a row may be; only where one is are columns beside the key read (PREWHERE). For src/store only.
+ */
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+struct iol_db;
+
+/* Conditions on f, a file, and p, a process, or NULL; times in nanoseconds or IOL_NULL. */
+struct iol_ch_rows {
+    const char *files, *processes;
+    int64_t since, until;
+    bool local; /* of a shard, not of all */
+};
+
+/* "TABLE PREWHERE ... WHERE ...": what stands behind FROM. */
+void iol_ch_put_rows(FILE *out, const struct iol_db *db, const struct iol_ch_rows *rows);
+
+/* The parts of it. The table has the columns of io and stands in parentheses unless it is io itself: then `first` is still to be asked for. */
+bool iol_ch_put_rows_table(FILE *out, const struct iol_db *db, const struct iol_ch_rows *rows);
+bool iol_ch_put_rows_first(FILE *out, const struct iol_db *db, const struct iol_ch_rows *rows); /* false: it is "1" */
+void iol_ch_put_rows_span(FILE *out, const struct iol_ch_rows *rows);
