@@ -99,6 +99,19 @@ def batch(tap, scratch):
     tap.equal({r["pid"] for r in rows}, {worker.pid}, "--pid leaves all others out")
 
 
+def few_accounts(tap, scratch):
+    """Accounts of processes that have ended are handed out again: there are three times as many as there is room for."""
+    frames = Frames("--comm", "cat", "--interval", "50ms", "--rows", "100", "--max-accounts", "64", "--format", "json")
+    paths = [new_file(scratch, "file%d" % i) for i in range(50)]
+
+    def seen(path):
+        subprocess.run(["cat", path], stdout=subprocess.DEVNULL, check=True)
+        return path in frames.out
+    for path in paths:
+        live.wait_for(lambda path=path: seen(path), "%r from top" % path)
+    tap.equal(frames.end(), (0, b""), "each file of 50 processes is there by its name, with room for 64 accounts")
+
+
 def batch_formats(tap, scratch):
     worker = Worker()
     path = new_file(scratch, HOSTILE[0])
@@ -255,4 +268,4 @@ def ended_from_outside(tap, scratch):
 
 
 if __name__ == "__main__":
-    live.main(batch, batch_formats, refusals, small, large, kinds_of_terminals, ended_from_outside)
+    live.main(batch, few_accounts, batch_formats, refusals, small, large, kinds_of_terminals, ended_from_outside)

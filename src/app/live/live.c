@@ -138,6 +138,7 @@ int iol_live_post(struct iol_live *live, struct iol_error *err)
         r = iol_accounts_post(live->accounts, &epoch, live->model, live->batch);
     if (r == 0)
         iol_model_trim(live->model, epoch.number, epoch.to_ns, iol_epoch_forget, live->capture);
+    iol_accounts_settle(live->accounts);
     return check(live, r, err);
 }
 
