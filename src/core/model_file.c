@@ -10,6 +10,7 @@
 
 #include "base/arena.h"
 #include "base/cleanup.h"
+#include "base/table.h"
 #include "core/batch.h"
 #include "core/model.intern.h"
 

@@ -5,11 +5,11 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <uthash.h>
 #include <utlist.h>
 
 #include "base/array.h"
 #include "base/cleanup.h"
+#include "base/table.h"
 #include "core/decode.h"
 #include "core/row.h"
 
