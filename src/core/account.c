@@ -191,13 +191,27 @@ static void note_event_losses(struct iol_accounts *accounts, size_t index)
     slot->ring_full = account->ring_full;
 }
 
+/*
+ * It was used before, and not in this epoch: whatever counts there notes the time, which is not before the epoch has begun. So one cache line
+ * tells, and neither what was posted nor what is known of the slot has to be read.
+ */
+static bool is_idle(const struct iol_accounts *accounts, const struct iol_epoch *epoch, size_t index)
+{
+    uint64_t last = accounts->kernel.slots[index].epoch[epoch->closed].last;
+
+    return last && last < epoch->from_jiffies;
+}
+
 static int post_slot(struct iol_accounts *accounts, const struct iol_epoch *epoch, struct iol_model *model,
                      size_t index, struct iol_batch *batch)
 {
     struct slot *slot = &accounts->slots[index];
-    struct iol_counts now = read_counts(&accounts->kernel.slots[index].epoch[epoch->closed]);
-    struct iol_counts delta = difference(&now, &accounts->posted[epoch->closed][index]);
+    struct iol_counts now, delta;
 
+    if (is_idle(accounts, epoch, index))
+        return 0;
+    now = read_counts(&accounts->kernel.slots[index].epoch[epoch->closed]);
+    delta = difference(&now, &accounts->posted[epoch->closed][index]);
     if (is_zero(&delta))
         return 0;
     if (slot->state == SLOT_FREE && adopt_slot(accounts, index, model, batch) < 0)
@@ -295,6 +309,10 @@ static int post_slots(struct iol_accounts *accounts, const struct iol_epoch *epo
         /* the spare slots at the end have their own order */
         if (i == accounts->kernel.first_spare)
             unopened = 0;
+        if (!retires && is_idle(accounts, epoch, i)) {
+            unopened = 0;
+            continue;
+        }
         if (i >= IOL_ABI_ROUTE_SLOTS && accounts->slots[i].state == SLOT_FREE && slots[i].opened_ns == 0) {
             if (++unopened <= hole)
                 continue;
