@@ -65,7 +65,7 @@ static void print_verdict(const struct iol_feature *features, size_t n, bool mis
     for (size_t i = 0; i < n; i++) {
         if (strcmp(features[i].name, "fexit") == 0 && features[i].state == IOL_FEATURE_OK)
             probes = "fexit";
-        if (features[i].state != IOL_FEATURE_OK)
+        if (features[i].state != IOL_FEATURE_OK && features[i].consequence)
             printf("%s: %s.\n", features[i].name, features[i].consequence);
     }
     if (missing)

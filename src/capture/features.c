@@ -49,6 +49,16 @@ static void set(struct iol_feature *feature, bool good, const char *detail)
     snprintf(feature->detail, sizeof(feature->detail), "%s", detail);
 }
 
+/* The kernel answers only those who may use BPF: else its refusal would tell nothing of the kernel. */
+static bool may_ask(struct iol_feature *feature)
+{
+    if (may_use_bpf())
+        return true;
+    set(feature, false, "not known without these privileges");
+    feature->consequence = NULL;
+    return false;
+}
+
 /* First line of a small file, without its newline; false when it cannot be read. */
 static bool read_line(const char *path, char *buf, size_t size)
 {
@@ -107,8 +117,11 @@ static void probe_hooks(struct iol_feature *feature)
 
 static void probe_ring(struct iol_feature *feature)
 {
-    int fd = bpf_map_create(BPF_MAP_TYPE_RINGBUF, "probe", 0, 0, 4096, NULL);
+    int fd;
 
+    if (!may_ask(feature))
+        return;
+    fd = bpf_map_create(BPF_MAP_TYPE_RINGBUF, "probe", 0, 0, 4096, NULL);
     set(feature, fd >= 0, fd >= 0 ? "yes" : strerror(errno));
     if (fd >= 0)
         close(fd);
@@ -134,17 +147,24 @@ static void probe_direct_loads(struct iol_feature *feature)
 
 static void probe_trampolines(struct iol_feature *feature)
 {
-    int r = iol_probes_try_trampoline();
+    int r;
 
+    if (!may_ask(feature))
+        return;
+    r = iol_probes_try_trampoline();
     set(feature, r == 0, r == 0 ? "yes" : strerror(-r));
 }
 
 static void probe_fexit(struct iol_feature *feature)
 {
     char text[IOL_PROBES_TEXT] = "unknown without BTF";
-    struct btf *btf = btf__load_vmlinux_btf();
-    bool good = btf && iol_probes_judge(btf, text) == IOL_PROBES_BEST;
+    struct btf *btf;
+    bool good;
 
+    if (!may_ask(feature))
+        return;
+    btf = btf__load_vmlinux_btf();
+    good = btf && iol_probes_judge(btf, text) == IOL_PROBES_BEST;
     set(feature, good, text);
     btf__free(btf);
 }
@@ -230,8 +250,11 @@ static void probe_load(struct iol_feature *feature)
     struct iol_capture_options options = {.max_accounts = IOL_CAPTURE_MIN_ACCOUNTS};
     struct iol_capture *capture = NULL;
     struct iol_error err = {0};
-    int r = iol_capture_open(&options, &capture, &err);
+    int r;
 
+    if (!may_ask(feature))
+        return;
+    r = iol_capture_open(&options, &capture, &err);
     set(feature, r == 0, r == 0 ? "all programs pass the verifier" : err.text);
     iol_capture_close(capture);
 }

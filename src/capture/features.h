@@ -17,7 +17,7 @@ struct iol_feature {
     const char *name;
     enum iol_feature_state state;
     char detail[IOL_ERROR_TEXT_MAX]; /* what was found */
-    const char *consequence;         /* what follows when it is not there, and what to do */
+    const char *consequence;         /* what follows when it is not there, and what to do; NULL: that is not known */
 };
 
 #define IOL_FEATURES_MAX 24

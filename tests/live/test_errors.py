@@ -3,6 +3,7 @@
 # SPDX-FileCopyrightText: The ioledger authors
 """Every error is one clear line on stderr, with a hint at most, and an exit status that is not 0; nothing is lost that could be kept."""
 import os
+import re
 import shutil
 import signal
 import sqlite3
@@ -47,6 +48,9 @@ def rights(tap, scratch):
     done = record(url, prefix=["setpriv", "--reuid=65534", "--clear-groups"], program=program)
     check_error(tap, "not root", done, "root")
     tap.equal(os.listdir(folder), [], "not root: no database is left behind")
+    done = subprocess.run(["setpriv", "--reuid=65534", "--clear-groups", program, "doctor"], capture_output=True, text=True, check=False)
+    tap.ok(done.returncode == 1 and "privileges: record as root" in done.stdout and "Operation not permitted" not in done.stdout and
+           re.search("^trampolines .*not known without these privileges$", done.stdout, re.M), "not root: doctor blames the user, not the kernel", done)
     if shutil.which("capsh"):
         done = record(url, prefix=["capsh", "--drop=cap_sys_admin,cap_bpf,cap_perfmon", "--shell=/usr/bin/env", "--"], program=program)
         check_error(tap, "root without capabilities", done, "cap")
