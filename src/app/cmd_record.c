@@ -98,6 +98,7 @@ static void read_rules_again(struct recording *recording)
     }
     iol_rule_text_done(&options->rules.list);
     options->rules = rules;
+    iol_record_options_warn(options);
     iol_log_info("%zu %s now in force (%s)", rules.list.n, iol_text_plural(rules.list.n, "rule", "rules"),
                  options->config_path);
     if (changed[0])

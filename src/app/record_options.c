@@ -17,6 +17,7 @@
 #include "app/spool_place.h"
 #include "base/cleanup.h"
 #include "base/error.h"
+#include "base/log.h"
 #include "core/model.h"
 
 #define DEFAULT_ACCOUNTS 65536
@@ -506,6 +507,7 @@ bool iol_record_options_parse(int argc, char **argv, struct iol_record_options *
         iol_record_options_done(&options);
         return false;
     }
+    iol_record_options_warn(&options);
     if (options.print_config) {
         *ret_status =
             iol_record_print(&usage, &options, stdout, &err) < 0 ? iol_options_fail("record", &err) : IOL_EXIT_OK;
@@ -514,6 +516,18 @@ bool iol_record_options_parse(int argc, char **argv, struct iol_record_options *
     }
     *ret_options = options;
     return true;
+}
+
+void iol_record_options_warn(const struct iol_record_options *options)
+{
+    for (size_t i = 0; i < options->rules.list.n; i++) {
+        const char *doubt = iol_rule_text_doubt(options->rules.list.texts[i]);
+
+        if (doubt)
+            iol_log_warning(
+                "rule '%s': '%s' is taken for a part of the name; conditions are comm=, exe=, user= and kind=",
+                options->rules.list.texts[i], doubt);
+    }
 }
 
 void iol_record_options_done(struct iol_record_options *options)

@@ -72,6 +72,9 @@ struct iol_record_options {
 /* True: go on. False: the command ends with *ret_status; bad usage has been told. */
 bool iol_record_options_parse(int argc, char **argv, struct iol_record_options *ret_options, int *ret_status);
 
+/* Tells in the log of rules that may have been meant otherwise. */
+void iol_record_options_warn(const struct iol_record_options *options);
+
 void iol_record_options_done(struct iol_record_options *options);
 
 /*

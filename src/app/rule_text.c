@@ -330,6 +330,18 @@ int iol_rule_text_add(struct iol_rule_list *list, enum iol_verdict verdict, cons
     return 0;
 }
 
+const char *iol_rule_text_doubt(const char *text)
+{
+    const char *found = NULL;
+
+    for (const char *at = strstr(text, SCOPE); at; at = strstr(at + 1, SCOPE)) {
+        if (condition_at(at + strlen(SCOPE)))
+            return NULL;
+        found = at;
+    }
+    return found;
+}
+
 void iol_rule_text_done(struct iol_rule_list *list)
 {
     iol_arena_free(list->arena);

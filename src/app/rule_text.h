@@ -31,6 +31,9 @@ int iol_rule_text_add(struct iol_rule_list *list, enum iol_verdict verdict, cons
 
 void iol_rule_text_done(struct iol_rule_list *list); /* empty again, and to be used again */
 
+/* The " if ..." of a rule that has no condition, and so is a part of the name: it may have been meant for one. Else NULL. */
+const char *iol_rule_text_doubt(const char *text);
+
 /* "--ignore TEXT --every TEXT ..." with a space after each. */
 void iol_rule_text_print(const struct iol_rule_list *list, FILE *out);
 

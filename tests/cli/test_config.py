@@ -189,6 +189,10 @@ def printed(tap, files):
         _, once, err = print_config(*options)
         _, again, err_again = print_config("--config", files.write(once))
         tap.ok(once == again and once, "read back: %s" % name, once, again, err, err_again)
+    for rule, told in (("/etc/shadow if com=sh", "rule '/etc/shadow if com=sh': ' if com=sh' is taken for a part of the name"), ("/a if b", "' if b' is taken"),
+                       ("/what if comm=sh", ""), ("/a if b if comm=sh", ""), ("/a", "")):
+        status, out, err = print_config("--every", rule)
+        tap.ok(status == 0 and ("every", rule) in settings_of(out) and told in err and bool(told) == bool(err), "what may have been meant for a condition: %s" % rule, err)
     _, out, _ = print_config("--config", files.write("interval = 5s\n"), "--interval", "3s")
     tap.ok(("interval", "3s") in settings_of(out), "the command line goes before the file", out)
     for options, want in ((("--comm", " a"), "--comm: ' a' cannot stand in a configuration file"),

@@ -117,6 +117,7 @@ bool iol_live_options_parse(const struct iol_live_usage *usage, int argc, char *
     }
     if (parse.options.common.n_args > 0)
         parse.options.command = parse.options.common.args;
+    iol_record_options_warn(&parse.options);
     *ret_options = parse.options;
     return true;
 }
