@@ -68,35 +68,26 @@ static const char *option_word(int key, unsigned int index)
     return iol_record_option_word(key, index);
 }
 
-/* The index of a word in a list, or -EINVAL with *err. */
-static int find_word(const char *text, const char *const *words, size_t n, const char *list, struct iol_error *err)
-{
-    for (size_t i = 0; i < n; i++)
-        if (strcmp(text, words[i]) == 0)
-            return (int)i;
-    return iol_error_set(err, -EINVAL, "'%s' is none of %s", text, list);
-}
-
 static int take_group(struct top_options *options, const char *text, struct iol_error *err)
 {
-    int r = find_word(text, group_words, IOL_ARRAY_SIZE(group_words), "pair, process, file, directory, container", err);
+    size_t word = 0;
+    int r = iol_option_word(text, group_words, IOL_ARRAY_SIZE(group_words), "grouping", &word, err);
 
-    if (r >= 0)
-        options->group = (enum iol_group)r;
-    return r < 0 ? r : 0;
+    options->group = (enum iol_group)word;
+    return r;
 }
 
 static int take_sort(struct top_options *options, const char *text, struct iol_error *err)
 {
     const char *words[IOL_SORT_COUNT];
+    size_t word = 0;
     int r;
 
     for (size_t i = 0; i < IOL_SORT_COUNT; i++)
         words[i] = iol_top_sort_name((enum iol_sort)i);
-    r = find_word(text, words, IOL_SORT_COUNT, "bytes, read, written, ops, errors", err);
-    if (r >= 0)
-        options->sort = (enum iol_sort)r;
-    return r < 0 ? r : 0;
+    r = iol_option_word(text, words, IOL_SORT_COUNT, "measure", &word, err);
+    options->sort = (enum iol_sort)word;
+    return r;
 }
 
 static int take_filter(struct top_options *options, const char *text, struct iol_error *err)

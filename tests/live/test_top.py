@@ -136,7 +136,8 @@ def batch_formats(tap, scratch):
 
 def refusals(tap, scratch):
     del scratch
-    for options, want in ((["--sort", "size"], b"--sort: 'size' is none of"), (["--group", "x"], b"--group: 'x' is none of"),
+    for options, want in ((["--sort", "wirtten"], b"--sort: 'wirtten' is not a measure: did you mean 'written'?"),
+                          (["--group", "x"], b"--group: 'x' is not a grouping"),
                           (["--rows", "0"], b"--rows: at least 1"), (["-n", "x"], b"--count: "), (["--output", "x"], b"--output is for what CMD prints"),
                           (["--bach"], b"did you mean '--batch'?")):
         done = live.run("top", *options)
