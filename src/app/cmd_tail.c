@@ -94,13 +94,6 @@ static const struct iol_usage usage = {
     .option = take_option,
 };
 
-static volatile sig_atomic_t ended_by;
-
-static void on_signal(int signal)
-{
-    ended_by = signal;
-}
-
 struct session {
     const struct tail_options *options;
     struct iol_live *live;
@@ -123,7 +116,7 @@ static int write_all(const char *data, size_t size)
         int ready = poll(&out, 1, LOOK_IN_MS);
         ssize_t n;
 
-        if (ready <= 0 && ended_by)
+        if (ready <= 0 && iol_signals_caught())
             return 1;
         if (ready < 0 && errno != EINTR)
             return -errno;
@@ -205,7 +198,7 @@ static int wait_for_work(const struct session *session)
 
 static bool is_over(const struct session *session)
 {
-    return ended_by || session->watched.ended || (session->end_ns && iol_boot_ns() >= session->end_ns) ||
+    return iol_signals_caught() || session->watched.ended || (session->end_ns && iol_boot_ns() >= session->end_ns) ||
            (session->options->count && session->lines >= session->options->count);
 }
 
@@ -280,22 +273,11 @@ static int start(struct session *session, struct iol_error *err)
         iol_tail_heading(&session->format, stdout);
         fflush(stdout);
     }
-    if (record->command && ended_by) { /* CMD need not have got it: it may have been forked later */
-        session->watched.status = 128 + ended_by;
+    if (record->command && iol_signals_caught()) { /* CMD need not have got it: it may have been forked later */
+        session->watched.status = 128 + iol_signals_caught();
         return 0;
     }
     return record->command ? iol_watched_release(&session->watched, err) : 0;
-}
-
-static void watch_signals(void)
-{
-    const struct sigaction action = {.sa_handler = on_signal};
-
-    sigaction(SIGINT, &action, NULL);
-    sigaction(SIGTERM, &action, NULL);
-    if (!iol_signals_ignored(SIGHUP)) /* nohup(1) */
-        sigaction(SIGHUP, &action, NULL);
-    signal(SIGPIPE, SIG_IGN);
 }
 
 int iol_cmd_tail(int argc, char **argv)
@@ -324,14 +306,15 @@ int iol_cmd_tail(int argc, char **argv)
         iol_record_options_done(&options.record);
         return iol_options_fail("tail", &err);
     }
-    watch_signals();
+    signal(SIGPIPE, SIG_IGN);
+    iol_signals_catch();
     r = start(&session, &err);
     if (r == 0)
         r = follow(&session, &err);
     if (r < 0)
         iol_command_fail(&err);
-    if (ended_by)
-        iol_watched_signal(&session.watched, ended_by);
+    if (iol_signals_caught())
+        iol_watched_signal(&session.watched, iol_signals_caught());
     iol_watched_done(&session.watched);
     iol_live_names_free(session.names);
     iol_live_free(session.live);

@@ -164,14 +164,6 @@ static const struct iol_usage usage = {
     .word = option_word,
 };
 
-static volatile sig_atomic_t ended_by, n_signals;
-
-static void on_signal(int signal)
-{
-    ended_by = signal;
-    n_signals++;
-}
-
 struct session {
     const struct top_options *options;
     struct iol_live *live;
@@ -315,12 +307,12 @@ static int wait_for_work(const struct session *session)
 /* The first signal is for CMD, while that runs: it ends, and so do we. A second one, and a terminal that goes, are for us too. */
 static bool is_stopped(struct session *session)
 {
-    if (n_signals == 0)
+    if (iol_signals_count() == 0)
         return false;
     if (!session->passed_on)
-        iol_watched_signal(&session->watched, ended_by);
+        iol_watched_signal(&session->watched, iol_signals_caught());
     session->passed_on = true;
-    return !iol_watched_runs(&session->watched) || ended_by == SIGHUP || n_signals > 1;
+    return !iol_watched_runs(&session->watched) || iol_signals_caught() == SIGHUP || iol_signals_count() > 1;
 }
 
 static bool is_over(struct session *session)
@@ -333,10 +325,10 @@ static bool is_over(struct session *session)
 static int stay(struct session *session, struct iol_error *err)
 {
     struct pollfd keys = {.fd = STDIN_FILENO, .events = POLLIN};
-    int signals = n_signals, r = 0;
+    int signals = iol_signals_count(), r = 0;
     bool changed = true;
 
-    while (r == 0 && n_signals == signals) {
+    while (r == 0 && iol_signals_count() == signals) {
         if (changed)
             r = show(session, err);
         changed = false;
@@ -353,7 +345,7 @@ static int stay(struct session *session, struct iol_error *err)
 /* CMD has ended: what is left of it, and what it has done in all. Nothing is left in the kernel then. */
 static int show_end(struct session *session, struct iol_error *err)
 {
-    bool stays = !session->batch && session->quits < 2 && !(n_signals > 0 && ended_by != SIGINT);
+    bool stays = !session->batch && session->quits < 2 && !(iol_signals_count() > 0 && iol_signals_caught() != SIGINT);
     int r = post(session, err);
 
     if (r < 0)
@@ -449,8 +441,8 @@ static int start_session(struct session *session, struct iol_error *err)
         session->end_ns = session->started_ns + (uint64_t)record->duration_ns;
     if (r < 0 || !record->command)
         return r;
-    if (n_signals > 0) {
-        session->watched.status = 128 + ended_by;
+    if (iol_signals_count() > 0) {
+        session->watched.status = 128 + iol_signals_caught();
         iol_watched_done(&session->watched);
         return 0;
     }
@@ -470,24 +462,14 @@ static void close_session(struct session *session)
     iol_live_free(session->live);
 }
 
-static void watch_signals(void)
-{
-    const struct sigaction action = {.sa_handler = on_signal};
-
-    sigaction(SIGINT, &action, NULL);
-    sigaction(SIGTERM, &action, NULL);
-    if (!iol_signals_ignored(SIGHUP)) /* nohup(1) */
-        sigaction(SIGHUP, &action, NULL);
-    signal(SIGPIPE, SIG_IGN);
-}
-
 /* *ret_status: of CMD. */
 static int run(const struct top_options *options, int *ret_status, struct iol_error *err)
 {
     struct session session = {.options = options, .watched = IOL_WATCHED_NONE};
     int r = open_session(&session, err);
 
-    watch_signals();
+    signal(SIGPIPE, SIG_IGN);
+    iol_signals_catch();
     if (r == 0)
         r = start_session(&session, err);
     if (r == 0)

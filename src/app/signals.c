@@ -28,6 +28,14 @@ static void on_signal(int signum, siginfo_t *info, void *context)
         interrupted = true;
 }
 
+static volatile sig_atomic_t caught, n_caught;
+
+static void catch (int signum)
+{
+    caught = signum;
+    n_caught++;
+}
+
 static void fill(sigset_t *ret_set)
 {
     sigemptyset(ret_set);
@@ -86,6 +94,26 @@ const volatile bool *iol_signals_interrupt(const struct iol_signals *signals)
     fill(&set);
     sigprocmask(SIG_UNBLOCK, &set, NULL);
     return &interrupted;
+}
+
+void iol_signals_catch(void)
+{
+    const struct sigaction action = {.sa_handler = catch};
+
+    for (size_t i = 0; i < IOL_ARRAY_SIZE(ends); i++) {
+        if (ends[i] != SIGHUP || !iol_signals_ignored(SIGHUP))
+            sigaction(ends[i], &action, NULL);
+    }
+}
+
+int iol_signals_caught(void)
+{
+    return caught;
+}
+
+int iol_signals_count(void)
+{
+    return n_caught;
 }
 
 void iol_signals_done(struct iol_signals *signals)

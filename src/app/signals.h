@@ -31,6 +31,14 @@ enum iol_wish iol_signals_next(const struct iol_signals *signals, int *ret_signu
  */
 const volatile bool *iol_signals_interrupt(const struct iol_signals *signals);
 
+/*
+ * For a command that blocks none: from now on those that ask for the end interrupt what it waits in, and are counted; a terminal that has gone
+ * does not under nohup(1). The last one, 0: none came yet; and how many came.
+ */
+void iol_signals_catch(void);
+int iol_signals_caught(void);
+int iol_signals_count(void);
+
 void iol_signals_done(struct iol_signals *signals);
 
 /* Whoever started this program wants it to ignore that signal. */
