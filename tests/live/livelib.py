@@ -429,6 +429,11 @@ def sums(account_rows):
     return tuple(sum(row[c] for row in account_rows) for c in COUNTERS)
 
 
+def losses(url):
+    """What was lost, by reason; but not that a kernel has no probe for a route, which each recording there tells."""
+    return rows(url, "select reason, sum(lost) as lost from loss where reason not like 'route not covered: %' group by reason")
+
+
 def images(url, pid):
     """The process rows of a pid in the order in which they lived."""
     found = rows(url, "select * from process where pid = %d" % pid)

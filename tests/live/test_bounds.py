@@ -184,8 +184,7 @@ def churn_on(tap, scratch, name, holders, files, accounts, number, rate):
     let_settle(url)
     held = end(tap, recorder, name)
     check_held(tap, name, held, len(live.children()) + OTHERS, 65536 + OTHERS, OTHERS)
-    lost = live.rows(url, "select reason, sum(lost) as lost from loss group by reason")
-    tap.equal(lost, [], "%s: nothing was lost" % name)
+    tap.equal(live.losses(url), [], "%s: nothing was lost" % name)
     live.check_balance(tap, url, name)
     check_exact(tap, url, churn, name)
 

@@ -54,7 +54,7 @@ def record(tap, scratch, name, url, *options):
     if not tap.equal(recorder.wait(), 0, "%s: the workload runs to its end" % name):
         tap.say(recorder.errors())
         raise live.Failure("no workload, no events")
-    tap.ok("no losses" in recorder.errors(), "%s: no losses" % name, recorder.errors())
+    tap.equal(live.losses(url), [], "%s: no losses" % name)
     accounts, notes = live.read_expected(result)
     return folder, result, accounts, notes
 

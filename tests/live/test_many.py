@@ -33,7 +33,7 @@ def check_each(tap, url, many, name):
     wrong = many.differences(url)
     tap.ok(not wrong, "%s: each of %d (process, file) is exact" % (name, len(many.counts())),
            "%d differ, the first:" % len(wrong), *wrong[:20])
-    tap.equal(live.rows(url, "select reason, lost from loss"), [], "%s: nothing was lost" % name)
+    tap.equal(live.losses(url), [], "%s: nothing was lost" % name)
 
 
 def check_sums(tap, url, many, name):
@@ -50,7 +50,7 @@ def check_sums(tap, url, many, name):
         too_much = [live.describe(row) for row in mine if (pid, row["path"]) in expected
                     and any(b > e for b, e in zip(live.sums([row]), expected[pid, row["path"]]))]
         tap.equal(too_much, [], "%s: no itemised account exceeds what was done" % name)
-    losses = live.rows(url, "select reason, sum(lost) as lost from loss group by reason")
+    losses = live.losses(url)
     tap.ok(losses, "%s: the loss of detail is told in the table loss: %s" % (name, losses))
 
 
@@ -100,8 +100,8 @@ def churn(tap, scratch):
         for row in rows:
             if row["path"].startswith(folder + "/"):
                 files.setdefault(int(os.path.basename(row["path"])), []).append((row["comm"], row["origin"], row["read_bytes"]))
-        if live.value(url, "select count(*) from loss"):
-            tap.say("%s: %s" % (name, live.rows(url, "select reason, sum(lost) as lost from loss group by reason")))
+        if live.losses(url):
+            tap.say("%s: %s" % (name, live.losses(url)))
             wrong = [(i, found) for i, found in files.items() if len(found) != 1 or found[0][2] > size_of(i)]
             tap.ok(not wrong, "%s: no file has more than was read of it" % name, *wrong[:10])
         else:

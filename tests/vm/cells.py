@@ -104,6 +104,9 @@ class Kept:
         self.stamp = Stamp(build)
         self.path = os.path.join(build, "kernels", kernel + ".json")
         self.release, self.fexit, self.cells = "", True, {}
+        self.read()
+
+    def read(self):
         if os.path.exists(self.path):
             with open(self.path, encoding="utf-8") as file:
                 data = json.load(file)
@@ -116,7 +119,8 @@ class Kept:
         return SETS[:2] if self.fexit else SETS[:1]
 
     def keep(self, release, fexit, new):
-        """Writes what is new over what was there of the same tests."""
+        """Writes what is new over what is there of the same tests."""
+        self.read()  # another run may have written meanwhile
         self.release, self.fexit = release, fexit
         for cell in new:
             cell.digest, cell.commit, cell.date = self.stamp.of(cell.kind, cell.test), self.stamp.commit, self.stamp.date
