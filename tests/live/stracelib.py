@@ -68,7 +68,8 @@ class Strace:
             if flags:
                 open_flags[tid] = sum(int(word, 0) for word in flags[1].split(b"|"))
             result = RESULT.search(text)
-            if result and not UNFINISHED.search(text) and int(result[1], 0) > 0:
+            # "= ? ERESTARTNOINTR": a signal came first, and the call is made once more.
+            if result and result[1] != b"?" and not UNFINISHED.search(text) and int(result[1], 0) > 0:
                 child = int(result[1], 0)
                 if child in self.process_of:
                     self.problems.append("pid %d came twice in one run: run it again" % child)
