@@ -170,6 +170,7 @@ struct iol_settings {
     __u32 ring_wakeup; /* wake the reader when the ring holds this many bytes */
     __u64 home_mnt_ns; /* inode of the mount namespace of which paths are not marked: see capture/settings.c */
     __u32 events;      /* bit per enum iol_event_kind of core/row.h: changes of files that become events */
+    __u32 sent_mask;   /* entries of `sent`, a power of two, less one */
     __u32 early; /* hooks are at the ends of functions: a thread may be preempted after its hook, and within its call */
 };
 
@@ -312,6 +313,14 @@ struct iol_side {
     struct iol_sums ignored;  /* errors are not counted */
 };
 
+/* An account that a thread has used before: as file_check and slot of a side. */
+struct iol_recent {
+    __u64 check;
+    __u64 slot;
+};
+
+#define IOL_RECENT 4
+
 /*
  * What the hot path has to know of a thread, found by the address of its registers at the top of its kernel stack: one place in
  * the array `threads` for many stacks. What is known is of whoever was there last; `check` ties it to that address, and what is in `side` is
@@ -327,10 +336,10 @@ struct iol_thread {
     __u64 image;
     __u64 standing;
     __u64 check;
-    __u64 switches; /* to other threads, when the last operation ended */
-    __u64 reserved;
-    struct iol_side side[2]; /* of reads, of writes */
-    __u64 reserved2[8];      /* to 512 bytes: none is in two pages */
+    __u64 switches;                       /* to other threads, when the last operation ended */
+    __u64 asleep;                         /* notes that threads of this place left when they went to sleep, or more */
+    struct iol_side side[2];              /* of reads, of writes */
+    struct iol_recent recent[IOL_RECENT]; /* accounts used before; to 512 bytes: none is in two pages */
 };
 
 #define IOL_OWNER_LEAVING 1 /* no address: nobody counts here until the next epoch */

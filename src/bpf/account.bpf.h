@@ -17,9 +17,14 @@ enum direction { DIRECTION_READ, DIRECTION_WRITE };
 #define FOUND_FOR_NOW 0x1000000 /* something was busy or full: not to be remembered, the next operation asks again */
 #define TAB_OF(epoch, found) ((epoch) << 32 | IOL_TAB_OPEN | (__u32)(found))
 #define FOUND_NOTHING (-1)
-#define FOUND_UNOPENED (-2)
-#define FOUND_UNANNOUNCED (-3) /* its process is not known to user space; nor is it open */
-#define FOUND_NO_SCRATCH (-4)
+#define FOUND_NO_SCRATCH (-2)
+#define FOUND_UNOPENED (-3)    /* from here on: to be opened */
+#define FOUND_UNANNOUNCED (-4) /* its process is not known to user space either */
+#define FOUND_OUTDATED (-5)    /* it is open; something has happened since it was known to be right */
+#define FOUND_OUTDATED_UNANNOUNCED (-6)
+
+/* For open_account(), with the route: the account was looked for, and is not open. */
+#define NO_ACCOUNT 0x100
 
 /* The six counters that struct iol_counters begins with. `direction` is 0 or 1. */
 static __always_inline void counters_add(__u64 *counters, __u32 direction, __s64 result)
@@ -375,27 +380,32 @@ static __always_inline bool key_holds(struct scratch *scratch, __u32 index, bool
     return scratch->file_key == key && name_sequence(scratch->file) == scratch->name_sequence;
 }
 
+/* What the rules make of the file, into scratch; true when it was not known before which of them its path meets. */
+static __always_inline bool consider_rules(struct scratch *scratch, __u32 index)
+{
+    struct known_file *known = bpf_map_lookup_elem(&files, &scratch->file_key);
+    __u32 known_rules = known ? known->rules : 0;
+
+    scratch->known_file.matches = known ? known->matches : 0;
+    scratch->known_file.rules = known_rules;
+    judge_file(index);
+    return scratch->known_file.rules != known_rules;
+}
+
 /* Once: see consider_file(). 1 + IOL_LOST_RENAMED: the name has changed meanwhile. */
 static __always_inline int try_to_consider(struct scratch *scratch, __u32 index)
 {
-    struct known_file *known;
-    bool sends;
+    bool judged, sends;
 
     scratch->name_sequence = name_sequence(scratch->file);
     scratch->verdict = IOL_VERDICT_AGGREGATE;
     scratch->sample = 1;
 
     make_file_key(index);
-    known = bpf_map_lookup_elem(&files, &scratch->file_key);
-    if (known)
-        scratch->known_file = *known;
-    else
-        __builtin_memset(&scratch->known_file, 0, sizeof(scratch->known_file));
-    if (scratch->rules)
-        judge_file(index);
-    if (known && known->rules == scratch->known_file.rules && (known->sent || scratch->verdict == IOL_VERDICT_IGNORE))
+    judged = scratch->rules && consider_rules(scratch, index);
+    sends = scratch->verdict != IOL_VERDICT_IGNORE && !is_sent(scratch->file_key);
+    if (!judged && !sends)
         return 0;
-    sends = !scratch->known_file.sent && scratch->verdict != IOL_VERDICT_IGNORE;
     if (sends)
         build_file(index);
     if (!key_holds(scratch, index, sends))
@@ -403,9 +413,10 @@ static __always_inline int try_to_consider(struct scratch *scratch, __u32 index)
     if (sends) {
         if (send_record(scratch))
             return 1 + IOL_LOST_FILE_RECORDS;
-        scratch->known_file.sent = 1;
+        mark_as_sent(scratch->file_key);
     }
-    bpf_map_update_elem(&files, &scratch->file_key, &scratch->known_file, BPF_ANY);
+    if (judged)
+        bpf_map_update_elem(&files, &scratch->file_key, &scratch->known_file, BPF_ANY);
     return 0;
 }
 
@@ -569,7 +580,7 @@ __noinline int open_account(__u64 image, __u64 task, __u64 file, __u32 route)
     scratch->verdict = IOL_VERDICT_AGGREGATE;
     scratch->sample = 1;
     name_account(&scratch->key, image, file, scratch->route);
-    known = bpf_map_lookup_elem(&accounts, &scratch->key);
+    known = route & NO_ACCOUNT ? NULL : bpf_map_lookup_elem(&accounts, &scratch->key);
     scratch->kind = file ? file_kind(LOAD_ADDRESS(file, file, f_inode), LOAD_ADDRESS(file, file, f_path.dentry)) : 0;
     ADDRESSES_ANEW(scratch);
     if (known && known->renames == (__u32)scratch->version)
@@ -616,5 +627,7 @@ __noinline int find_account(__u64 image, __u64 task, __u64 file, __u32 route)
         return FOUND(known->slot, known->verdict);
     if (control.rules && is_ignored(name_of_account(&key, version)))
         return FOUND(0, IOL_VERDICT_IGNORE);
-    return is_announced(BPF_CORE_READ((struct task_struct *)task, tgid), image) ? FOUND_UNOPENED : FOUND_UNANNOUNCED;
+    if (is_announced(LOAD(AS(task_struct, task), tgid), image))
+        return known ? FOUND_OUTDATED : FOUND_UNOPENED;
+    return known ? FOUND_OUTDATED_UNANNOUNCED : FOUND_UNANNOUNCED;
 }

@@ -86,7 +86,7 @@ static __always_inline bool change_is_wanted(__u32 tgid)
 /* Where a name starts from: the descriptor's file, or the working directory. NULL when the descriptor is not open. */
 static __always_inline struct path *start_of(struct task_struct *task, struct file *file, __s32 dirfd)
 {
-    struct fs_struct *fs = BPF_CORE_READ(task, fs);
+    struct fs_struct *fs = (struct fs_struct *)LOAD_ADDRESS(task_struct, (__u64)task, fs);
 
     if (file)
         return (struct path *)((char *)file + bpf_core_field_offset(struct file, f_path));
@@ -98,7 +98,7 @@ static __always_inline void put_walked(__u32 index, struct scratch *scratch, str
                                        bool itself)
 {
     struct task_struct *task = (struct task_struct *)bpf_get_current_task();
-    struct fs_struct *fs = BPF_CORE_READ(task, fs);
+    struct fs_struct *fs = (struct fs_struct *)LOAD_ADDRESS(task_struct, (__u64)task, fs);
     struct file *file = fd < 0 ? NULL : (struct file *)file_of(LOAD_ADDRESS(task_struct, (__u64)task, files), fd);
     struct path *start = start_of(task, file, fd);
     struct path *root = (struct path *)((char *)fs + bpf_core_field_offset(struct fs_struct, root));
@@ -137,7 +137,7 @@ __noinline int put_name(__u32 index, __u32 fd, __u32 string, __u32 second)
     record = (struct iol_record_change *)scratch->record;
     name = second ? &record->other : &record->file;
     task = (struct task_struct *)bpf_get_current_task();
-    fs = BPF_CORE_READ(task, fs);
+    fs = (struct fs_struct *)LOAD_ADDRESS(task_struct, (__u64)task, fs);
     name->info.bits = root_bits(task, (struct path *)((char *)fs + bpf_core_field_offset(struct fs_struct, root)));
     name->info.kind = IOL_ABI_KIND_OTHER;
     if (fd)
@@ -207,7 +207,7 @@ static __always_inline __u32 kind_of_open(const struct thread *thread, __u32 cla
     file = (struct file *)file_of(LOAD_ADDRESS(task_struct, thread->task, files), result);
     if (!file)
         return 0;
-    mode = BPF_CORE_READ(file, f_mode);
+    mode = LOAD(AS(file, file), f_mode);
     if (mode & FMODE_CREATED)
         return IOL_ABI_EVENT_OPEN;
     if (!event_is_wanted(IOL_ABI_EVENT_TRUNCATE) || mode & FMODE_PATH)

@@ -136,7 +136,10 @@ static __always_inline void fall_asleep(__u64 registers, bool preempt)
     note.route = which.route;
     note_descriptor(&note, &thread, files, which.fd[DIRECTION_READ], which.route, DIRECTION_READ);
     note_descriptor(&note, &thread, files, which.fd[DIRECTION_WRITE], which.route, DIRECTION_WRITE);
-    if (note.side[DIRECTION_READ] | note.side[DIRECTION_WRITE])
-        bpf_map_update_elem(&asleep, &registers, &note,
-                            BPF_NOEXIST); /* of several times within a call the first one counts */
+    if (!(note.side[DIRECTION_READ] | note.side[DIRECTION_WRITE]))
+        return;
+    __sync_fetch_and_add(&thread.place->asleep, 1); /* before there is one: it is looked for then */
+    if (bpf_map_update_elem(&asleep, &registers, &note,
+                            BPF_NOEXIST)) /* of several times within a call the first one counts */
+        __sync_fetch_and_add(&thread.place->asleep, -1);
 }

@@ -30,7 +30,7 @@ static __always_inline long hand_back_one(__u32 step, __u32 i)
         return bpf_map_push_elem(&spare_slots, &hand_back.slots[i], BPF_ANY);
     if (step == IOL_HAND_BACK_TASKS)
         return bpf_map_delete_elem(&tasks, &hand_back.tgids[i]);
-    return bpf_map_delete_elem(&files, &hand_back.files[i]);
+    return forget_sent(hand_back.files[i]);
 }
 
 /* Run by user space (BPF_PROG_TEST_RUN). */

@@ -156,7 +156,7 @@ static __always_inline void post_side(const struct thread *thread, const struct 
     __u64 epoch = current_epoch();
     int found = FOUND_NOTHING;
 
-    if (thread->slept)
+    if (thread->slept && thread->place->asleep)
         found = recall(thread->registers, thread->image, file, how);
     if (found < 0)
         found = find_or_open(thread->image, thread->task, file, how >> 1);
@@ -196,7 +196,7 @@ static __noinline int post_call(struct thread *thread, const struct pt_regs *reg
         post_side(thread, regs, class, compat, file_of(files, which.fd[DIRECTION_WRITE]),
                   HOW(which.route, DIRECTION_WRITE), result);
     if (thread->slept)
-        bpf_map_delete_elem(&asleep, &thread->registers);
+        drop_note(thread->place, thread->registers);
     return 0;
 }
 
@@ -304,16 +304,58 @@ static __always_inline __u64 name_recent(const struct file *file, __u64 image)
 
 #define NOT_COUNTED (-1)
 
-/* The account is not the one that was used last, or something has happened since: finds it, and remembers it. */
-static __always_inline int find_anew(struct iol_side *recent, __u64 name, __u64 image, __u64 task, __u64 file)
+/* In front of those that the thread has used before; the last of them goes. */
+static __always_inline void remember_account(struct iol_thread *place, __u64 name, __u32 found)
 {
-    int found = find_or_open(image, task, file, IOL_ABI_ROUTE_RW);
+    struct iol_recent *recent = place->recent;
 
-    if (found >= 0 && !(found & FOUND_FOR_NOW)) {
-        recent->descriptor_check = 0;
-        recent->slot = (__u32)found;
-        recent->file_check = name ^ (__u32)found;
+    recent[3] = recent[2];
+    recent[2] = recent[1];
+    recent[1] = recent[0];
+    recent[0].slot = found;
+    recent[0].check = name ^ found;
+}
+
+_Static_assert(IOL_RECENT == 4, "remember_account() and recent_account() count on it");
+
+/* The account among those that the thread has used before, which changes places with the first of them; FOUND_NOTHING: it is none. */
+static __always_inline int recent_account(struct iol_thread *place, __u64 name)
+{
+    volatile struct iol_recent *first = place->recent, *recent;
+    __u64 slot = 0;
+    __u32 i;
+
+    for (i = 0; i < IOL_RECENT; i++) {
+        slot = first[i].slot;
+        if ((first[i].check ^ (__u32)slot) == name)
+            break;
     }
+    if (i == IOL_RECENT)
+        return FOUND_NOTHING;
+    recent = &first[masked(i, IOL_RECENT - 1)];
+    recent->slot = first->slot;
+    recent->check = first->check;
+    first->slot = slot;
+    first->check = name ^ (__u32)slot;
+    return (__u32)slot;
+}
+
+/* The account is not the one that was used last, or something has happened since: finds it, and remembers it. */
+static __always_inline int find_anew(struct iol_thread *place, __u32 direction, __u64 name, __u64 image, __u64 task,
+                                     __u64 file)
+{
+    struct iol_side *side = &place->side[direction & 1];
+    int found = recent_account(place, name);
+
+    if (found < 0) {
+        found = find_or_open(image, task, file, IOL_ABI_ROUTE_RW);
+        if (found < 0 || found & FOUND_FOR_NOW)
+            return found;
+        remember_account(place, name, found);
+    }
+    side->descriptor_check = 0;
+    side->slot = (__u32)found;
+    side->file_check = name ^ (__u32)found;
     return found;
 }
 
@@ -339,7 +381,7 @@ static __noinline int look_again(const struct told_call *call, struct iol_thread
     name = name_recent(AS(file, file), image);
     found = *(volatile __u64 *)&recent->slot;
     if ((recent->file_check ^ (__u32)found) != name)
-        found = find_anew(recent, name, image, task, file);
+        found = find_anew(place, direction, name, image, task, file);
     if (found >= 0 && !table_is_shared(files))
         recent->descriptor_check = descriptor ^ (__u32)found;
     return found;
@@ -603,20 +645,20 @@ int on_uring_submit_5_19(struct bpf_raw_tracepoint_args *ctx)
 
 static __always_inline int forked(struct task_struct *parent, struct task_struct *child)
 {
-    __u32 parent_tgid = BPF_CORE_READ(parent, tgid);
+    __u32 parent_tgid = LOAD(AS(task_struct, parent), tgid);
     struct announcement what = {.task = child, .origin = 0};
     struct iol_task *known;
 
     forget_thread(child);
-    if (BPF_CORE_READ(child, files) == BPF_CORE_READ(parent, files))
+    if (LOAD(AS(task_struct, child), files) == LOAD(AS(task_struct, parent), files))
         forget_thread(parent); /* another thread can change its descriptors from here on */
-    if (BPF_CORE_READ(child, tgid) != BPF_CORE_READ(child, pid))
+    if (LOAD(AS(task_struct, child), tgid) != LOAD(AS(task_struct, child), pid))
         return 0; /* a thread: it belongs to its process */
     known = bpf_map_lookup_elem(&tasks, &parent_tgid);
     if (known)
         what.task_bits = known->bits & (IOL_TASK_DESCENDANT | IOL_TASK_EXE | IOL_TASK_EXCLUDED);
     what.parent_image = image_of_other(parent, 0);
-    what.ppid = BPF_CORE_READ(child, real_parent, tgid);
+    what.ppid = parent_of(child);
     announce(&what);
     return 0;
 }
@@ -629,7 +671,7 @@ int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child)
 
 static __always_inline int executed(struct task_struct *task)
 {
-    __u32 tgid = BPF_CORE_READ(task, tgid);
+    __u32 tgid = LOAD(AS(task_struct, task), tgid);
     struct announcement what = {.task = task, .origin = 1, .own_memory = 1};
     struct iol_task *known = bpf_map_lookup_elem(&tasks, &tgid);
 
@@ -638,7 +680,7 @@ static __always_inline int executed(struct task_struct *task)
     if (what.task_bits & IOL_TASK_AT_EXEC)
         what.task_bits = IOL_TASK_DESCENDANT;
     what.parent_image = image_of_other(task, 1);
-    what.ppid = BPF_CORE_READ(task, real_parent, tgid);
+    what.ppid = parent_of(task);
     announce(&what);
     forget_thread(task);
     return 0;
@@ -656,7 +698,7 @@ int BPF_PROG(on_exec, struct task_struct *task)
  */
 static __always_inline int exited(struct task_struct *task)
 {
-    __u32 tgid = BPF_CORE_READ(task, tgid);
+    __u32 tgid = LOAD(AS(task_struct, task), tgid);
     struct iol_record_exit record = {};
     struct iol_task *known;
 
@@ -669,7 +711,7 @@ static __always_inline int exited(struct task_struct *task)
     record.head.ts = bpf_ktime_get_boot_ns();
     record.image = image_of_other(task, 0);
     record.pid = tgid;
-    record.tid = BPF_CORE_READ(task, pid);
+    record.tid = LOAD(AS(task_struct, task), pid);
     /* what wait_task_zombie() of kernel/exit.c hands to the parent */
     record.status = BPF_CORE_READ(task, signal, flags) & SIGNAL_GROUP_EXIT
                         ? BPF_CORE_READ(task, signal, group_exit_code)

@@ -54,14 +54,29 @@ struct {
 /* The same: the first thing that each read and write needs. */
 struct iol_thread threads[IOL_THREADS] SEC(".bss.threads");
 
-/* A file whose record has been sent, and which rules its path and kind meet. */
-struct known_file {
-    __u64 matches;
-    __u32 rules; /* generation that these belong to */
-    __u32 sent;  /* the record of the file */
+/*
+ * Keys of the files whose records have been sent. The lower bits of a key lead to its set, a cache line, and what is a key is written at once:
+ * no lock, no list, and one place in memory that is touched, where a hash table has two or three. Losing one only means sending the record again.
+ */
+struct sent_files {
+    __u64 key[8]; /* 0: none */
 };
 
-/* Losing an entry only means sending the record again. */
+struct {
+    __uint(type, BPF_MAP_TYPE_ARRAY);
+    __uint(max_entries, 1);
+    __type(key, __u32);
+    __type(value, struct sent_files);
+} sent SEC(".maps");
+
+/* Which rules the path and the kind of a file meet. */
+struct known_file {
+    __u64 matches;
+    __u32 rules; /* generation that these belong to; 0: none */
+    __u32 reserved;
+};
+
+/* By key, when there are rules. Losing an entry only means walking its path again. */
 struct {
     __uint(type, BPF_MAP_TYPE_LRU_HASH);
     __uint(max_entries, 1);
@@ -217,6 +232,59 @@ static __always_inline void count_lost(enum iol_lost reason, __u64 n)
 
     if (cpu)
         __sync_fetch_and_add(&cpu->lost[masked(reason, IOL_LOST_PLACES - 1)], n);
+}
+
+static __always_inline struct sent_files *sent_files_of(__u64 key)
+{
+    __u32 set = (__u32)key & settings.sent_mask;
+
+    return bpf_map_lookup_elem(&sent, &set);
+}
+
+/* These three are global functions: the verifier looks at each of them once. */
+__noinline int is_sent(__u64 key)
+{
+    const struct sent_files *set = sent_files_of(key);
+    __u32 i;
+
+    for (i = 0; set && i < 8; i++) {
+        if (*(const volatile __u64 *)&set->key[i] == key)
+            return 1;
+    }
+    return 0;
+}
+
+/* In an empty place, or in that of some other key. */
+__noinline int mark_as_sent(__u64 key)
+{
+    struct sent_files *set = sent_files_of(key);
+    __u32 i;
+
+    if (!set)
+        return 0;
+    for (i = 0; i < 8; i++) {
+        if (!*(volatile __u64 *)&set->key[i])
+            break;
+    }
+    if (i == 8)
+        i = key >> 61;
+    *(volatile __u64 *)&set->key[masked(i, 7)] = key;
+    return 0;
+}
+
+__noinline int forget_sent(__u64 key)
+{
+    struct sent_files *set = sent_files_of(key);
+    int r = -1;
+    __u32 i;
+
+    for (i = 0; set && i < 8; i++) {
+        if (*(volatile __u64 *)&set->key[i] != key)
+            continue;
+        *(volatile __u64 *)&set->key[i] = 0;
+        r = 0;
+    }
+    return r;
 }
 
 __u64 ring_woken; /* when the reader was last woken, in jiffies */

@@ -123,10 +123,10 @@ static __always_inline int find_or_open(__u64 image, __u64 task, __u64 file, __u
 {
     int found = find_account(image, task, file, route);
 
-    if (found == FOUND_UNANNOUNCED)
+    if (found == FOUND_UNANNOUNCED || found == FOUND_OUTDATED_UNANNOUNCED)
         announce_task(image, task);
-    if (found == FOUND_UNANNOUNCED || found == FOUND_UNOPENED)
-        found = open_account(image, task, file, route);
+    if (found <= FOUND_UNOPENED)
+        found = open_account(image, task, file, found >= FOUND_UNANNOUNCED ? route | NO_ACCOUNT : route);
     if (found == FOUND_NO_SCRATCH)
         found = open_blindly(image, file, route);
     return found;

@@ -23,11 +23,12 @@ static __always_inline __u64 image_of(const struct task_struct *task)
     return image_key(LOAD(leader, start_boottime), LOAD(task, tgid), LOAD(task, self_exec_id));
 }
 
-/* The same through BPF_CORE_READ, for tasks that are not typed pointers. */
+/* The same for tasks that are not typed pointers. */
 static __always_inline __u64 image_of_other(struct task_struct *task, __u64 execs_back)
 {
-    return image_key(BPF_CORE_READ(task, group_leader, start_boottime), BPF_CORE_READ(task, tgid),
-                     BPF_CORE_READ(task, self_exec_id) - execs_back);
+    const struct task_struct *typed = AS(task_struct, task), *leader = LOAD(typed, group_leader);
+
+    return image_key(LOAD(leader, start_boottime), LOAD(typed, tgid), LOAD(typed, self_exec_id) - execs_back);
 }
 
 #define CGROUP_LEVELS 24
@@ -123,11 +124,10 @@ static __always_inline bool exe_matches(struct scratch *scratch)
 /* The v2 cgroup when the machine uses v2; else the one of the first v1 hierarchy that is not at its root. */
 static __always_inline struct kernfs_node *cgroup_node_of(struct task_struct *task)
 {
-    struct css_set *set = BPF_CORE_READ(task, cgroups);
-    struct cgroup *cgroup = BPF_CORE_READ(set, dfl_cgrp);
+    __u64 set = LOAD_ADDRESS(task_struct, (__u64)task, cgroups), cgroup = LOAD_ADDRESS(css_set, set, dfl_cgrp);
 
-    if (BPF_CORE_READ(cgroup, level) > 0)
-        return BPF_CORE_READ(cgroup, kn);
+    if (LOAD(AS(cgroup, cgroup), level) > 0)
+        return (struct kernfs_node *)LOAD_ADDRESS(cgroup, cgroup, kn);
 #define TRY_SUBSYS(id)                                                                                                 \
     if (bpf_core_enum_value_exists(enum cgroup_subsys_id, id)) {                                                       \
         struct cgroup_subsys_state *state = NULL;                                                                      \
@@ -142,7 +142,7 @@ static __always_inline struct kernfs_node *cgroup_node_of(struct task_struct *ta
     TRY_SUBSYS(pids_cgrp_id)
     TRY_SUBSYS(cpu_cgrp_id)
 #undef TRY_SUBSYS
-    return BPF_CORE_READ(cgroup, kn);
+    return (struct kernfs_node *)LOAD_ADDRESS(cgroup, cgroup, kn);
 }
 
 /* The path of the cgroup scratch->node within its hierarchy, into scratch->path. */
@@ -164,7 +164,7 @@ __noinline int walk_cgroup(__u32 index)
 
         if (!parent)
             break;
-        len = bpf_probe_read_kernel_str(name, NAME_SLACK, BPF_CORE_READ(node, name));
+        len = bpf_probe_read_kernel_str(name, NAME_SLACK, LOAD(AS(kernfs_node, node), name));
         if (len <= 1 || IOL_PATH_MAX - scratch->offset + len > IOL_CGROUP_MAX)
             break;
         prepend_name(scratch, (const unsigned char *)name, (__u32)len - 1, true);
@@ -179,8 +179,8 @@ __noinline int walk_cgroup(__u32 index)
 static __always_inline __u32 copy_argv(struct scratch *scratch, struct iol_record_process *record, __u32 at,
                                        struct mm_struct *mm)
 {
-    __u64 start = BPF_CORE_READ(mm, arg_start);
-    __u64 len = BPF_CORE_READ(mm, arg_end) - start;
+    __u64 start = LOAD(AS(mm_struct, mm), arg_start);
+    __u64 len = LOAD(AS(mm_struct, mm), arg_end) - start;
 
     if (len > IOL_ARGV_MAX) {
         len = IOL_ARGV_MAX;
@@ -198,8 +198,9 @@ static __always_inline __u32 copy_argv(struct scratch *scratch, struct iol_recor
 /* What the innermost pid namespace calls the process; 0: it is in no other than the host's. */
 static __always_inline __u32 namespace_pid(struct task_struct *task)
 {
-    struct pid *pid = BPF_CORE_READ(task, group_leader, thread_pid);
-    __u32 level = BPF_CORE_READ(pid, level);
+    __u64 leader = LOAD_ADDRESS(task_struct, (__u64)task, group_leader);
+    struct pid *pid = (struct pid *)LOAD_ADDRESS(task_struct, leader, thread_pid);
+    __u32 level = LOAD(AS(pid, pid), level);
     struct upid *innermost =
         (void *)pid + bpf_core_field_offset(struct pid, numbers) + (__u64)level * bpf_core_type_size(struct upid);
 
@@ -211,38 +212,42 @@ __noinline int fill_process(__u32 index)
 {
     struct scratch *scratch = bpf_map_lookup_elem(&scratches, &index);
     struct iol_record_process *record;
+    const struct task_struct *typed, *leader;
     struct task_struct *task;
     const struct cred *cred;
-    struct file *exe;
+    __u64 mm, exe;
 
     if (!scratch)
         return 0;
     task = scratch->task;
-    cred = BPF_CORE_READ(task, real_cred);
+    typed = AS(task_struct, task);
+    leader = LOAD(typed, group_leader);
+    cred = LOAD(typed, real_cred);
     record = (struct iol_record_process *)scratch->record;
     __builtin_memset(record, 0, sizeof(*record));
     record->head.type = IOL_RECORD_PROCESS;
     record->head.ts = bpf_ktime_get_boot_ns();
     record->image = image_of_other(task, 0);
     record->parent_image = scratch->parent_image;
-    record->start_ns = BPF_CORE_READ(task, group_leader, start_boottime);
+    record->start_ns = LOAD(leader, start_boottime);
     record->exec_ns = scratch->origin == 1 ? record->head.ts : 0;
-    record->pid = BPF_CORE_READ(task, tgid);
-    record->tid = BPF_CORE_READ(task, pid);
+    record->pid = LOAD(typed, tgid);
+    record->tid = LOAD(typed, pid);
     record->ns_pid = namespace_pid(task);
     record->ppid = scratch->ppid;
     record->origin = scratch->origin;
-    record->uid = BPF_CORE_READ(cred, uid.val);
-    record->euid = BPF_CORE_READ(cred, euid.val);
-    record->gid = BPF_CORE_READ(cred, gid.val);
-    record->login_uid = bpf_core_field_exists(task->loginuid) ? BPF_CORE_READ(task, loginuid.val) : (__u32)-1;
-    record->session_id = bpf_core_field_exists(task->sessionid) ? BPF_CORE_READ(task, sessionid) : (__u32)-1;
-    if (BPF_CORE_READ(task, flags) & PF_KTHREAD)
+    record->uid = LOAD(cred, uid.val);
+    record->euid = LOAD(cred, euid.val);
+    record->gid = LOAD(cred, gid.val);
+    record->login_uid = bpf_core_field_exists(task->loginuid) ? LOAD(typed, loginuid.val) : (__u32)-1;
+    record->session_id = bpf_core_field_exists(task->sessionid) ? LOAD(typed, sessionid) : (__u32)-1;
+    if (LOAD(typed, flags) & PF_KTHREAD)
         record->bits |= IOL_PROCESS_KERNEL;
     bpf_core_read_str(record->comm, sizeof(record->comm), &task->comm);
-    exe = BPF_CORE_READ(task, mm, exe_file);
-    if (scratch->origin != 0 && exe && BPF_CORE_READ(task, fs))
-        fill_file_info(&record->exe, exe);
+    mm = LOAD_ADDRESS(task_struct, (__u64)task, mm);
+    exe = LOAD_ADDRESS(mm_struct, mm, exe_file);
+    if (scratch->origin != 0 && exe && LOAD_ADDRESS(task_struct, (__u64)task, fs))
+        fill_file_info(&record->exe, (struct file *)exe);
     return 0;
 }
 
@@ -266,8 +271,8 @@ __noinline int build_process(__u32 index)
         return 0;
     task = scratch->task;
     record = (struct iol_record_process *)scratch->record;
-    fs = BPF_CORE_READ(task, fs);
-    exe = BPF_CORE_READ(task, mm, exe_file);
+    fs = (struct fs_struct *)LOAD_ADDRESS(task_struct, (__u64)task, fs);
+    exe = (struct file *)LOAD_ADDRESS(mm_struct, LOAD_ADDRESS(task_struct, (__u64)task, mm), exe_file);
     root = __builtin_preserve_access_index(&fs->root);
 
     fill_process(index);
@@ -292,12 +297,12 @@ __noinline int build_process(__u32 index)
     }
     node = cgroup_node_of(task);
     scratch->node = node;
-    record->cgroup_id = BPF_CORE_READ(node, id);
+    record->cgroup_id = LOAD(AS(kernfs_node, node), id);
     walk_cgroup(index);
     record->cgroup_len = path_length(scratch);
     at = copy_path(scratch, at);
     if (scratch->origin != 0) {
-        struct mm_struct *mm = BPF_CORE_READ(task, mm);
+        struct mm_struct *mm = (struct mm_struct *)LOAD_ADDRESS(task_struct, (__u64)task, mm);
 
         if (mm && scratch->own_memory)
             at = copy_argv(scratch, record, at, mm);
@@ -335,7 +340,7 @@ __noinline int announce_scratch(__u32 index)
     build_process(index);
     judge_process(scratch);
     task = scratch->task;
-    scratch->tgid = BPF_CORE_READ(task, tgid);
+    scratch->tgid = LOAD(AS(task_struct, task), tgid);
     scratch->entry.image = image_of_other(task, 0);
     scratch->entry.bits = scratch->task_bits & ~(__u32)IOL_TASK_ANNOUNCED;
     scratch->entry.reserved = 0;
@@ -352,7 +357,7 @@ __noinline int announce_nothing(__u64 address, __u32 bits)
 {
     struct task_struct *task = (struct task_struct *)address;
     struct iol_task entry = {.image = image_of_other(task, 0)};
-    __u32 tgid = BPF_CORE_READ(task, tgid);
+    __u32 tgid = LOAD(AS(task_struct, task), tgid);
 
     count_lost(IOL_LOST_PROCESS_RECORDS, 1);
     entry.bits = judge(address, bits) & ~(__u32)IOL_TASK_ANNOUNCED;
@@ -390,6 +395,13 @@ static __always_inline void announce(const struct announcement *what)
     scratch_give(scratch);
 }
 
+static __always_inline __u32 parent_of(struct task_struct *task)
+{
+    const struct task_struct *typed = AS(task_struct, task), *parent = LOAD(typed, real_parent);
+
+    return LOAD(parent, tgid);
+}
+
 /* What opening an account asks: has this image been announced? */
 static __always_inline bool is_announced(__u32 tgid, __u64 image)
 {
@@ -403,7 +415,7 @@ __noinline int announce_task(__u64 image, __u64 address)
 {
     struct task_struct *task = (struct task_struct *)address;
     struct announcement what = {.task = task, .origin = 2};
-    __u32 tgid = BPF_CORE_READ(task, tgid);
+    __u32 tgid = LOAD(AS(task_struct, task), tgid);
     struct iol_task *known = bpf_map_lookup_elem(&tasks, &tgid);
     struct task_struct *parent;
 
@@ -416,8 +428,8 @@ __noinline int announce_task(__u64 image, __u64 address)
     if (known)
         what.task_bits = known->bits;
     what.own_memory = bpf_get_current_pid_tgid() >> 32 == tgid;
-    parent = BPF_CORE_READ(task, real_parent);
-    what.ppid = BPF_CORE_READ(parent, tgid);
+    parent = (struct task_struct *)LOAD_ADDRESS(task_struct, address, real_parent);
+    what.ppid = LOAD(AS(task_struct, parent), tgid);
     what.parent_image = image_of_other(parent, 0);
     announce(&what);
     return 0;

@@ -103,13 +103,20 @@ static __always_inline void forget_descriptors(struct iol_thread *place)
     place->side[1].descriptor_check = 0;
 }
 
+/* What was noted when the thread fell asleep, if anything. Most places never have a thread that leaves a note. */
+static __always_inline void drop_note(struct iol_thread *place, __u64 registers)
+{
+    if (place->asleep && !bpf_map_delete_elem(&asleep, &registers))
+        __sync_fetch_and_add(&place->asleep, -1);
+}
+
 /* The task has a new stack, or something else of what is kept of it has changed. */
 static __always_inline void forget_thread(struct task_struct *task)
 {
-    __u64 registers = (__u64)BPF_CORE_READ(task, stack) + registers_offset;
+    __u64 registers = (__u64)LOAD(AS(task_struct, task), stack) + registers_offset;
     struct iol_thread *place = place_of(registers);
 
-    bpf_map_delete_elem(&asleep, &registers); /* of one that was killed in its sleep */
+    drop_note(place, registers); /* of one that was killed in its sleep */
     forget_descriptors(place);
     if (place->untraced == registers)
         place->untraced = 0;

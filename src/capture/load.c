@@ -98,6 +98,16 @@ static uint32_t ring_bytes(uint64_t slots)
     return bytes;
 }
 
+/* A power of two; of eight keys each, half of which are used when as many files are known as user space remembers. */
+static uint32_t sent_sets(size_t slots)
+{
+    uint32_t sets = MAX_FILES / 4;
+
+    while (sets < slots / 4)
+        sets *= 2;
+    return sets;
+}
+
 /* Slots are shared between the host's own (one for each route), the spare ones for pseudo files, and the rest. */
 static void choose_sizes(struct iol_capture *capture)
 {
@@ -105,6 +115,7 @@ static void choose_sizes(struct iol_capture *capture)
 
     capture->n_spare = spare < 16 ? 16 : spare > 4096 ? 4096 : spare;
     capture->ring_bytes = ring_bytes(capture->n_slots);
+    capture->settings.sent_mask = sent_sets(capture->n_slots) - 1;
     capture->settings.ring_wakeup = capture->ring_bytes / 4; /* see ring_send_event() */
 }
 
@@ -116,6 +127,7 @@ static void set_sizes(struct iol_capture *capture)
     set_size(capture, "accounts", slots);
     set_size(capture, "free_slots", slots);
     set_size(capture, "spare_slots", capture->n_spare);
+    set_size(capture, "sent", capture->settings.sent_mask + 1);
     set_size(capture, "files", slots < MAX_FILES ? MAX_FILES : slots);
     set_size(capture, "tasks", MAX_TASKS);
     set_size(capture, "cpus", (uint32_t)capture->n_cpus);

@@ -370,6 +370,42 @@ static void renamed_above(void)
     read_as(join(base, "new/file"), "file", NULL, fd, 4);
 }
 
+/* Each of several open files in turn, as many times as there are: what the recorder remembers of one is asked for again and again. */
+static void read_in_turn(const char *in, const char *const names[], const char *const flags[], const int fds[],
+                         size_t n)
+{
+    struct account accounts[8] = {0};
+
+    for (size_t i = 0; i < n; i++)
+        accounts[i] = (struct account){.path = join(join(base, in), names[i]), .kind = "file", .flags = flags[i]};
+    for (size_t round = 0; round < n; round++) {
+        for (size_t i = 0; i < n; i++)
+            read_bytes(&accounts[i], fds[i], 1 + i);
+    }
+    for (size_t i = 0; i < n; i++)
+        report(scenario, &accounts[i]);
+}
+
+/* Files that are used in turn, fewer and more than a thread's place has room for; between the turns their folder is renamed, and one is deleted. */
+static void in_turn(void)
+{
+    static const char *const names[] = {"a", "b", "c", "d", "e", "f", "g"};
+    static const char *const kept[8] = {NULL}, *const deleted[8] = {NULL, "deleted"};
+
+    for (size_t n = 3; n <= 7; n += 4) {
+        const char *before = n == 3 ? "few" : "many", *after = n == 3 ? "few after" : "many after";
+        int fds[8];
+
+        must(mkdir(join(base, before), 0755), "mkdir");
+        for (size_t i = 0; i < n; i++)
+            fds[i] = file_with_content(join(join(base, before), names[i]));
+        read_in_turn(before, names, kept, fds, n);
+        must(rename(join(base, before), join(base, after)), "rename");
+        must(unlink(join(join(base, after), names[1])), "unlink");
+        read_in_turn(after, names, deleted, fds, n);
+    }
+}
+
 static void hard_links(void)
 {
     char *one = join(base, "one"), *two = join(base, "two");
@@ -506,6 +542,7 @@ int main(int argc, char **argv)
     run("unnamed", unnamed);
     run("renamed", renamed);
     run("renamed_above", renamed_above);
+    run("in_turn", in_turn);
     run("hard_links", hard_links);
     run("received", received);
     run("comms", comms);
