@@ -286,6 +286,8 @@ struct iol_tab {
     struct iol_sums sums;
     __u64 first; /* jiffies */
     __u64 last;
+    struct iol_sums
+        total; /* everything that the thread has moved in the epoch (route rw), whatever the account: counted apart */
 };
 
 #define IOL_TAB_OPEN 0x8000000
@@ -301,16 +303,14 @@ enum iol_standing {
  * One direction of a thread. The account that it used last, and two hashes, each ^ slot, so that an entry torn between two
  * writers fits none: one is of the file, its name, and what may have changed it; the other one of the descriptor, when
  * nobody else can change what that leads to: then the file need not be looked at, and the hash by itself tells the account.
- * Below it what only the owner of the place writes: tabs, and everything that read and write have moved, counted apart
- * from the accounts, both by epoch; and what rules left out.
+ * Below it what only the owner of the place writes: tabs by epoch, and what rules left out.
  */
 struct iol_side {
     __u64 file_check;
     __u64 descriptor_check; /* 0: none */
     __u64 slot;             /* as find_account() returns it: index and verdict */
     struct iol_tab tab[2];
-    struct iol_sums total[2]; /* route rw */
-    struct iol_sums ignored;  /* errors are not counted */
+    struct iol_sums ignored; /* errors are not counted */
 };
 
 /* An account that a thread has used before: as file_check and slot of a side. */

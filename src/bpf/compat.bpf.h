@@ -5,8 +5,9 @@
 /*
  * Every difference between kernels and between architectures stands here, each with its commit.
  *
- * The source is built twice. The modern object needs kernel 6.2 and loads kernel memory directly;
- * the legacy one (IOL_BPF_LEGACY, from 5.10 on) reads it through bpf_probe_read_kernel().
+ * The source is built three times. The modern object needs kernel 6.2 and loads kernel memory directly; the legacy one
+ * (IOL_BPF_LEGACY, from 5.12 on) reads it through bpf_probe_read_kernel(), but for what a pointer of a known type leads to; and the plain one
+ * (IOL_BPF_PLAIN too, for 5.10) has no compare-and-swap either.
  */
 #include "bpf/kernel.h"
 
@@ -39,6 +40,65 @@ static __always_inline __u64 masked(__u64 value, __u64 mask)
     return value & mask;
 }
 
+/*
+ * A member behind a pointer that the verifier knows the type of, read once. With either object that is one load; the JIT checks the address
+ * before it, unless the pointer is trusted too (that of a tracepoint): 3f00c5239344 "bpf: Allow trusted pointers …", 6.2.
+ */
+#define LOAD_TYPED(pointer, member) (*(const volatile typeof((pointer)->member) *)&(pointer)->member)
+
+/*
+ * Such a pointer as an address. Of an operation on a pointer that makes no pointer the verifier takes the result for any number, as
+ * long as the loader may see addresses (allow_ptr_leaks); the two together change nothing.
+ */
+static __always_inline __u64 address_of(const void *pointer)
+{
+    asm("%0 = -%0" : "+r"(pointer));
+    asm("%0 = -%0" : "+r"(pointer));
+    return (__u64)pointer;
+}
+
+/* The lower half of the address, as a number: a move of 32 bits is no copy of a pointer. One instruction. */
+static __always_inline __u32 lower_half(const void *pointer)
+{
+    __u32 half;
+
+    asm("%0 = %1" : "=w"(half) : "w"((__u32)(__u64)pointer));
+    return half;
+}
+
+#ifndef IOL_BPF_PLAIN
+
+/* 5ffa25502b5a "bpf: Add instructions for atomic_[cmp]xchg", 5.12. */
+static __always_inline bool try_lock(__u32 *word)
+{
+    return __sync_val_compare_and_swap(word, 0, 1) == 0;
+}
+
+static __always_inline bool try_own(__u64 *owner, __u64 name)
+{
+    return __sync_val_compare_and_swap(owner, 0, name) == 0;
+}
+
+#else
+
+/* Without atomics that return a value; up to 6.12 tracepoints run their programs with preemption off. */
+static __always_inline bool try_lock(__u32 *word)
+{
+    if (*(volatile __u32 *)word)
+        return false;
+    *(volatile __u32 *)word = 1;
+    return true;
+}
+
+static __always_inline bool try_own(__u64 *owner, __u64 name)
+{
+    (void)owner;
+    (void)name;
+    return false;
+}
+
+#endif
+
 #ifndef IOL_BPF_LEGACY
 
 /* a35b9af4ec2c "bpf: Add a kfunc for generic type cast", 6.2: a plain move after verification. */
@@ -60,41 +120,6 @@ static __always_inline __u64 load_word(__u64 address)
 {
     return (__u64)AS(timespec64, address)->tv_sec;
 }
-
-/* 5ffa25502b5a "bpf: Add instructions for atomic_[cmp]xchg", 5.12. */
-static __always_inline bool try_lock(__u32 *word)
-{
-    return __sync_val_compare_and_swap(word, 0, 1) == 0;
-}
-
-static __always_inline bool try_own(__u64 *owner, __u64 name)
-{
-    return __sync_val_compare_and_swap(owner, 0, name) == 0;
-}
-
-/*
- * A pointer that the verifier knows the type of, as an address. Of an operation on a pointer that makes no pointer the verifier takes the result for any number, as
- * long as the loader may see addresses (allow_ptr_leaks); the two together change nothing.
- */
-static __always_inline __u64 address_of(const void *pointer)
-{
-    asm("%0 = -%0" : "+r"(pointer));
-    asm("%0 = -%0" : "+r"(pointer));
-    return (__u64)pointer;
-}
-
-/* The lower half of the address, as a number: a move of 32 bits is no copy of a pointer. One instruction. */
-static __always_inline __u32 lower_half(const void *pointer)
-{
-    __u32 half;
-
-    asm("%0 = %1" : "=w"(half) : "w"((__u32)(__u64)pointer));
-    return half;
-}
-
-/* Registers as a pointer that the verifier trusts: loads through it are plain ones. 3f00c5239344 "bpf: Allow trusted pointers …", 6.2. */
-#define SYS_EXIT "tp_btf/sys_exit"
-#define SYS_EXIT_ADDRESS(regs) address_of(regs)
 
 /*
  * Helpers without arguments, for the hot path: the compiler is told that they leave no register as it was. Otherwise it keeps values in
@@ -149,39 +174,6 @@ static __always_inline __u64 load_word(__u64 address)
     return word;
 }
 
-/* Without atomics that return a value; up to 6.12 tracepoints run their programs with preemption off. */
-static __always_inline bool try_lock(__u32 *word)
-{
-    if (*(volatile __u32 *)word)
-        return false;
-    *(volatile __u32 *)word = 1;
-    return true;
-}
-
-static __always_inline bool try_own(__u64 *owner, __u64 name)
-{
-    (void)owner;
-    (void)name;
-    return false;
-}
-
-/* A pointer that the verifier knows the type of, as an address: a global function takes nothing else. */
-static __always_inline __u64 address_of(const void *pointer)
-{
-    __u64 address = 0;
-
-    bpf_probe_read_kernel(&address, sizeof(address), &pointer);
-    return address;
-}
-
-static __always_inline __u32 lower_half(const void *pointer)
-{
-    return (__u32)(__u64)pointer;
-}
-
-#define SYS_EXIT "raw_tp/sys_exit"
-#define SYS_EXIT_ADDRESS(regs) ((__u64)(regs)) /* a number already */
-
 static __always_inline __u64 sparing_jiffies64(void)
 {
     return bpf_jiffies64();
@@ -235,14 +227,7 @@ static __always_inline __u32 plain_number(__s64 number)
     return (__u32)number & ~X32_SYSCALL_BIT;
 }
 
-static __always_inline __u32 syscall_number_as_is(const struct pt_regs *regs)
-{
-#ifdef IOL_BPF_LEGACY
-    return LOAD(regs, orig_ax);
-#else
-    return *(const volatile __u32 *)&regs->orig_ax;
-#endif
-}
+#define NUMBER orig_ax
 
 static __always_inline bool syscall_is_compat(const struct task_struct *task)
 {
@@ -257,11 +242,7 @@ static __always_inline bool syscall_is_compat(const struct task_struct *task)
  */
 static __always_inline bool is_surely_native(const struct pt_regs *regs)
 {
-#ifdef IOL_BPF_LEGACY
-    return false; /* two loads of memory by calls are no cheaper */
-#else
-    return *(const volatile __u64 *)&regs->cx == *(const volatile __u64 *)&regs->ip;
-#endif
+    return LOAD_TYPED(regs, cx) == LOAD_TYPED(regs, ip);
 }
 
 /* Within the call, and not on the way out of it: entry code puts -ENOSYS where the result will be. */
@@ -302,7 +283,7 @@ SYSCALL_ARGUMENT(5, r8, di)
 
 static __always_inline bool is_surely_native(const struct pt_regs *regs)
 {
-    return !(LOAD(regs, pstate) & PSR_MODE32_BIT);
+    return !(LOAD_TYPED(regs, pstate) & PSR_MODE32_BIT);
 }
 
 #define TIF_32BIT 22 /* arch/arm64/include/asm/thread_info.h */
@@ -312,10 +293,7 @@ static __always_inline __u32 plain_number(__s64 number)
     return (__u32)number;
 }
 
-static __always_inline __u32 syscall_number_as_is(const struct pt_regs *regs)
-{
-    return (__u32)LOAD(regs, syscallno);
-}
+#define NUMBER syscallno
 
 static __always_inline bool syscall_is_compat(const struct task_struct *task)
 {
@@ -359,15 +337,22 @@ SYSCALL_ARGUMENT(5)
 
 static __always_inline __u32 syscall_number(const struct pt_regs *regs)
 {
-    return plain_number(syscall_number_as_is(regs));
+    return plain_number((__u32)LOAD(regs, NUMBER));
 }
 
 /* The first argument of a 64-bit program, cut to 32 bits. */
 static __always_inline __u32 first_argument_32(const struct pt_regs *regs)
 {
-#ifdef IOL_BPF_LEGACY
     return (__u32)LOAD(regs, FIRST_ARGUMENT);
-#else
+}
+
+/* The same through a pointer that the verifier knows the type of. The number is as it is. */
+static __always_inline __u32 typed_number(const struct pt_regs *regs)
+{
+    return *(const volatile __u32 *)&regs->NUMBER;
+}
+
+static __always_inline __u32 typed_first_argument_32(const struct pt_regs *regs)
+{
     return *(const volatile __u32 *)&regs->FIRST_ARGUMENT;
-#endif
 }

@@ -23,14 +23,13 @@ struct {
  * of these is attached itself: what is attached to each function is a program of a few instructions that jumps here. Reads and
  * writes end here when the recording does.
  */
-static __always_inline int end_of_function(struct told_call *call)
+static __always_inline int end_of_function(struct told_call *call, const struct pt_regs *regs, bool native)
 {
-    const struct pt_regs *regs = AS(pt_regs, call->registers);
-    __u32 nr = syscall_number(regs);
+    __u32 nr = plain_number(typed_number(regs));
 
     if (control.halted && (syscall_is_native(nr, true) || syscall_is_native(nr, false)))
         return 0;
-    return end_of_call((struct hot_call){NULL, call, regs}, nr);
+    return end_of_call((struct hot_call){NULL, call, regs, native}, nr);
 }
 
 SEC("fexit/__x64_sys_read")
@@ -40,48 +39,29 @@ int on_call(struct call_end *ctx)
 
     tell(&call, address_of(ctx->regs), ctx->result);
     KEEP_KERNEL_STACK(ctx, &full_call, &call);
-    return end_of_function(&call);
+    return end_of_function(&call, ctx->regs, false);
 }
 
-/* The shortest way through one_way(), and through nothing else of it; false when it is not open, and nothing was counted. */
-static __always_inline bool count_quickly(struct call_end *ctx, __u32 direction)
+/* The shortest way through one_way(), and through nothing else of it. The clock is read first, as a call keeps nothing in registers. */
+static __always_inline bool end_quickly(struct call_end *ctx, __u32 direction)
 {
-    __u64 registers = address_of(ctx->regs);
-    struct iol_thread *place = place_of(registers);
-    struct iol_side *side;
-    __u64 task, found, epoch;
-    struct iol_tab *tab;
+    __u64 now = bpf_jiffies64();
+    const struct hot_call hot = {ctx, NULL, NULL, true};
+    struct iol_thread *place = place_of(lower_registers_of(hot));
 
     barrier_var(place);
-    side = &place->side[direction];
-    if (*(volatile __u64 *)&place->untraced == registers)
+    if (count_quickly(hot, place, direction, &now))
         return true;
-    task = *(volatile __u64 *)&place->task; /* read once: it must be what is checked */
-    found = name_descriptor(registers, task, first_argument_32(ctx->regs)) ^ side->descriptor_check;
-    if (*(volatile __u64 *)&place->owner != registers)
-        return false;
-    if (found == FOUND(0, IOL_VERDICT_IGNORE)) {
-        leave_out(side, ctx->result);
-        return true;
-    }
-    epoch = current_epoch();
-    tab = &side->tab[epoch & 1];
-    if ((tab->account ^ found) != (epoch << 32 | IOL_TAB_OPEN) || found >= FOUND(0, IOL_VERDICT_AGGREGATE + 1))
-        return false;
-    tab->last = sparing_jiffies64();
-    sums_add(&tab->sums, ctx->result);
-    sums_add(&side->total[epoch & 1], ctx->result);
-    return true;
+    place = place_of(lower_registers_of(hot));
+    return registers_are_at(hot, *(volatile __u64 *)&place->untraced);
 }
-
-_Static_assert(IOL_VERDICT_AGGREGATE == 0, "a number below FOUND(0, 1) is one of an account that is aggregated");
 
 /* The calls that are made most: no 32-bit program comes here. */
 #define QUICK_CALL(name, direction)                                                                                    \
     SEC("fexit/__x64_sys_" #name)                                                                                      \
     int on_##name(struct call_end *ctx)                                                                                \
     {                                                                                                                  \
-        if (!count_quickly(ctx, direction))                                                                            \
+        if (!end_quickly(ctx, direction))                                                                              \
             bpf_tail_call(ctx, &full_call, 0);                                                                         \
         return 0;                                                                                                      \
     }
@@ -111,8 +91,10 @@ int on_other_call(struct call_end *ctx)
 SEC("kretprobe.multi")
 int on_calls(struct pt_regs *ctx)
 {
+    const struct task_struct *task = bpf_get_current_task_btf();
+    const struct pt_regs *regs = (const struct pt_regs *)bpf_task_pt_regs((struct task_struct *)task);
     struct told_call call;
 
-    tell(&call, address_of((const void *)bpf_task_pt_regs(bpf_get_current_task_btf())), function_result(ctx));
-    return end_of_function(&call);
+    tell(&call, address_of(regs), function_result(ctx));
+    return end_of_function(&call, regs, false);
 }

@@ -30,11 +30,12 @@ static __always_inline const struct told_call *tell(struct told_call *call, __u6
 /* The compiler puts what follows from it elsewhere. */
 #define rare(condition) __builtin_expect(condition, 0)
 
-/* A call for the hot path. `end`: what the hook got, of which `call` is not told yet; NULL: it is. */
+/* A call for the hot path. `end`: what the hook got, of which `call` is not told yet; NULL: it is. Both lead to registers of a known type. */
 struct hot_call {
     const struct call_end *end;
     struct told_call *call;
     const struct pt_regs *regs; /* … when `call` is told */
+    bool native;                /* no 32-bit call, surely */
 };
 
 /* Read again each time: to keep it costs more on the way that is taken most. */
@@ -62,7 +63,7 @@ static __always_inline bool registers_are_at(struct hot_call hot, __u64 address)
 
 static __always_inline __u64 registers_of(struct hot_call hot)
 {
-    return hot.end ? SYS_EXIT_ADDRESS(pointer_of(hot)) : hot.call->registers;
+    return hot.end ? address_of(pointer_of(hot)) : hot.call->registers;
 }
 
 static __always_inline const struct told_call *told(struct hot_call hot)
@@ -285,7 +286,10 @@ static __noinline int other_call(const struct told_call *call)
  */
 static __always_inline __u64 name_descriptor(__u64 registers, __u64 task, __u32 fd)
 {
-    return registers ^ (task ^ fd) * MIX_B ^ *(const volatile __u64 *)&control.changes;
+    __u64 name = (task ^ fd) * MIX_B ^ registers;
+
+    barrier_var(name);
+    return name ^ *(const volatile __u64 *)&control.changes;
 }
 
 /* The same for the file, its name and its mount: addresses as distances from `now`. */
@@ -452,7 +456,7 @@ static __always_inline int count(const struct told_call *call, struct iol_thread
     }
     tab->last = bpf_jiffies64();
     sums_add(&tab->sums, result);
-    sums_add(&mine->total[epoch & 1], result);
+    sums_add(&tab->total, result);
     return 0;
 }
 
@@ -483,6 +487,51 @@ static __noinline int count_slowly(const struct told_call *call, struct iol_thre
 }
 
 /*
+ * The shortest way, for a thread that owns its place, on a descriptor that it has used before, and an account that it has counted on in
+ * this epoch; or one that a rule leaves out. False: something is not so, and nothing was counted. `direction` is a constant. `now`: NULL when
+ * the clock has not been read. The barriers keep few values at a time in registers: there are none to spare.
+ */
+static __always_inline bool count_quickly(struct hot_call hot, struct iol_thread *place, __u32 direction,
+                                          const __u64 *now)
+{
+    __u64 found = *(volatile __u64 *)&place->owner, epoch, account;
+    struct iol_thread *set; /* its first tab is the open one */
+    struct iol_tab *tab;
+    __s64 result;
+
+    if (rare(!registers_are_at(hot, found)))
+        return false;
+    /* only the thread itself writes its task there: when it is found to be there now, it was there before */
+    found = name_descriptor(found, *(volatile __u64 *)&place->task, typed_first_argument_32(pointer_of(hot))) ^
+            place->side[direction].descriptor_check;
+    barrier_var(found);
+    epoch = current_epoch();
+    set = (struct iol_thread *)((char *)place + (epoch & 1) * sizeof(*tab));
+    barrier_var(set);
+    tab = &set->side[direction].tab[0];
+    account = epoch << 32 | IOL_TAB_OPEN;
+    barrier_var(account);
+    if (rare((tab->account ^ found) != account) || rare(found >= FOUND(0, IOL_VERDICT_AGGREGATE + 1))) {
+        if (found != FOUND(0, IOL_VERDICT_IGNORE))
+            return false;
+        leave_out(&place_of(lower_registers_of(hot))->side[direction], result_of(hot));
+        barrier(); /* or the compiler makes one end of both, which takes both longer */
+        return true;
+    }
+    result = result_of(hot);
+    if (rare(result < 0))
+        return false;
+    tab->last = now ? *now : sparing_jiffies64();
+    tab->sums.ops++;
+    tab->sums.bytes += result;
+    tab->total.ops++;
+    tab->total.bytes += result;
+    return true;
+}
+
+_Static_assert(IOL_VERDICT_AGGREGATE == 0, "a number below FOUND(0, 1) is one of an account that is aggregated");
+
+/*
  * The hot path: a read or write of a 64-bit program. The kernel may flush the TLB at each system call: what counts there is
  * how many pages are touched, of code and stack too, and whether one has to be read to find the next; elsewhere it is
  * atomics, and then instructions. A thread that no filter asks for ends at its entry in `threads`; one that uses the
@@ -492,49 +541,18 @@ static __noinline int count_slowly(const struct told_call *call, struct iol_thre
 static __always_inline int one_way(struct hot_call hot, __u32 direction)
 {
     struct iol_thread *place = place_of(lower_registers_of(hot));
-    __u64 registers, found, epoch, account;
-    struct iol_side *side;
-    struct iol_sums *total;
-    struct iol_tab *tab;
-    __s64 result;
 
     barrier_var(place); /* or the compiler makes it anew for each member */
-    side = &place->side[direction];
     if (registers_are_at(hot, *(volatile __u64 *)&place->untraced))
         return 0;
-    /* only the thread itself writes its task there: when it is found to be there below, it was there here */
-    if (rare(!hot.end || !is_surely_native(pointer_of(hot))) &&
+    if (!hot.native && rare(!is_surely_native(pointer_of(hot))) &&
         rare(syscall_is_compat(sparing_task(*(volatile __u64 *)&place->task)))) {
         told(hot);
         return NOT_COUNTED;
     }
-    registers = registers_of(hot);
-    if (rare(*(volatile __u64 *)&place->owner != registers))
-        return count_slowly(told(hot), place, direction);
-    found = name_descriptor(registers, *(volatile __u64 *)&place->task, first_argument_32(pointer_of(hot))) ^
-            side->descriptor_check;
-    barrier_var(found);
-    if (found == FOUND(0, IOL_VERDICT_IGNORE)) {
-        leave_out(side, result_of(hot));
+    if (count_quickly(hot, place, direction, NULL))
         return 0;
-    }
-    if (rare(found >= FOUND(0, IOL_VERDICT_AGGREGATE + 1)))
-        return count_slowly(told(hot), place, direction);
-    epoch = current_epoch();
-    tab = &side->tab[epoch & 1];
-    barrier_var(tab);
-    account = epoch << 32 | IOL_TAB_OPEN;
-    barrier_var(account);
-    if (rare((tab->account ^ found) != account))
-        return count_slowly(told(hot), place, direction);
-    barrier_var(epoch); /* what follows from it is not kept */
-    total = &side->total[epoch & 1];
-    barrier_var(total);
-    tab->last = sparing_jiffies64();
-    result = result_of(hot);
-    sums_add(&tab->sums, result);
-    sums_add(total, result);
-    return 0;
+    return count_slowly(told(hot), place, direction);
 }
 
 /* Any system call. `nr` may be as it is. */
@@ -546,7 +564,7 @@ static __always_inline int end_of_call(struct hot_call hot, __u32 nr)
         barrier_var(nr);
         if (!syscall_is_of_interest(nr))
             return 0;
-        if (hot.end && syscall_is_compat(sparing_current_task())) {
+        if (!hot.native && syscall_is_compat(sparing_current_task())) {
             told(hot);
             return other_call(hot.call);
         }
@@ -565,12 +583,12 @@ static __always_inline int end_of_call(struct hot_call hot, __u32 nr)
     return other_call(hot.call);
 }
 
-SEC(SYS_EXIT)
+SEC("tp_btf/sys_exit")
 int on_sys_exit(struct call_end *ctx)
 {
     struct told_call call;
 
-    return end_of_call((struct hot_call){ctx, &call, NULL}, syscall_number_as_is(ctx->regs));
+    return end_of_call((struct hot_call){ctx, &call, NULL, false}, typed_number(ctx->regs));
 }
 
 #include "bpf/fexit.bpf.h"

@@ -4,7 +4,8 @@
 
 /*
  * The BPF objects (ELF, aligned to 16 bytes) that the build embeds into the binary: from the first symbol up to, and
- * without, its _end. The legacy one is for kernels before 6.2.
+ * without, its _end. The legacy one is for kernels before 6.2, the plain one for those before 5.12.
  */
 extern const unsigned char iol_bpf_object[], iol_bpf_object_end[];
 extern const unsigned char iol_bpf_legacy_object[], iol_bpf_legacy_object_end[];
+extern const unsigned char iol_bpf_plain_object[], iol_bpf_plain_object_end[];

@@ -22,13 +22,19 @@ SEC("tp/raw_syscalls/sys_exit")
 int on_sys_exit_event(const struct sys_exit_event *ctx)
 {
     __u32 nr = plain_number(ctx->number);
+    const struct task_struct *task;
+    const struct pt_regs *regs;
     struct told_call call;
 
     /* first of all, as what is of no interest need not know its registers */
     if (!syscall_is_native(nr, true) && !syscall_is_native(nr, false) && !syscall_is_of_interest(nr))
         return 0;
-    tell(&call, address_of((const void *)bpf_task_pt_regs(bpf_get_current_task_btf())), ctx->result);
-    return end_of_call((struct hot_call){NULL, &call, AS(pt_regs, call.registers)}, nr);
+    task = bpf_get_current_task_btf();
+    regs = (const struct pt_regs *)bpf_task_pt_regs((struct task_struct *)task);
+    tell(&call, address_of(regs), ctx->result);
+    if (syscall_is_compat(task))
+        return other_call(&call);
+    return end_of_call((struct hot_call){NULL, &call, regs, true}, nr);
 }
 
 struct uring_complete_event {

@@ -58,6 +58,13 @@ static __always_inline __u64 standing_of(const struct task_struct *task)
     return known->bits & IOL_TASK_TRACED ? IOL_STANDING_TRACED : IOL_STANDING_UNTRACED;
 }
 
+/* What the thread's descriptors lead to may be another file from here on. */
+static __always_inline void forget_descriptors(struct iol_thread *place)
+{
+    place->side[0].descriptor_check = 0;
+    place->side[1].descriptor_check = 0;
+}
+
 /*
  * The thread is not the one of its place: looks who it is, and writes that there. A function: its stack is free again
  * afterwards.
@@ -74,6 +81,8 @@ static __noinline void identify(struct thread *thread, __u64 registers, struct i
     place->standing = thread->standing;
     place->check = thread_check(registers, thread->image, thread->task, thread->standing);
     place->untraced = thread->standing == IOL_STANDING_UNTRACED ? registers : 0;
+    if (thread->standing != IOL_STANDING_TRACED)
+        forget_descriptors(place); /* the shortest way looks at them first */
     /* another CPU may have judged the process meanwhile, and have found nothing to forget */
     if (standing_of(AS(task_struct, thread->task)) != thread->standing) {
         place->check = 0;
@@ -94,13 +103,6 @@ static __always_inline void find_thread(__u64 registers, struct thread *ret_thre
     ret_thread->standing = *(volatile __u64 *)&place->standing;
     if (place->check != thread_check(registers, ret_thread->image, ret_thread->task, ret_thread->standing))
         identify(ret_thread, registers, place);
-}
-
-/* What the thread's descriptors lead to may be another file from here on. */
-static __always_inline void forget_descriptors(struct iol_thread *place)
-{
-    place->side[0].descriptor_check = 0;
-    place->side[1].descriptor_check = 0;
 }
 
 /* What was noted when the thread fell asleep, if anything. Most places never have a thread that leaves a note. */

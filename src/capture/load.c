@@ -61,6 +61,27 @@ static bool kernel_is_modern(void)
     return modern;
 }
 
+/* The legacy ones need an atomic compare-and-swap: 5ffa25502b5a "bpf: Add instructions for atomic_[cmp]xchg", 5.12. */
+static bool kernel_can_exchange(void)
+{
+    const struct bpf_insn insns[] = {
+        {.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0},
+        {.code = BPF_STX | BPF_MEM | BPF_DW, .dst_reg = BPF_REG_10, .src_reg = BPF_REG_0, .off = -8},
+        {.code = BPF_STX | BPF_ATOMIC | BPF_DW,
+         .dst_reg = BPF_REG_10,
+         .src_reg = BPF_REG_0,
+         .off = -8,
+         .imm = BPF_CMPXCHG},
+        {.code = BPF_JMP | BPF_EXIT},
+    };
+    int program =
+        bpf_prog_load(BPF_PROG_TYPE_RAW_TRACEPOINT, "exchange", "Dual BSD/GPL", insns, IOL_ARRAY_SIZE(insns), NULL);
+
+    if (program >= 0)
+        close(program);
+    return program >= 0;
+}
+
 struct object {
     const unsigned char *data;
     size_t size;
@@ -68,9 +89,11 @@ struct object {
 
 static struct object embedded_object(bool legacy)
 {
-    if (legacy)
+    if (!legacy && kernel_is_modern())
+        return (struct object){iol_bpf_object, (size_t)(iol_bpf_object_end - iol_bpf_object)};
+    if (kernel_can_exchange())
         return (struct object){iol_bpf_legacy_object, (size_t)(iol_bpf_legacy_object_end - iol_bpf_legacy_object)};
-    return (struct object){iol_bpf_object, (size_t)(iol_bpf_object_end - iol_bpf_object)};
+    return (struct object){iol_bpf_plain_object, (size_t)(iol_bpf_plain_object_end - iol_bpf_plain_object)};
 }
 
 static int open_object(struct iol_capture *capture, const struct object *object, struct iol_error *err)
@@ -275,8 +298,8 @@ static int load_anew(struct iol_capture *capture, const struct iol_capture_optio
 
 static int open_capture(struct iol_capture *capture, const struct iol_capture_options *options, struct iol_error *err)
 {
-    const struct object object = embedded_object(options->legacy || !kernel_is_modern());
     int n_cpus = libbpf_num_possible_cpus();
+    struct object object;
     int r;
 
     if (n_cpus < 0)
@@ -286,6 +309,7 @@ static int open_capture(struct iol_capture *capture, const struct iol_capture_op
     capture->preemptible = iol_preempt_functions();
     libbpf_set_strict_mode(LIBBPF_STRICT_ALL);
     raise_memlock();
+    object = embedded_object(options->legacy);
 
     r = copy_roots(capture, options);
     if (r < 0)

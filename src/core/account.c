@@ -343,7 +343,7 @@ static void add_counts(struct iol_counts *sum, const struct iol_counts *one)
 
 static void add_thread(struct iol_counts *sum, const struct iol_thread *thread, unsigned int closed)
 {
-    const struct iol_sums *reads = &thread->side[0].total[closed], *writes = &thread->side[1].total[closed];
+    const struct iol_sums *reads = &thread->side[0].tab[closed].total, *writes = &thread->side[1].tab[closed].total;
 
     add_counts(
         sum, &(struct iol_counts){reads->ops, reads->bytes, writes->ops, writes->bytes, reads->errors, writes->errors});

@@ -2,7 +2,7 @@
 // SPDX-FileCopyrightText: The ioledger authors
 
 /*
- * verify modern|legacy: loads each program of the object by itself, with every filter and without any, and prints a line
+ * verify modern|legacy|plain: loads each program of the object by itself, with every filter and without any, and prints a line
  * for each, "NAME INSTRUCTIONS INSTRUCTIONS STACK": how many the verifier looked at, and the stack of its functions. A program
  * that is refused shows what the verifier said, on stderr. Exit status: 1 when one of the programs was refused.
  */
@@ -35,14 +35,23 @@ static void set_sizes(struct bpf_object *object, const struct iol_settings *sett
     bpf_map__set_initial_value(bpf_object__find_map_by_name(object, ".rodata.settings"), settings, sizeof(*settings));
 }
 
+static struct bpf_object *open_object(const char *which)
+{
+    LIBBPF_OPTS(bpf_object_open_opts, options, .object_name = "verify");
+
+    if (strcmp(which, "plain") == 0)
+        return bpf_object__open_mem(iol_bpf_plain_object, (size_t)(iol_bpf_plain_object_end - iol_bpf_plain_object),
+                                    &options);
+    if (strcmp(which, "legacy") == 0)
+        return bpf_object__open_mem(iol_bpf_legacy_object, (size_t)(iol_bpf_legacy_object_end - iol_bpf_legacy_object),
+                                    &options);
+    return bpf_object__open_mem(iol_bpf_object, (size_t)(iol_bpf_object_end - iol_bpf_object), &options);
+}
+
 /* 0 and the log of the verifier in log_text, or the error. */
 static int load(const char *which, const char *name, const struct iol_settings *settings, unsigned int level)
 {
-    bool legacy = strcmp(which, "legacy") == 0;
-    const unsigned char *start = legacy ? iol_bpf_legacy_object : iol_bpf_object;
-    const unsigned char *end = legacy ? iol_bpf_legacy_object_end : iol_bpf_object_end;
-    LIBBPF_OPTS(bpf_object_open_opts, options, .object_name = "verify");
-    struct bpf_object *object = bpf_object__open_mem(start, (size_t)(end - start), &options);
+    struct bpf_object *object = open_object(which);
     struct bpf_program *program;
     int r;
 
@@ -96,8 +105,7 @@ static int verify(const char *which, const char *name)
 int main(int argc, char **argv)
 {
     static char names[64][64];
-    struct bpf_object *object =
-        bpf_object__open_mem(iol_bpf_legacy_object, (size_t)(iol_bpf_legacy_object_end - iol_bpf_legacy_object), NULL);
+    struct bpf_object *object = open_object("legacy");
     struct bpf_program *program;
     size_t n = 0;
     int refused = 0;
