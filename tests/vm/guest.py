@@ -18,6 +18,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
 SUITES = {"5.10": ("bullseye", "bullseye-security"), "6.1": ("bookworm", "bookworm-security"),
           "6.12": ("trixie", "trixie-security"), "7": ("trixie-backports", None)}  # 7: the newest there
+CPU = "max,-cx16,-erms,-fsrm"  # see boot()
 COMMANDS = ("sh", "cat", "cp", "dd", "head", "seq", "sort", "uniq", "wc", "mkdir", "mv", "rm")
 ROUTES = ("routes", "preempt", "mix", "aio", "mmap", "uring", "uring_life", "race", "compat")  # workloads of tests/live that every guest runs
 LIVE_COMMANDS = ("python3", "bash", "mount", "umount", "env", "sleep", "true", "false", "ln", "chmod", "truncate", "stat", "tee", "touch", "ls", "unshare",
@@ -229,14 +230,14 @@ def follow(command, console, seconds):
             qemu.kill()
 
 
-def boot(image, initramfs, folder, words, seconds, *options, cpus=2):
+def boot(image, initramfs, folder, words, seconds, *options, cpus=2, model=CPU):
     """Runs the guest to its end; the folder of what it handed over, or None."""
     console, results = os.path.join(folder, "console"), os.path.join(folder, "results")
     # Without cx16: qemu 7.2 leaves reserved bits set in the flags after cmpxchg16b, and an interrupt that
     # comes then ends in a double fault in the guest's kmalloc(). In one thread: with two, a CPU may run into the int3
     # with which the other one has just patched a static branch, when that is over: "Oops: int3" in __schedule().
     # Without erms, fsrm and rep_good (112): an emulated "rep movsb" takes a turn for each byte, and the verifier copies a lot.
-    command = ["qemu-system-x86_64", "-accel", "tcg,thread=single", "-cpu", "max,-cx16,-erms,-fsrm", "-smp", str(cpus), "-m", "1024", "-nodefaults",
+    command = ["qemu-system-x86_64", "-accel", "tcg,thread=single", "-cpu", model, "-smp", str(cpus), "-m", "1024", "-nodefaults",
                "-display", "none", "-no-reboot", "-kernel", image, "-initrd", initramfs,
                "-append", "console=ttyS0 quiet panic=-1 mitigations=off clearcpuid=112 rdinit=/init " + words,
                "-serial", "file:" + console, "-serial", "file:" + results, *options]

@@ -27,7 +27,7 @@ class Verified:
     def read(out):
         """{"modern on_read": instructions}; a program that the kernel refused is not in it."""
         found = {}
-        for name in ("legacy", "modern"):
+        for name in ("plain", "legacy", "modern"):
             path = os.path.join(out, "verify-%s.out" % name)
             if not os.path.exists(path):
                 continue
@@ -61,10 +61,11 @@ class Steps:
     def __init__(self):
         self.rows = []
         self.empty = []
+        self.runs = []
 
     @staticmethod
-    def read(out, name):
-        path = os.path.join(out, "steps-%s.out" % name)
+    def read(out, name, what="steps"):
+        path = os.path.join(out, "%s-%s.out" % (what, name))
         if not os.path.exists(path):
             return {}
         with open(path, encoding="utf-8") as file:
@@ -80,11 +81,18 @@ class Steps:
         for call in none:
             more = ["%+.0f" % (after[call] - none[call]) if call in after else "-" for after in (tracepoint, fexit)]
             self.rows.append([kernel, call, "%.0f" % none[call], *more])
+        runs = {name: self.read(out, name, "runs") for name in ("tracepoint", "fexit")}
+        for call in none:
+            self.runs.append([kernel, call, *("%.2f" % runs[name][call] if runs[name] else "-" for name in runs)])
         if not fexit:
             tap.skip(kernel + ": instructions with fexit", "it cannot be used there")
             return
         for call in FREE:
             tap.ok(fexit[call] - none[call] < 1, "%s: %s costs nothing with fexit" % (kernel, call), fexit[call], none[call])
+            tap.equal(runs["fexit"][call], 0, "%s: %s runs no program with fexit" % (kernel, call))
+        for call in COMPARED:
+            tap.ok(0 < runs["fexit"][call] <= runs["tracepoint"][call], "%s: %s runs no more programs with fexit than with tracepoint" % (kernel, call),
+                   runs["fexit"][call], runs["tracepoint"][call])
         for call in COMPARED if is_best else ():  # where nothing can be preempted within a hook
             tap.ok(fexit[call] <= 1.05 * tracepoint[call], "%s: %s costs a twentieth more with fexit than with tracepoint at most" % (kernel, call),
                    fexit[call], tracepoint[call])
@@ -94,5 +102,6 @@ class Steps:
             tap.ok(own[1] <= own[0] + len(COMPARED), "%s: reads and writes: beyond what a hook costs that does nothing, no more with fexit" % kernel, *own)
 
     def text(self):
-        return "%s\n\n%s" % (cells.markdown(["kernel", "call", "without a recorder", "tracepoint", "fexit"], self.rows),
-                             cells.markdown(["kernel", "a hook that does nothing", "getppid", *COMPARED], self.empty))
+        return "\n\n".join((cells.markdown(["kernel", "call", "without a recorder", "tracepoint", "fexit"], self.rows),
+                            cells.markdown(["kernel", "a hook that does nothing", "getppid", *COMPARED], self.empty),
+                            cells.markdown(["kernel", "programs run for a call", "tracepoint", "fexit"], self.runs)))

@@ -2,14 +2,16 @@
 // SPDX-FileCopyrightText: The ioledger authors
 
 /*
- * steps FILE [HOOK]: instructions that a system call takes, user and kernel side, where the time stamp counter counts instructions:
+ * steps FILE [HOOK|runs]: instructions that a system call takes, user and kernel side, where the time stamp counter counts instructions:
  * under qemu with -icount shift=0. A line for each call, "NAME INSTRUCTIONS"; the least of many rounds, as a round may be
  * interrupted. The guest of tests/vm/run --steps runs it under each probe set.
  * With HOOK there is one that does nothing at the end of each call: tracepoint (tp_btf), event (of tracefs), fexit or return
  * (kretprobe.multi). That is what the kernel takes for such a hook, whatever is done there.
+ * "runs" in its place: how many BPF programs the kernel runs for a call, as it counts them itself (BPF_ENABLE_STATS).
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
@@ -24,6 +26,7 @@
 
 #define ROUNDS 200
 #define CALLS 100
+#define RUN_ROUNDS 20
 
 static int file, other;
 
@@ -86,6 +89,44 @@ static double measure(void (*call)(void))
             least = to - from;
     }
     return (double)least / CALLS;
+}
+
+/* Of all programs that are loaded, so far. */
+static uint64_t count_runs(void)
+{
+    uint64_t sum = 0;
+
+    for (uint32_t id = 0; bpf_prog_get_next_id(id, &id) == 0;) {
+        struct bpf_prog_info info = {0};
+        uint32_t size = sizeof(info);
+        int program = bpf_prog_get_fd_by_id(id);
+
+        if (program >= 0 && bpf_obj_get_info_by_fd(program, &info, &size) == 0)
+            sum += info.run_cnt;
+        close(program);
+    }
+    return sum;
+}
+
+/* The least of some rounds, as other processes make calls too; less those of counting, which makes calls itself. */
+static double measure_runs(void (*call)(void))
+{
+    uint64_t least[2] = {UINT64_MAX, UINT64_MAX};
+
+    for (int round = 0; round < RUN_ROUNDS; round++) {
+        for (int with = 0; with < 2; with++) {
+            uint64_t before, runs;
+
+            lseek(file, 0, SEEK_SET);
+            before = count_runs();
+            for (int i = 0; i < with * CALLS; i++)
+                call();
+            runs = count_runs() - before;
+            if (runs < least[with])
+                least[with] = runs;
+        }
+    }
+    return ((double)least[1] - (double)least[0]) / CALLS;
 }
 
 static int load(enum bpf_prog_type type, enum bpf_attach_type attach_type, uint32_t id)
@@ -154,10 +195,11 @@ static int hook(const char *kind)
 int main(int argc, char **argv)
 {
     static const char content[2 * CALLS];
+    bool runs = argc == 3 && strcmp(argv[2], "runs") == 0;
 
     if (argc != 2 && argc != 3)
         return 2;
-    if (argc == 3 && hook(argv[2]) < 0) {
+    if (argc == 3 && (runs ? bpf_enable_stats(BPF_STATS_RUN_TIME) : hook(argv[2])) < 0) {
         fprintf(stderr, "%s: %s\n", argv[2], strerror(errno));
         return 1;
     }
@@ -168,6 +210,6 @@ int main(int argc, char **argv)
         return 1;
     }
     for (size_t i = 0; i < sizeof(calls) / sizeof(calls[0]); i++)
-        printf("%s %.1f\n", calls[i].name, measure(calls[i].call));
+        printf("%s %.1f\n", calls[i].name, (runs ? measure_runs : measure)(calls[i].call));
     return 0;
 }
