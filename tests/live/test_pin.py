@@ -427,7 +427,7 @@ def unknown_layout(tap, scratch):
 
 def bad_folders(tap, scratch):
     url = live.new_url("sqlite", scratch)
-    for pin, word in (("--pin=" + os.path.join(scratch, "x"), b"mount"), ("--pin=x", b"absolute"), ("--pin=" + os.path.join(scratch, "no", "x"), b"no")):
+    for pin, word in (("--pin=" + os.path.join(scratch, "x"), b"bpf file system"), ("--pin=x", b"absolute"), ("--pin=" + os.path.join(scratch, "no", "x"), b"no")):
         done = live.run("record", "--db", url, pin)
         tap.ok(done.returncode in (1, 2) and word in done.stderr and done.stderr.count(b"\n") <= 2, "%s: one clear error" % pin, done.stderr)
     done = live.run("record", "--db", url, "--pin", "--", "true")
