@@ -3,9 +3,10 @@
 #pragma once
 
 /*
- * The hooks of the probe set fexit, at the ends of the functions behind system calls. For ioledger.bpf.c, which has what they lead to:
- * end_of_call() and other_call(). A program gets the function's only argument, the registers, and what it has returned.
+ * The hooks of the probe set fexit, at the ends of the functions behind system calls, which lead to end_of_call() and other_call().
+ * A program gets the function's only argument, the registers, and what it has returned.
  */
+#include "bpf/hot.bpf.h"
 
 /*
  * on_call and on_other_call, for what jumps there. From 5.5 on a jump to a fixed place costs no look-up: the JIT writes it as

@@ -9,8 +9,10 @@
  * A program of the tracepoint's event for perf has preemption off: 16718274ee75 "tracing: perf: Have perf tracepoint callbacks
  * always disable preemption"; so has one at the beginning of a function (kprobe.multi, as ftrace runs it). What an event hands over
  * stands in events/…/format of tracefs, and begins with eight bytes that all of them have.
- * For ioledger.bpf.c, which has what these hooks lead to.
  */
+#include "bpf/hot.bpf.h"
+#include "bpf/process_hooks.bpf.h"
+#include "bpf/uring.bpf.h"
 
 struct sys_exit_event {
     __u64 common;

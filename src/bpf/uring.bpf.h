@@ -231,3 +231,56 @@ static __always_inline void submit_request(__u64 address)
     if (thread.standing == IOL_STANDING_TRACED)
         count_lost(IOL_LOST_URING_BYTES, 1);
 }
+
+/* The arguments of these tracepoints differ from kernel to kernel: capture/attach.c looks and chooses. */
+SEC("raw_tp/io_uring_complete")
+int on_uring_complete(struct bpf_raw_tracepoint_args *ctx)
+{
+    const struct io_uring_cqe *cqe = AS(io_uring_cqe, ctx->args[2]);
+    const struct completion what = {ctx->args[1], ctx->args[0], LOAD(cqe, user_data), LOAD(cqe, res)};
+
+    complete_request(&what, false);
+    return 0;
+}
+
+/* (ring, request, user_data, result, …): up to 6.12 */
+SEC("raw_tp/io_uring_complete")
+int on_uring_complete_6_12(struct bpf_raw_tracepoint_args *ctx)
+{
+    const struct completion what = {ctx->args[1], ctx->args[0], ctx->args[2], (__s32)ctx->args[3]};
+
+    complete_request(&what, false);
+    return 0;
+}
+
+SEC("raw_tp/io_uring_cqe_overflow")
+int on_uring_overflow(struct bpf_raw_tracepoint_args *ctx)
+{
+    const struct completion what = {0, ctx->args[0], ctx->args[1], (__s32)ctx->args[2]};
+
+    complete_request(&what, true);
+    return 0;
+}
+
+SEC("raw_tp/io_uring_submit_req")
+int on_uring_submit(struct bpf_raw_tracepoint_args *ctx)
+{
+    submit_request(ctx->args[0]);
+    return 0;
+}
+
+/* (request, …): up to 6.3 */
+SEC("raw_tp/io_uring_submit_sqe")
+int on_uring_submit_6_3(struct bpf_raw_tracepoint_args *ctx)
+{
+    submit_request(ctx->args[0]);
+    return 0;
+}
+
+/* (ring, request, …): 5.19 */
+SEC("raw_tp/io_uring_submit_sqe")
+int on_uring_submit_5_19(struct bpf_raw_tracepoint_args *ctx)
+{
+    submit_request(ctx->args[1]);
+    return 0;
+}

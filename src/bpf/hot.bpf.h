@@ -1,0 +1,312 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* SPDX-FileCopyrightText: The ioledger authors */
+#pragma once
+
+/*
+ * The hot path: reads and writes that a thread makes on files it has used before. It counts in memory that is the thread's own,
+ * and goes on to call.bpf.h with everything else.
+ */
+#include "bpf/call.bpf.h"
+
+/*
+ * Sixty-four bits that stand for a thread's descriptor and for everything that may have changed what it leads to, but for
+ * what the thread itself does: that clears the entry (forget_descriptors()).
+ */
+static __always_inline __u64 name_descriptor(__u64 registers, __u64 task, __u32 fd)
+{
+    __u64 name = (task ^ fd) * MIX_B ^ registers;
+
+    barrier_var(name);
+    return name ^ *(const volatile __u64 *)&control.changes;
+}
+
+/* The same for the file, its name and its mount: addresses as distances from `now`. */
+static __always_inline __u64 name_recent(const struct file *file, __u64 image)
+{
+    const struct iol_control *now = &control;
+    const struct inode *inode = LOAD(file, f_inode);
+    const struct dentry *dentry = LOAD(file, f_path.dentry);
+    __u64 h = (pointer_distance(dentry, now) ^ LOAD(dentry, d_name.hash_len)) * MIX_A ^
+              (LOAD(inode, i_ino) ^ (LOAD(dentry, d_hash.pprev) == NULL)) * MIX_B ^
+              (pointer_distance(LOAD(file, f_path.mnt), now) ^ (__u64)LOAD(inode, i_generation) << 32) * MIX_C;
+
+    h = (h ^ h >> 32 ^ pointer_distance(inode, now)) * MIX_A;
+    return h ^ h >> 29 ^ image ^ version_now() * MIX_C;
+}
+
+#define NOT_COUNTED (-1)
+
+/* In front of those that the thread has used before; the last of them goes. */
+static __always_inline void remember_account(struct iol_thread *place, __u64 name, __u32 found)
+{
+    struct iol_recent *recent = place->recent;
+
+    recent[3] = recent[2];
+    recent[2] = recent[1];
+    recent[1] = recent[0];
+    recent[0].slot = found;
+    recent[0].check = name ^ found;
+}
+
+_Static_assert(IOL_RECENT == 4, "remember_account() and recent_account() count on it");
+
+/* The account among those that the thread has used before, which changes places with the first of them; FOUND_NOTHING: it is none. */
+static __always_inline int recent_account(struct iol_thread *place, __u64 name)
+{
+    volatile struct iol_recent *first = place->recent, *recent;
+    __u64 slot = 0;
+    __u32 i;
+
+    for (i = 0; i < IOL_RECENT; i++) {
+        slot = first[i].slot;
+        if ((first[i].check ^ (__u32)slot) == name)
+            break;
+    }
+    if (i == IOL_RECENT)
+        return FOUND_NOTHING;
+    recent = &first[masked(i, IOL_RECENT - 1)];
+    recent->slot = first->slot;
+    recent->check = first->check;
+    first->slot = slot;
+    first->check = name ^ (__u32)slot;
+    return (__u32)slot;
+}
+
+/* The account is not the one that was used last, or something has happened since: finds it, and remembers it. */
+static __always_inline int find_anew(struct iol_thread *place, __u32 direction, __u64 name, __u64 image, __u64 task,
+                                     __u64 file)
+{
+    struct iol_side *side = &place->side[direction & 1];
+    int found = recent_account(place, name);
+
+    if (found < 0) {
+        found = find_or_open(image, task, file, IOL_ABI_ROUTE_RW);
+        if (found < 0 || found & FOUND_FOR_NOW)
+            return found;
+        remember_account(place, name, found);
+    }
+    side->descriptor_check = 0;
+    side->slot = (__u32)found;
+    side->file_check = name ^ (__u32)found;
+    return found;
+}
+
+/*
+ * Something may have changed since the thread used this descriptor, or it is another one: looks at the file. NOT_COUNTED when
+ * that is not enough: the thread is not known, not traced or in a 32-bit call, there is no file, or it has slept meanwhile.
+ */
+static __noinline int look_again(const struct told_call *call, struct iol_thread *place, __u32 direction)
+{
+    __u64 registers = call->registers, task = bpf_get_current_task(), image = place->image, file, files, name;
+    __u32 fd = first_argument_32(AS(pt_regs, call->registers));
+    __u64 descriptor = name_descriptor(registers, task, fd); /* before anything is looked at */
+    struct iol_side *recent = &place->side[direction & 1];
+    int found;
+
+    if (*(volatile __u64 *)&place->check != thread_check(registers, image, task, IOL_STANDING_TRACED) ||
+        syscall_is_compat(AS(task_struct, task)) || has_slept(AS(task_struct, task), place, registers))
+        return NOT_COUNTED;
+    files = LOAD_ADDRESS(task_struct, task, files);
+    file = file_of(files, fd);
+    if (!file)
+        return NOT_COUNTED;
+    name = name_recent(AS(file, file), image);
+    found = *(volatile __u64 *)&recent->slot;
+    if ((recent->file_check ^ (__u32)found) != name)
+        found = find_anew(place, direction, name, image, task, file);
+    if (found >= 0 && !table_is_shared(files))
+        recent->descriptor_check = descriptor ^ (__u32)found;
+    return found;
+}
+
+static __noinline int send_call_event(const struct told_call *call, __u32 index, __u32 direction)
+{
+    const struct pt_regs *regs = AS(pt_regs, call->registers);
+    __u32 class = native_classes[masked(syscall_number(regs), IOL_SYSCALLS_MAX - 1)];
+    __u64 task = bpf_get_current_task(), files = LOAD_ADDRESS(task_struct, task, files);
+    __s64 result = call->result;
+
+    return send_event(index, image_of(AS(task_struct, task)), direction,
+                      offset_of(regs, false, class, file_of(files, syscall_argument1(regs, false)), result), result);
+}
+
+static __always_inline void sums_add(struct iol_sums *sums, __s64 result)
+{
+    if (rare(result < 0)) {
+        sums->errors++;
+    } else {
+        sums->ops++;
+        sums->bytes += result;
+    }
+}
+
+static __always_inline void leave_out(struct iol_side *mine, __s64 result)
+{
+    if (result >= 0)
+        sums_add(&mine->ignored, result);
+}
+
+/* The thread turns to another account: what it has done on the last one, in this epoch, goes to the slot. */
+static __always_inline void close_tab(const struct iol_tab *tab, __u64 epoch, __u32 direction)
+{
+    __u32 index = IOL_TAB_SLOT(tab->account);
+    struct iol_account *slot;
+
+    if (tab->account >> 32 != (__u32)epoch)
+        return;
+    slot = bpf_map_lookup_elem(&slots, &index);
+    if (slot)
+        slot_add_tab(slot, tab, epoch, control.epoch_start, direction);
+}
+
+/*
+ * On the account that was found, which need not be the one that the thread has counted on before. `side` is direction and
+ * epoch, epoch << 1 | direction.
+ */
+static __always_inline int count(const struct told_call *call, struct iol_thread *place, int found, __u64 side)
+{
+    __u64 epoch = side >> 1;
+    struct iol_side *mine = &place->side[side & 1];
+    struct iol_tab *tab = &mine->tab[epoch & 1];
+    __s64 result = call->result;
+
+    if (*(volatile __u64 *)&place->owner != call->registers && !try_own(&place->owner, call->registers))
+        return tally(found, epoch, HOW(IOL_ABI_ROUTE_RW, side & 1), result);
+    if (FOUND_VERDICT(found) == IOL_VERDICT_IGNORE) {
+        leave_out(mine, result);
+        return 0;
+    }
+    if (tab->account != TAB_OF(epoch, found)) {
+        close_tab(tab, epoch, side & 1);
+        tab->account = TAB_OF(epoch, found);
+        tab->sums = (struct iol_sums){};
+        tab->first = bpf_jiffies64();
+    }
+    tab->last = bpf_jiffies64();
+    sums_add(&tab->sums, result);
+    sums_add(&tab->total, result);
+    return 0;
+}
+
+static __noinline int count_and_tell(const struct told_call *call, struct iol_thread *place, int found, __u64 side)
+{
+    count(call, place, found, side);
+    if (wants_events(found))
+        send_call_event(call, FOUND_SLOT(found), side & 1);
+    return 0;
+}
+
+/* It is not the descriptor that was used last, something has changed, or the place is not the thread's own. */
+static __noinline int count_slowly(const struct told_call *call, struct iol_thread *place, __u32 direction)
+{
+    __u64 task = *(volatile __u64 *)&place->task;
+    __u32 fd = first_argument_32(AS(pt_regs, call->registers));
+    struct iol_side *side = &place->side[direction & 1];
+    __u64 found = *(volatile __u64 *)&side->slot, epoch = current_epoch();
+    int looked = (__u32)found;
+
+    if ((side->descriptor_check ^ found) != name_descriptor(call->registers, task, fd))
+        looked = look_again(call, place, direction);
+    else if (syscall_is_compat(AS(task_struct, task)))
+        return NOT_COUNTED;
+    if (looked < 0)
+        return NOT_COUNTED;
+    return count_and_tell(call, place, looked, epoch << 1 | (direction & 1));
+}
+
+/*
+ * The shortest way, for a thread that owns its place, on a descriptor that it has used before, and an account that it has counted on in
+ * this epoch; or one that a rule leaves out. False: something is not so, and nothing was counted. `direction` is a constant. `now`: NULL when
+ * the clock has not been read. The barriers keep few values at a time in registers: there are none to spare.
+ */
+static __always_inline bool count_quickly(struct hot_call hot, struct iol_thread *place, __u32 direction,
+                                          const __u64 *now)
+{
+    __u64 found = *(volatile __u64 *)&place->owner, epoch, account;
+    struct iol_thread *set; /* its first tab is the open one */
+    struct iol_tab *tab;
+    __s64 result;
+
+    if (rare(!registers_are_at(hot, found)))
+        return false;
+    /* only the thread itself writes its task there: when it is found to be there now, it was there before */
+    found = name_descriptor(found, *(volatile __u64 *)&place->task, typed_first_argument_32(pointer_of(hot))) ^
+            place->side[direction].descriptor_check;
+    barrier_var(found);
+    epoch = current_epoch();
+    set = (struct iol_thread *)((char *)place + (epoch & 1) * sizeof(*tab));
+    barrier_var(set);
+    tab = &set->side[direction].tab[0];
+    account = epoch << 32 | IOL_TAB_OPEN;
+    barrier_var(account);
+    if (rare((tab->account ^ found) != account) || rare(found >= FOUND(0, IOL_VERDICT_AGGREGATE + 1))) {
+        if (found != FOUND(0, IOL_VERDICT_IGNORE))
+            return false;
+        leave_out(&place_of(lower_registers_of(hot))->side[direction], result_of(hot));
+        barrier(); /* or the compiler makes one end of both, which takes both longer */
+        return true;
+    }
+    result = result_of(hot);
+    if (rare(result < 0))
+        return false;
+    tab->last = now ? *now : sparing_jiffies64();
+    tab->sums.ops++;
+    tab->sums.bytes += result;
+    tab->total.ops++;
+    tab->total.bytes += result;
+    return true;
+}
+
+_Static_assert(IOL_VERDICT_AGGREGATE == 0, "a number below FOUND(0, 1) is one of an account that is aggregated");
+
+/*
+ * The hot path: a read or write of a 64-bit program. The kernel may flush the TLB at each system call: what counts there is
+ * how many pages are touched, of code and stack too, and whether one has to be read to find the next; elsewhere it is
+ * atomics, and then instructions. A thread that no filter asks for ends at its entry in `threads`; one that uses the
+ * descriptor it used last needs that entry and the control page. Everything else is in functions of their own. NOT_COUNTED:
+ * something is special, other_call() looks at it. `direction` is a constant.
+ */
+static __always_inline int one_way(struct hot_call hot, __u32 direction)
+{
+    struct iol_thread *place = place_of(lower_registers_of(hot));
+
+    barrier_var(place); /* or the compiler makes it anew for each member */
+    if (registers_are_at(hot, *(volatile __u64 *)&place->untraced))
+        return 0;
+    if (!hot.native && rare(!is_surely_native(pointer_of(hot))) &&
+        rare(syscall_is_compat(sparing_task(*(volatile __u64 *)&place->task)))) {
+        told(hot);
+        return NOT_COUNTED;
+    }
+    if (count_quickly(hot, place, direction, NULL))
+        return 0;
+    return count_slowly(told(hot), place, direction);
+}
+
+/* Any system call. `nr` may be as it is. */
+static __always_inline int end_of_call(struct hot_call hot, __u32 nr)
+{
+    barrier_var(nr); /* one register */
+    if (rare(nr >= CERTAIN_CALLS)) {
+        nr = plain_number(nr);
+        barrier_var(nr);
+        if (!syscall_is_of_interest(nr))
+            return 0;
+        if (!hot.native && syscall_is_compat(sparing_current_task())) {
+            told(hot);
+            return other_call(hot.call);
+        }
+    }
+    if (syscall_is_native(nr, true)) {
+        if (one_way(hot, DIRECTION_READ) != NOT_COUNTED)
+            return 0;
+    } else if (syscall_is_native(nr, false)) {
+        if (one_way(hot, DIRECTION_WRITE) != NOT_COUNTED)
+            return 0;
+    } else if (nr >= CERTAIN_CALLS || syscall_is_of_interest(nr)) {
+        told(hot);
+    } else {
+        return 0;
+    }
+    return other_call(hot.call);
+}

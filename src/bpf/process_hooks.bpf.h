@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* SPDX-FileCopyrightText: The ioledger authors */
+#pragma once
+
+/* Fork, exec and exit, and the processes that are there already when a recording begins. */
+#include "bpf/cgroup.bpf.h"
+
+static __always_inline int forked(struct task_struct *parent, struct task_struct *child)
+{
+    __u32 parent_tgid = LOAD(AS(task_struct, parent), tgid);
+    struct announcement what = {.task = child, .origin = 0};
+    struct iol_task *known;
+
+    forget_thread(child);
+    if (LOAD(AS(task_struct, child), files) == LOAD(AS(task_struct, parent), files))
+        forget_thread(parent); /* another thread can change its descriptors from here on */
+    if (LOAD(AS(task_struct, child), tgid) != LOAD(AS(task_struct, child), pid))
+        return 0; /* a thread: it belongs to its process */
+    known = bpf_map_lookup_elem(&tasks, &parent_tgid);
+    if (known)
+        what.task_bits = known->bits & (IOL_TASK_DESCENDANT | IOL_TASK_EXE | IOL_TASK_EXCLUDED);
+    what.parent_image = image_of_other(parent, 0);
+    what.ppid = parent_of(child);
+    announce(&what);
+    return 0;
+}
+
+SEC("tp_btf/sched_process_fork")
+int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child)
+{
+    return forked(parent, child);
+}
+
+static __always_inline int executed(struct task_struct *task)
+{
+    __u32 tgid = LOAD(AS(task_struct, task), tgid);
+    struct announcement what = {.task = task, .origin = 1, .own_memory = 1};
+    struct iol_task *known = bpf_map_lookup_elem(&tasks, &tgid);
+
+    if (known)
+        what.task_bits = known->bits;
+    if (what.task_bits & IOL_TASK_AT_EXEC)
+        what.task_bits = IOL_TASK_DESCENDANT;
+    what.parent_image = image_of_other(task, 1);
+    what.ppid = parent_of(task);
+    announce(&what);
+    forget_thread(task);
+    return 0;
+}
+
+SEC("tp_btf/sched_process_exec")
+int BPF_PROG(on_exec, struct task_struct *task)
+{
+    return executed(task);
+}
+
+/*
+ * Once for each thread; the process ends with the last one. Two that end at the same moment may both
+ * find themselves the last: user space takes the first record of an image.
+ */
+static __always_inline int exited(struct task_struct *task)
+{
+    __u32 tgid = LOAD(AS(task_struct, task), tgid);
+    struct iol_record_exit record = {};
+    struct iol_task *known;
+
+    if (!last_thread(task))
+        return 0;
+    if (tgid == control.self_tgid)
+        control.self_tgid = 0; /* whoever gets the pid next is nobody special */
+    record.head.type = IOL_RECORD_EXIT;
+    record.head.size = sizeof(record);
+    record.head.ts = bpf_ktime_get_boot_ns();
+    record.image = image_of_other(task, 0);
+    record.pid = tgid;
+    record.tid = LOAD(AS(task_struct, task), pid);
+    /* what wait_task_zombie() of kernel/exit.c hands to the parent */
+    record.status = BPF_CORE_READ(task, signal, flags) & SIGNAL_GROUP_EXIT
+                        ? BPF_CORE_READ(task, signal, group_exit_code)
+                        : BPF_CORE_READ(task, group_leader, exit_code);
+    known = bpf_map_lookup_elem(&tasks, &tgid);
+    if (known && known->bits & IOL_TASK_TRACED)
+        record.bits |= IOL_PROCESS_TRACED;
+    if (ring_send(&record, sizeof(record)))
+        count_lost(IOL_LOST_EVENTS, 1);
+    bpf_map_delete_elem(&tasks, &tgid);
+    return 0;
+}
+
+SEC("tp_btf/sched_process_exit")
+int BPF_PROG(on_exit, struct task_struct *task)
+{
+    return exited(task);
+}
+
+/* The recorder's own, or, when it is in a sandbox, that of the service manager which started it. */
+static __always_inline void find_home_root(struct task_struct *recorder)
+{
+    struct task_struct *task = recorder;
+
+    if (BPF_CORE_READ(task, nsproxy, mnt_ns, ns.inum) != (__u32)settings.home_mnt_ns)
+        task = BPF_CORE_READ(task, real_parent);
+    home_root_dentry = BPF_CORE_READ(task, fs, root.dentry);
+    home_root_mnt = BPF_CORE_READ(task, fs, root.mnt);
+}
+
+static __always_inline __u64 state_of_task(struct task_struct *task)
+{
+    const struct task_struct___5_13 *older = (const struct task_struct___5_13 *)task;
+
+    return bpf_core_field_exists(older->state) ? (__u64)BPF_CORE_READ(older, state) : BPF_CORE_READ(task, __state);
+}
+
+/* In fork, or in exec behind the point where it is the next image already: the hook there is about to tell of it, and knows more. */
+static __always_inline bool is_being_made(struct task_struct *task, __u64 image, const struct iol_task *known)
+{
+    if (state_of_task(task) & TASK_NEW)
+        return true;
+    return known && known->image != image && BPF_CORE_READ_BITFIELD_PROBED(task, in_execve);
+}
+
+/* Processes that are there already: a record each, through the iterator's own buffer, where nothing is lost. */
+SEC("iter/task")
+int on_running(struct bpf_iter__task *ctx)
+{
+    struct task_struct *task = ctx->task;
+    struct iol_task entry = {};
+    struct iol_task *known;
+    struct task_struct *parent;
+    struct scratch *scratch;
+    __u32 tgid, index, size;
+    long error = -1;
+    __u64 image;
+
+    if (!task || BPF_CORE_READ(task, pid) != BPF_CORE_READ(task, tgid))
+        return 0;
+    tgid = BPF_CORE_READ(task, tgid);
+    if (tgid == control.self_tgid)
+        find_home_root(task);
+    image = image_of_other(task, 0);
+    known = bpf_map_lookup_elem(&tasks, &tgid);
+    if (BPF_CORE_READ(task, flags) & PF_EXITING || is_being_made(task, image, known))
+        return 0;
+    scratch = scratch_take(&index);
+    if (!scratch)
+        return 1; /* 1: the iterator calls again for the same task */
+    parent = BPF_CORE_READ(task, real_parent);
+    scratch->task = task;
+    scratch->parent_image = image_of_other(parent, 0);
+    scratch->ppid = BPF_CORE_READ(parent, tgid);
+    scratch->origin = 2;
+    scratch->own_memory = 0;
+    scratch->task_bits = known ? known->bits : 0;
+    size = build_process(index);
+    judge_process(scratch);
+    if (image_of_other(task, 0) != image) {
+        /* an exec in the middle of the look: what was read is of two images, and the hook has not told of the second one perhaps */
+        scratch_give(scratch);
+        return 1;
+    }
+    if (size <= sizeof(scratch->record))
+        error = bpf_seq_write(ctx->meta->seq, scratch->record, size);
+    entry.image = image;
+    entry.bits = scratch->task_bits;
+    scratch_give(scratch);
+    if (error)
+        return 0; /* the buffer is full: the iterator calls again for the same task */
+    entry.bits |= IOL_TASK_ANNOUNCED;
+    known = bpf_map_lookup_elem(&tasks, &tgid);
+    if (known && known->image != image)
+        return 0; /* an exec since then: its hook has judged it */
+    if (known)
+        known->bits = entry.bits; /* judged anew: user space has marked it since */
+    else
+        bpf_map_update_elem(&tasks, &tgid, &entry, BPF_NOEXIST);
+    return 0;
+}
