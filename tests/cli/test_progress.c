@@ -105,7 +105,7 @@ static void what_waits_is_told_with_the_time_that_it_takes(void **state)
     }
     iol_progress_line(line, 120, &stats, &now, 4 * S, 1000 * S);
     assert_string_equal(
-        line, "00:04  0 ops/s  0 accounts  60.0K rows stored 20.0K/s, 40 batches (5.0M) wait, 7.0 s left  0 losses");
+        line, "00:04  0 ops/s  0 accounts  60.0K rows stored 20.0K/s, 40 batches (5.0 MB) wait, 7.0 s left  0 losses");
     stats.writer.spool.rows += 50000;
     iol_rates_update(&now, &stats, 5 * S);
     assert_int_equal(now.drained_per_s, 0); /* it gets more */
