@@ -333,7 +333,10 @@ static int post_process_record(struct iol_model *model, const struct iol_decoded
     struct iol_model_process *process = iol_model_find_process(model, record->fixed.image);
     /* what a sweep found, and what had to be made up, is described anew by a record of its own */
     bool recalled = process && process->recalled;
-    bool news = !process || process->provisional || process->made_up || recalled;
+    /* the sweep that found it ended before its own record was there: one of another CPU, still being written, holds up what is behind it */
+    bool late = process && !process->provisional && !process->ended && process->row.origin == IOL_ORIGIN_RUNNING &&
+                record->fixed.origin != IOL_ORIGIN_RUNNING;
+    bool news = !process || process->provisional || process->made_up || recalled || late;
     bool traced = record->fixed.bits & IOL_PROCESS_TRACED;
     bool provisional =
         (!process || process->provisional) && model->sweeping && record->fixed.origin == IOL_ORIGIN_RUNNING;
@@ -344,7 +347,7 @@ static int post_process_record(struct iol_model *model, const struct iol_decoded
         return -ENOMEM;
     if (news) {
         iol_model_describe(model, process, record, batch);
-        process->posted &= !process->made_up;
+        process->posted &= !process->made_up && !late;
         process->made_up = false;
         process->recalled = false;
     } else if (traced && !process->posted) {

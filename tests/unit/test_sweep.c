@@ -279,6 +279,36 @@ static void seen_twice_and_on_its_way(void **state)
     assert_int_equal(stats_of(f).found_running, 0);
 }
 
+/* What the ring buffer had before it was not whole yet when the sweep read to its end. */
+static void on_its_way_for_longer_than_the_sweep(void **state)
+{
+    struct fixture *f = *state;
+
+    run(f, SHELL, INIT);
+    fork_of(f, CHILD, SHELL);
+    iol_model_sweep_begin(f->model);
+    run(f, SHELL, INIT);
+    run(f, CAT, SHELL);
+    f->living[0] = CHILD;
+    end_sweep(f);
+    assert_int_equal(count(f, IOL_TABLE_PROCESS), 3);
+    assert_int_equal(process_row(f, 2)->origin, IOL_ORIGIN_RUNNING);
+    post_process(f, CAT, CHILD, IOL_ORIGIN_EXEC, true);
+    assert_int_equal(count(f, IOL_TABLE_PROCESS), 4); /* the same row, once more */
+    assert_true(process_row(f, 3)->id == process_row(f, 2)->id);
+    assert_int_equal(process_row(f, 3)->origin, IOL_ORIGIN_EXEC);
+    assert_true(process_row(f, 3)->exec_time != IOL_NULL);
+    assert_true(process_row(f, 3)->parent_id == process_row(f, 1)->id);
+    assert_string_equal(process_row(f, 3)->comm, "told");
+    assert_int_equal(count(f, IOL_TABLE_EVENT), 2); /* a fork and an exec */
+    /* and not again */
+    post_process(f, CAT, CHILD, IOL_ORIGIN_EXEC, true);
+    assert_int_equal(count(f, IOL_TABLE_EVENT), 2);
+    assert_int_equal(stats_of(f).processes, 3);
+    settle(f);
+    assert_int_equal(stats_of(f).processes_held, 2); /* the shell and cat */
+}
+
 /* It ended after the ring buffer had been read, and before it was looked for: its exit is there by then. */
 static void gone_with_its_exit_on_its_way(void **state)
 {
@@ -439,6 +469,7 @@ int main(void)
         FILTERED(an_untraced_line_is_cut),
         ALL(who_was_made_up_ends_too),
         ALL(seen_twice_and_on_its_way),
+        ALL(on_its_way_for_longer_than_the_sweep),
         ALL(gone_with_its_exit_on_its_way),
     };
 
