@@ -91,7 +91,7 @@ def main(*tests):
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     tap = Tap()
     for test in chosen:
-        scratch = make_scratch()
+        scratch, begun = make_scratch(), time.monotonic()
         try:
             test(tap, scratch)
         except Skip as reason:
@@ -103,6 +103,7 @@ def main(*tests):
         finally:
             end_descendants(keep=PostgreSQL.server_pids())
             remove_scratch(scratch)
+            tap.say("%s: %.1f s" % (test.__name__, time.monotonic() - begun))
     print("1..%d" % tap.count)
     PostgreSQL.stop_shared()
     sys.exit(1 if tap.failed else 0)
