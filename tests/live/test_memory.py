@@ -158,9 +158,15 @@ def lost(url):
 def until_lost(url, reason, reader, word, scarce):
     """Orders, until entries are refused; and one more, whose entries are refused too. What the recorder gave back meanwhile is not for them."""
     number = {"read": 1000, "children": 100}[word]  # at once, of more pages than that: a page has room for fifty accounts
+
+    def told():
+        """What has become of all that was ordered: each file has its account, or the loss is in the books."""
+        return reason in lost(url) or live.value(url, "select count(distinct f.path) from io i join file f on f.id = i.file_id "
+                                                      "where i.read_ops > 0 and f.path like '%s/%%'" % reader.folder) >= reader.done
     for _ in range(20):
         scarce.begin()
         reader.order(word, number)
+        live.wait_for(told, "what the recorder makes of %d files" % reader.done)
         if reason in lost(url):
             reader.order(word, number)
             return
