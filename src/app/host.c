@@ -12,6 +12,8 @@
 #include "base/clock.h"
 #include "base/error.h"
 
+#define LOOKS 16 /* at two clocks: one of them was not interrupted */
+
 static int read_word(const char *path, char *buf, size_t size)
 {
     FILE *file = fopen(path, "re");
@@ -61,11 +63,43 @@ static int64_t namespace_offset(void)
     return (int64_t)seconds * 1000000000 + ns;
 }
 
+/* Wall clock minus boot clock: as the two are read one after the other, it is known to be between these. */
+struct span {
+    int64_t low, high;
+};
+
+static struct span look_at_clocks(void)
+{
+    int64_t before = iol_clock_ns(CLOCK_BOOTTIME), wall = iol_clock_ns(CLOCK_REALTIME),
+            after = iol_clock_ns(CLOCK_BOOTTIME);
+
+    return (struct span){wall - after, wall - before};
+}
+
+static int64_t measure_offset(void)
+{
+    struct span best = look_at_clocks();
+
+    for (int i = 1; i < LOOKS; i++) {
+        struct span next = look_at_clocks();
+
+        if (next.high - next.low < best.high - best.low)
+            best = next;
+    }
+    return best.low + (best.high - best.low) / 2;
+}
+
 int64_t iol_host_boot_offset(void)
 {
-    static int64_t set_off = INT64_MIN; /* the same for as long as a process lives */
+    static int64_t set_off = INT64_MIN, offset; /* set_off: the same for as long as a process lives */
+    struct span seen;
 
-    if (set_off == INT64_MIN)
+    if (set_off == INT64_MIN) {
         set_off = namespace_offset();
-    return iol_clock_ns(CLOCK_REALTIME) - (iol_clock_ns(CLOCK_BOOTTIME) - set_off);
+        offset = measure_offset();
+    }
+    seen = look_at_clocks();
+    if (offset < seen.low || offset > seen.high) /* the clock was set */
+        offset = measure_offset();
+    return offset + set_off;
 }

@@ -17,5 +17,8 @@ struct iol_this_host {
 
 int iol_host_read(struct iol_this_host *ret_host, struct iol_error *err);
 
-/* Wall clock minus boot clock now, in nanoseconds; the boot clock of the host, whatever time namespace this is. */
+/*
+ * Wall clock minus boot clock, in nanoseconds; the boot clock of the host, whatever time namespace this is. It is the same until somebody
+ * sets the clock, so that what happened once is always told with the same time.
+ */
 int64_t iol_host_boot_offset(void);

@@ -122,6 +122,10 @@ void iol_model_describe(struct iol_model *model, struct iol_model_process *proce
     /* pid 0, the parent of init and of kthreadd, is in no list of processes */
     set_parent(model, process,
                record->fixed.ppid || record->fixed.origin == IOL_ORIGIN_EXEC ? record->fixed.parent_image : 0);
+    /* one process has one start, though the clock may have been set since */
+    if (record->fixed.origin == IOL_ORIGIN_EXEC && process->parent && process->parent->row.pid == process->row.pid &&
+        process->parent->row.start_time != IOL_NULL)
+        process->row.start_time = process->parent->row.start_time;
     if (record->fixed.bits & IOL_PROCESS_INHERITS && process->parent)
         inherit_texts(process, process->parent, flags, sizeof(flags));
     if (!process->row.exe)

@@ -298,6 +298,18 @@ static void the_same_record_twice_is_one_row(void **state)
     assert_int_equal(count(f, IOL_TABLE_EVENT), 1);
 }
 
+static void the_images_of_a_process_have_one_start(void **state)
+{
+    struct fixture *f = *state;
+
+    post_process(f, running(SHELL, INIT, 50, 1));
+    post_process(f, forked(CHILD, SHELL, 60, 50));
+    iol_model_set_boot_offset(f->model, BOOT_OFFSET + 3600);
+    post_process(f, executed(CAT, CHILD, 60, 50));
+    assert_int_equal(process_row(f, 2)->start_time, process_row(f, 1)->start_time);
+    assert_int_equal(process_row(f, 2)->exec_time, BOOT_OFFSET + 3600 + 3000);
+}
+
 /* bash forks, the child executes cat, cat ends. */
 static void fork_exec_and_exit_make_a_chain(void **state)
 {
@@ -1154,6 +1166,7 @@ int main(void)
         ALL(the_login_comes_once),
         ALL(the_same_record_twice_is_one_row),
         ALL(fork_exec_and_exit_make_a_chain),
+        ALL(the_images_of_a_process_have_one_start),
         ALL(a_fork_runs_what_its_parent_ran),
         ALL(a_fork_keeps_what_it_inherited),
         ALL(a_fork_inherits_only_what_it_does_not_bring),

@@ -24,7 +24,7 @@ ROUTES = ("routes", "preempt", "mix", "aio", "mmap", "uring", "uring_life", "rac
 LIVE_COMMANDS = ("python3", "bash", "mount", "umount", "env", "sleep", "true", "false", "ln", "chmod", "truncate", "stat", "tee", "touch", "ls", "unshare",
                  "tail", "date", "id", "setpriv", "strace", "tmux", "clear", "curl", "awk", "sed", "grep", "tr", "cut", "paste", "tar", "gzip", "gunzip", "xz", "bzip2", "split",
                  "diff", "cmp", "capsh", "mkfifo", "nohup", "timeout", "setcap", "getcap", "mknod", "readlink", "realpath", "uname", "sync", "yes",
-                 "fallocate", "md5sum", "sha256sum", "od", "find", "xargs", "install", "shred", "perl", "sqlite3", "echo", "rmdir", "printf", "kill")
+                 "fallocate", "md5sum", "sha256sum", "od", "find", "xargs", "install", "make", "shred", "perl", "sqlite3", "echo", "rmdir", "printf", "kill")
 
 
 class Skip(Exception):
