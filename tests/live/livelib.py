@@ -180,6 +180,11 @@ def fewer(number):
     return max(1, int(number / SLOWNESS))
 
 
+def some(cases, number):
+    """All of the cases, or the first few where each takes a processor as long as all of them take others: at the start of a recorder."""
+    return cases if SLOWNESS == 1 else cases[:number]
+
+
 def longer(time_bound):
     """A bound of time that a slower processor keeps when it does as well."""
     return time_bound * SLOWNESS

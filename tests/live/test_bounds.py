@@ -298,7 +298,7 @@ def full_table(tap, scratch):
         return churn.over()
 
     tap.say("%d entries filled in" % fill(table))
-    churn.begin(2000)
+    churn.begin(max(500, live.fewer(2000)))
     live.wait_for(over_and_full, "the processes to have run", PATIENCE)
     live.wait_for(lambda: stored(url, churn), "all of it to be stored", PATIENCE)
     live.wait_for(lambda: live.value(url, lost) > 0, "the loss to be a row", PATIENCE)
@@ -306,7 +306,7 @@ def full_table(tap, scratch):
     live.wait_for(lambda: has_room(table), "a sweep since it was filled for the last time", PATIENCE)
     let_settle(url)
     before = live.value(url, lost)
-    churn.begin(2000)
+    churn.begin(max(500, live.fewer(2000)))
     live.wait_for(churn.over, "more processes to have run", PATIENCE)
     live.wait_for(lambda: stored(url, churn), "all of it to be stored", PATIENCE)
     tap.equal(live.value(url, lost), before, "the table has room again: %d lost before" % before)

@@ -108,7 +108,7 @@ def by_comm(tap, scratch):
 def by_uid(tap, scratch):
     """By name and by number."""
     os.chmod(scratch, 0o755)
-    for name, user in (("name", "nobody"), ("number", str(NOBODY))):
+    for name, user in live.some((("name", "nobody"), ("number", str(NOBODY))), 1):
         url = live.new_url("sqlite", scratch)
         files = [new_file(scratch, "%s-%s" % (name, who)) for who in ("nobody", "root", "change")]
         recorder = live.Recorder(url, "--uid", user)
@@ -208,11 +208,11 @@ def command_first_bytes(tap, scratch):
 
 def command_status(tap, scratch):
     not_executable = new_file(scratch, "not-executable")
-    for name, words, want in (
-            ("true", ["true"], 0), ("exit 255", ["sh", "-c", "exit 255"], 255),
-            ("SIGTERM", ["sh", "-c", "kill -TERM $$"], 128 + signal.SIGTERM), ("SIGKILL", ["sh", "-c", "kill -KILL $$"], 128 + signal.SIGKILL),
-            ("a command that is not there", ["/nonexistent/command"], 127), ("a name that is not in PATH", ["no-such-command-here"], 127),
-            ("a file that is not executable", [not_executable], 126), ("a folder", [scratch], 126)):
+    for name, words, want in live.some((
+            ("exit 255", ["sh", "-c", "exit 255"], 255), ("SIGKILL", ["sh", "-c", "kill -KILL $$"], 128 + signal.SIGKILL),
+            ("a name that is not in PATH", ["no-such-command-here"], 127), ("a folder", [scratch], 126),
+            ("true", ["true"], 0), ("SIGTERM", ["sh", "-c", "kill -TERM $$"], 128 + signal.SIGTERM),
+            ("a command that is not there", ["/nonexistent/command"], 127), ("a file that is not executable", [not_executable], 126)), 4):
         recorder = live.Recorder(live.new_url("sqlite", scratch), command=words)
         tap.ok(recorder.wait() == want, "record -- CMD: %s gives exit status %d" % (name, want),
                "exit status %s" % recorder.process.returncode, recorder.errors())

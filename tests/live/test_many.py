@@ -15,9 +15,9 @@ import livelib as live
 SECONDS = float(os.environ.get("IOLEDGER_MANY_SECONDS", "10"))
 
 
-def record(tap, url, scratch, name, *options, **shape):
+def record(tap, url, scratch, name, *options, files=1000, **shape):
     """Records the workload from its start to its end; returns what it counted."""
-    many = live.ManyControl(scratch, seconds=SECONDS, **shape)
+    many = live.ManyControl(scratch, files=max(min(files, 100), live.fewer(files)), seconds=SECONDS, **shape)
     recorder = live.Recorder(url, *options, command=many.command)
     live.wait_for(lambda: many.get("ready") == many.processes or recorder.process.poll() is not None,
                   "the workload to have its files open")
@@ -55,7 +55,7 @@ def check_sums(tap, url, many, name):
 
 
 def default_accounts(tap, scratch):
-    for kind, interval in (("sqlite", "0.1s"), ("sqlite", "5s"), ("postgresql", "0.1s")):
+    for kind, interval in live.some((("sqlite", "0.1s"), ("sqlite", "5s"), ("postgresql", "0.1s")), 1):
         name = "%s, interval %s" % (kind, interval)
         url = live.new_url(kind, scratch)
         many = record(tap, url, scratch, name, "--interval", interval)
@@ -70,7 +70,7 @@ def many_threads(tap, scratch):
 
 
 def few_accounts(tap, scratch):
-    for kind, interval in (("sqlite", "0.1s"), ("sqlite", "5s"), ("postgresql", "5s")):
+    for kind, interval in live.some((("sqlite", "5s"), ("sqlite", "0.1s"), ("postgresql", "5s")), 1):
         name = "%s, interval %s, 64 accounts" % (kind, interval)
         url = live.new_url(kind, scratch)
         many = record(tap, url, scratch, name, "--interval", interval, "--max-accounts", "64")

@@ -213,7 +213,7 @@ def killed_on_sqlite(tap, scratch):
 
 def nothing_stays_without_it(tap, scratch):
     for signum in (signal.SIGKILL, signal.SIGTERM):
-        for command in (None, ["sleep", "1000"]):
+        for command in live.some((None, ["sleep", "1000"]), 1):
             recorder = live.Recorder(live.new_url("sqlite", scratch), command=command)
             recorder.wait_ready()
             live.wait_for(lambda: len(ids_of(recorder.pid)) > 20, "the recorder to have its programs")
@@ -230,7 +230,7 @@ def start_work(scratch, **shape):
 
 
 def wait_for_operations(many, more):
-    start = many.operations()
+    start, more = many.operations(), live.fewer(more)
     live.wait_for(lambda: many.operations() >= start + more, "%d more operations" % more)
 
 
@@ -284,7 +284,7 @@ def unpinned_in_pieces(tap, scratch):
     chance = random.Random(SEED)
     folder = pin_folder(scratch)
     url = live.new_url("sqlite", scratch)
-    for _ in range(4):
+    for _ in live.some(range(4), 1):
         recorder = live.Recorder(url, "--pin=" + folder, "--interval", "100ms")
         many = start_work(tempfile.mkdtemp(dir=scratch), files=100, processes=2, threads=2)
         wait_for_operations(many, 10000)
@@ -389,7 +389,7 @@ def replaced(tap, scratch):
     url = live.new_url("sqlite", scratch)
     more = ("--max-accounts", "70000")
     recorder = live.Recorder(url, "--pin=" + folder, "--interval", "100ms")
-    for name, options, abi in (("more accounts", more, None), ("another ABI", more, 1), ("other events", ("--events", "none"), None)):
+    for name, options, abi in live.some((("more accounts", more, None), ("another ABI", more, 1), ("other events", ("--events", "none"), None)), 2):
         many = start_work(os.path.join(scratch, name.replace(" ", "-")), files=50, processes=2, threads=2)
         wait_for_operations(many, 10000)
         kill(recorder)

@@ -44,7 +44,7 @@ def check_end(tap, recorder, name, lines_before):
 
 def signal_after_work(tap, scratch):
     """SIGTERM and SIGINT when a heavy workload has just come to a stand: all that it did is there."""
-    for signum in (signal.SIGTERM, signal.SIGINT):
+    for signum in live.some((signal.SIGTERM, signal.SIGINT), 1):
         for kind in ("sqlite", "postgresql"):
             name = "%s, %s after heavy work" % (kind, signum.name)
             url = live.new_url(kind, scratch)
@@ -65,7 +65,7 @@ def signal_after_work(tap, scratch):
 
 def signal_during_work(tap, scratch):
     """The same while the workload goes on: between what it had done before the signal and what it had done after the end."""
-    for signum in (signal.SIGTERM, signal.SIGINT):
+    for signum in live.some((signal.SIGINT, signal.SIGTERM), 1):
         for kind in ("sqlite", "postgresql"):
             name = "%s, %s in the middle of heavy work" % (kind, signum.name)
             url = live.new_url(kind, scratch)
@@ -120,11 +120,11 @@ def interrupted_start(tap, scratch):
     """Ctrl-C while programs are loaded: CMD does not begin, and what was to record or watch it ends."""
     record = ["record", "--db", live.new_url("sqlite", scratch)]
     for words, after_fork in ((record, False), (record, True), (["tail"], False), (["tail"], True), (["top", "--batch"], True)):
-        for whole_group in (True, False):
+        for whole_group in live.some((True, False), 1):
             if words[0] == "top" and not whole_group:
                 continue  # until it is open, top ends as any program does
             name = "%s, Ctrl-C %s CMD is forked, %s" % (words[0], "when" if after_fork else "before", "for all" if whole_group else "for itself")
-            for _ in range(5):
+            for _ in range(5):  # it may have begun already
                 ended = interrupt_start(words, scratch, after_fork, whole_group)
                 if ended:
                     break

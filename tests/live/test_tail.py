@@ -123,7 +123,7 @@ def text(tap, scratch):
 def on_a_terminal(tap, scratch):
     """Colours by kind and lines as wide as the terminal; NO_COLOR is heeded."""
     del scratch
-    for env, coloured in (({"TERM": "xterm"}, True), ({"TERM": "xterm", "NO_COLOR": "1"}, False), ({"TERM": "dumb"}, False)):
+    for env, coloured in live.some((({"TERM": "xterm"}, True), ({"TERM": "xterm", "NO_COLOR": "1"}, False), ({"TERM": "dumb"}, False)), 2):
         terminal, other = pty.openpty()
         tail = Tail("--pid", str(os.getpid()), reads=False, stdout=other, env={**os.environ, "LC_ALL": "C.UTF-8", **env})
         os.close(other)
