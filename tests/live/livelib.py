@@ -11,6 +11,7 @@ import ctypes
 import json
 import mmap
 import os
+import platform
 import re
 import shutil
 import signal
@@ -117,6 +118,18 @@ def cannot_run():
     if not os.access(IOLEDGER, os.X_OK):
         return "no ioledger at %s" % IOLEDGER
     return None
+
+
+def kernel():
+    """Its version: (6, 12)."""
+    return tuple(map(int, re.match(r"(\d+)\.(\d+)", platform.release()).groups()))
+
+
+def needs(feature, since):
+    """Skips where doctor says that the kernel does not tell what a test looks at; from version `since` on every one has to."""
+    row = next(row for row in json.loads(run("doctor", "--format", "json").stdout) if row["feature"] == feature)
+    if row["state"] != "ok" and kernel() < since:
+        raise Skip("this kernel does not tell what it needs: %s: %s" % (feature, row["detail"]))
 
 
 # Scratch space and processes

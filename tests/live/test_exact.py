@@ -10,6 +10,7 @@ operations, bytes and errors, each way. strace's own process is the one that it 
 `test_exact.py --parse FILE` prints the accounts of a strace output.
 """
 import os
+import shutil
 import subprocess
 import sys
 
@@ -36,7 +37,8 @@ def check(tap, scratch, kind):
     booked, ledger_comms, strangers = stracelib.ledger_accounts(url, pids)
     tap.ok(not strangers, "%s: nothing in the books that strace did not see" % kind, *strangers[:20])
     programs = set(strace.comms.values())
-    tap.ok(len(programs) >= 40, "%s: %d different programs ran in %d processes" % (kind, len(programs), len(pids)))
+    least = 40 if shutil.which("gcc") and shutil.which("git") else 30  # they start others
+    tap.ok(len(programs) >= least, "%s: %d different programs ran in %d processes" % (kind, len(programs), len(pids)))
     wrong = ["pid %d image %d: strace %r, ledger %r" % (*key, comm, ledger_comms.get(key))
              for key, comm in strace.comms.items() if live.stored(comm) != ledger_comms.get(key)]
     tap.ok(not wrong, "%s: each of %d execs is an image with its name" % (kind, len(strace.comms)), *wrong[:20])

@@ -9,8 +9,6 @@ recorder starts in a cgroup that is allowed no more memory once it records; what
 import atexit
 import contextlib
 import os
-import platform
-import re
 import subprocess
 import sys
 
@@ -122,7 +120,7 @@ class Scarce:
         library = os.path.join(live.WORKLOADS, "libscarce.so")
         if not os.path.exists(library):
             raise live.Skip("the build has no " + library)
-        if tuple(map(int, re.match(r"(\d+)\.(\d+)", platform.release()).groups())) < (6, 1):
+        if live.kernel() < (6, 1):
             raise live.Skip("before 6.1 such an entry is not of the memory of the recorder's cgroup")
         point, limit = memory_hierarchy()
         self.cgroup = os.path.join(point, "ioledger-scarce-%d" % os.getpid())

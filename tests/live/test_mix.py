@@ -13,16 +13,23 @@ import booklib
 import livelib as live
 import stracelib
 
-SEEDS = 100
+SEEDS = 100 if live.SLOWNESS == 1 else 10
 PLAIN = "rw,sendfile,splice,copy_file_range"  # what strace shows with the name of each file
 
 
+def check(tap, scratch, kind, first, last):
+    old = live.kernel()
+    routes = "all" if old >= (5, 19) else PLAIN + ",aio,mmap"  # before that nothing tells of io_uring
+    # before 6.2 a request that is cancelled with its chain has a file, or none yet, in another way than the workload counts on
+    booklib.Run(tap, scratch, kind, "mix", first, last, routes).check(either=booklib.EVERY if old < (6, 2) else ())
+
+
 def sqlite(tap, scratch):
-    booklib.Run(tap, scratch, "sqlite", "mix", 1, SEEDS, "all").check()
+    check(tap, scratch, "sqlite", 1, SEEDS)
 
 
 def postgresql(tap, scratch):
-    booklib.Run(tap, scratch, "postgresql", "mix", SEEDS + 1, SEEDS + 10, "all").check()
+    check(tap, scratch, "postgresql", SEEDS + 1, SEEDS + 10)
 
 
 def strace(tap, scratch):
