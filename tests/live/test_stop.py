@@ -20,7 +20,8 @@ FILES = 200
 
 
 def heavy_work(scratch):
-    return live.ManyControl(scratch, files=FILES, processes=4, threads=2)
+    """As much as the processors can do; of a slow one something has to be left for the recorder and the commands."""
+    return live.ManyControl(scratch, files=FILES, processes=4 if live.SLOWNESS == 1 else 2, threads=2 if live.SLOWNESS == 1 else 1)
 
 
 def wait_for_operations(many, more):
@@ -258,7 +259,7 @@ def read_while_recording(tap, scratch):
     target = os.path.join(many.folder, "7")
     live.wait_for(lambda: live.rows(url, "select 1 as x from file where path = '%s'" % target), "the first rows")
     seen = 0
-    for _ in range(5):
+    for _ in live.some(range(5), 2):
         for words in (["who", target], ["files", str(many.pids()[0])], ["tree"], ["balance"]):
             done = live.run(*words, "--db", url)
             if not (done.returncode == 0 and done.stdout):
