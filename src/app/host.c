@@ -76,30 +76,35 @@ static struct span look_at_clocks(void)
     return (struct span){wall - after, wall - before};
 }
 
-static int64_t measure_offset(void)
+/* Between what each of some looks says; when nothing is left the clock was set meanwhile. */
+static struct span both(struct span a, struct span b)
 {
-    struct span best = look_at_clocks();
+    return (struct span){a.low > b.low ? a.low : b.low, a.high < b.high ? a.high : b.high};
+}
+
+static struct span measure_offset(void)
+{
+    struct span known = look_at_clocks();
 
     for (int i = 1; i < LOOKS; i++) {
-        struct span next = look_at_clocks();
+        struct span next = look_at_clocks(), all = both(known, next);
 
-        if (next.high - next.low < best.high - best.low)
-            best = next;
+        known = all.low > all.high ? next : all;
     }
-    return best.low + (best.high - best.low) / 2;
+    return known;
 }
 
 int64_t iol_host_boot_offset(void)
 {
     static int64_t set_off = INT64_MIN, offset; /* set_off: the same for as long as a process lives */
-    struct span seen;
+    static struct span known = {INT64_MAX, INT64_MIN};
 
-    if (set_off == INT64_MIN) {
+    if (set_off == INT64_MIN)
         set_off = namespace_offset();
-        offset = measure_offset();
+    known = both(known, look_at_clocks());
+    if (known.low > known.high) { /* not measured yet, or the clock was set */
+        known = measure_offset();
+        offset = known.low + (known.high - known.low) / 2;
     }
-    seen = look_at_clocks();
-    if (offset < seen.low || offset > seen.high) /* the clock was set */
-        offset = measure_offset();
     return offset + set_off;
 }
