@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // SPDX-FileCopyrightText: The ioledger authors
 #include <errno.h>
-#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -14,6 +13,7 @@
 #include "app/live/live.h"
 #include "app/live/live_options.h"
 #include "app/live/names.h"
+#include "app/live/print.h"
 #include "app/live/tail_line.h"
 #include "app/live/watched.h"
 #include "app/signals.h"
@@ -104,35 +104,6 @@ struct session {
     int64_t lines;
 };
 
-/*
- * Not by stdio: what cannot be written is not kept for the end. No write may block, as a signal could come right before it; a pipe
- * that polls writable takes PIPE_BUF bytes. 1: nobody reads it any more, or not now, and it is to end.
- */
-static int write_all(const char *data, size_t size)
-{
-    struct pollfd out = {.fd = STDOUT_FILENO, .events = POLLOUT};
-
-    while (size > 0) {
-        int ready = poll(&out, 1, LOOK_IN_MS);
-        ssize_t n;
-
-        if (ready <= 0 && iol_signals_caught())
-            return 1;
-        if (ready < 0 && errno != EINTR)
-            return -errno;
-        if (ready <= 0)
-            continue;
-        n = write(STDOUT_FILENO, data, size < PIPE_BUF ? size : PIPE_BUF);
-        if (n < 0 && (errno == EINTR || errno == EAGAIN))
-            continue;
-        if (n < 0)
-            return errno == EPIPE ? 1 : -errno;
-        data += n;
-        size -= (size_t)n;
-    }
-    return 0;
-}
-
 /* 1: nobody reads it any more. */
 static int print_batch(struct session *session, const struct iol_batch *batch)
 {
@@ -147,7 +118,7 @@ static int print_batch(struct session *session, const struct iol_batch *batch)
     if (fclose(to) != 0 || n < 0)
         return -ENOMEM;
     session->lines += n;
-    return write_all(text, size);
+    return iol_live_print(text, size);
 }
 
 /* What has come since the last time; see print_batch(). */

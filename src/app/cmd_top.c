@@ -248,7 +248,7 @@ static int show(struct session *session, struct iol_error *err)
     tell_command(session);
     if (session->batch) {
         r = iol_top_batch_frame(session->batch, &session->top);
-        return r < 0 && r != -EPIPE ? iol_error_set(err, r, "cannot print: %s", strerror(-r)) : r;
+        return r < 0 ? iol_error_set(err, r, "cannot print: %s", strerror(-r)) : r;
     }
     iol_screen_size(&width, &height);
     iol_page_clear(&session->page, width, height, iol_output_is_utf8());
@@ -372,7 +372,7 @@ static int look(struct session *session, struct iol_error *err)
         if (r == 0)
             r = wait_for_work(session);
         if (r < 0)
-            return err->text[0] || r == -EPIPE ? r : iol_error_set(err, r, "cannot wait: %s", strerror(-r));
+            return err->text[0] ? r : iol_error_set(err, r, "cannot wait: %s", strerror(-r));
         iol_watched_look(&session->watched);
         if (r == 0 && !session->batch)
             r = take_keys(session, &changed);
@@ -391,7 +391,7 @@ static int look(struct session *session, struct iol_error *err)
         r = show(session, err);
     if (r == 0 && session->watched.ended)
         r = show_end(session, err);
-    return r < 0 && r != -EPIPE ? r : 0;
+    return r < 0 ? r : 0;
 }
 
 static int open_session(struct session *session, struct iol_error *err)

@@ -3,10 +3,12 @@
 # SPDX-FileCopyrightText: The ioledger authors
 """`top` shows what was done, on terminals of 80x24 and 200x50, and leaves them as they were whatever the files are called."""
 import csv
+import fcntl
 import io
 import json
 import os
 import re
+import select
 import signal
 import subprocess
 import threading
@@ -97,6 +99,26 @@ def batch(tap, scratch):
                r["ops_per_s"] == (r["read_ops"] + r["write_ops"]) * 1000 // r["interval_ms"] for r in rows),
            "rates are those of the interval")
     tap.equal({r["pid"] for r in rows}, {worker.pid}, "--pid leaves all others out")
+
+
+def late_reader(tap, scratch):
+    """Ctrl-C while nobody has read a frame yet: who reads it then has all of it, and who never does holds nothing up."""
+    worker = Worker()
+    paths = [new_file(scratch, "late%d" % i) for i in range(50)]
+    for reads in (True, False):
+        ours, theirs = os.pipe()
+        fcntl.fcntl(theirs, fcntl.F_SETPIPE_SZ, 4096)  # less than a frame
+        top = subprocess.Popen([live.IOLEDGER, "top", "--batch", "--pid", str(worker.pid), "--interval", "50ms", "--rows", "100", "--format", "json"],
+                               stdin=subprocess.DEVNULL, stdout=theirs, stderr=subprocess.PIPE)
+        with Busy(worker, [("read", 1, 1, path) for path in paths]):
+            live.wait_for(lambda: not select.select([], [theirs], [], 0)[1] or top.poll() is not None, "a full pipe")
+        top.send_signal(signal.SIGINT)
+        os.close(theirs)
+        with open(ours, "rb") as pipe:
+            rows = json.loads(pipe.read()) if reads else []
+            tap.equal((top.wait(60), top.stderr.read()), (0, b""), "a reader who %s: Ctrl-C ends it, without a word" % ("is late" if reads else "never reads"))
+        if reads:
+            tap.ok({os.fsencode(row["path"]) for row in rows} >= set(paths), "a reader who is late: has whole frames", *rows[:3])
 
 
 def few_accounts(tap, scratch):
@@ -271,4 +293,4 @@ def ended_from_outside(tap, scratch):
 
 
 if __name__ == "__main__":
-    live.main(batch, few_accounts, batch_formats, refusals, small, large, kinds_of_terminals, ended_from_outside)
+    live.main(batch, late_reader, few_accounts, batch_formats, refusals, small, large, kinds_of_terminals, ended_from_outside)

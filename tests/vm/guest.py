@@ -22,7 +22,7 @@ CPU = "max,-cx16,-erms,-fsrm"  # see boot()
 COMMANDS = ("sh", "cat", "cp", "dd", "head", "seq", "sort", "uniq", "wc", "mkdir", "mv", "rm")
 ROUTES = ("routes", "preempt", "mix", "aio", "mmap", "uring", "uring_life", "race", "compat")  # workloads of tests/live that every guest runs
 LIVE_COMMANDS = ("python3", "bash", "mount", "umount", "env", "sleep", "true", "false", "ln", "chmod", "truncate", "stat", "tee", "touch", "ls", "unshare",
-                 "tail", "date", "id", "setpriv", "strace", "tmux", "clear", "curl", "awk", "sed", "grep", "tr", "cut", "paste", "tar", "gzip", "gunzip", "xz", "bzip2", "split",
+                 "tail", "date", "id", "setpriv", "setsid", "strace", "tmux", "clear", "curl", "awk", "sed", "grep", "tr", "cut", "paste", "tar", "gzip", "gunzip", "xz", "bzip2", "split",
                  "diff", "cmp", "capsh", "mkfifo", "nohup", "timeout", "setcap", "getcap", "mknod", "readlink", "realpath", "uname", "sync", "yes",
                  "fallocate", "md5sum", "sha256sum", "od", "find", "xargs", "install", "make", "shred", "perl", "sqlite3", "echo", "rmdir", "printf", "kill")
 

@@ -8,8 +8,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "app/live/names.h"
+#include "app/live/print.h"
 #include "base/cleanup.h"
 #include "base/text.h"
 
@@ -59,6 +61,9 @@ struct iol_top_batch {
     enum iol_format format;
     size_t rows;
     size_t frames;
+    FILE *to; /* a terminal, whose width and colours count; else *text, which is printed frame by frame */
+    char *text;
+    size_t size;
     struct iol_output *output;                     /* of all frames, as JSON or CSV; of this one, as a table */
     struct iol_output_column headed[COLUMN_COUNT]; /* of a table with totals */
 };
@@ -71,12 +76,26 @@ int iol_top_batch_new(enum iol_format format, size_t rows, struct iol_top_batch 
         return -ENOMEM;
     batch->format = format;
     batch->rows = rows;
-    if (format != IOL_FORMAT_TABLE && iol_output_new(stdout, format, columns, COLUMN_COUNT, &batch->output) < 0) {
-        free(batch);
+    batch->to = isatty(STDOUT_FILENO) == 1 ? stdout : open_memstream(&batch->text, &batch->size);
+    if (!batch->to ||
+        (format != IOL_FORMAT_TABLE && iol_output_new(batch->to, format, columns, COLUMN_COUNT, &batch->output) < 0)) {
+        iol_top_batch_free(batch);
         return -ENOMEM;
     }
     *ret_batch = batch;
     return 0;
+}
+
+/* What has been put there since the last time. */
+static int print(struct iol_top_batch *batch)
+{
+    int r = fflush(batch->to) == 0 ? 0 : -errno;
+
+    if (r < 0 || batch->to == stdout)
+        return r;
+    r = iol_live_print(batch->text, batch->size);
+    rewind(batch->to);
+    return r;
 }
 
 static void set_rates(struct iol_output *output, const struct iol_top *top, const struct iol_live_counts *counts)
@@ -129,24 +148,24 @@ static void put_summary(const struct iol_top_batch *batch, const struct iol_top 
     const char *each = iol_view_totals(top->view) ? "" : "/s";
     char ops[16], read[16], written[16];
 
-    printf("%s%.19s  %s ops%s  %s%s read  %s%s written  %" PRIu64 " errors%s\n%zu by %s, most %s first",
-           batch->frames ? "\n" : "", time,
-           iol_text_count(ops, sizeof(ops), iol_top_figure(top, sum.read_ops + sum.write_ops)), each,
-           iol_text_size(read, sizeof(read), iol_top_figure(top, sum.read_bytes)), each,
-           iol_text_size(written, sizeof(written), iol_top_figure(top, sum.write_bytes)), each,
-           iol_top_figure(top, sum.errors), each, iol_view_count(top->view),
-           iol_top_group_name(iol_view_group(top->view)), iol_top_sort_name(iol_view_sort(top->view)));
+    fprintf(batch->to, "%s%.19s  %s ops%s  %s%s read  %s%s written  %" PRIu64 " errors%s\n%zu by %s, most %s first",
+            batch->frames ? "\n" : "", time,
+            iol_text_count(ops, sizeof(ops), iol_top_figure(top, sum.read_ops + sum.write_ops)), each,
+            iol_text_size(read, sizeof(read), iol_top_figure(top, sum.read_bytes)), each,
+            iol_text_size(written, sizeof(written), iol_top_figure(top, sum.write_bytes)), each,
+            iol_top_figure(top, sum.errors), each, iol_view_count(top->view),
+            iol_top_group_name(iol_view_group(top->view)), iol_top_sort_name(iol_view_sort(top->view)));
     if (top->lost > 0)
-        printf("  lost %" PRIu64 " (%s)", top->lost, top->lost_reason);
-    putchar('\n');
+        fprintf(batch->to, "  lost %" PRIu64 " (%s)", top->lost, top->lost_reason);
+    putc('\n', batch->to);
 }
 
-static void put_command(const struct iol_top *top)
+static void put_command(const struct iol_top_batch *batch, const struct iol_top *top)
 {
     char visible[1024];
 
     iol_text_visible(visible, sizeof(visible), top->command);
-    puts(visible);
+    fprintf(batch->to, "%s\n", visible);
 }
 
 /* A table by itself, with the headings of what is in it. */
@@ -157,13 +176,13 @@ static int begin_table(struct iol_top_batch *batch, const struct iol_top *top, c
     put_summary(batch, top, time);
     memcpy(headed, columns, sizeof(columns));
     if (iol_view_totals(top->view)) {
-        put_command(top);
+        put_command(batch, top);
         headed[COLUMN_READ_BYTES_S].heading = "READ";
         headed[COLUMN_WRITE_BYTES_S].heading = "WRITTEN";
         headed[COLUMN_OPS_S].heading = "OPS";
         headed[COLUMN_ERRORS_S].heading = "ERRORS";
     }
-    return iol_output_new(stdout, batch->format, headed, COLUMN_COUNT, &batch->output);
+    return iol_output_new(batch->to, batch->format, headed, COLUMN_COUNT, &batch->output);
 }
 
 static int end_table(struct iol_top_batch *batch, int r)
@@ -191,9 +210,7 @@ int iol_top_batch_frame(struct iol_top_batch *batch, struct iol_top *top)
     batch->frames++;
     if (table && batch->output)
         r = end_table(batch, r);
-    if (r == 0 && fflush(stdout) != 0)
-        r = -errno;
-    return r;
+    return r == 0 ? print(batch) : r;
 }
 
 int iol_top_batch_totals(struct iol_top_batch *batch, struct iol_top *top)
@@ -206,7 +223,9 @@ int iol_top_batch_totals(struct iol_top_batch *batch, struct iol_top *top)
 
 int iol_top_batch_finish(struct iol_top_batch *batch)
 {
-    return batch->output ? iol_output_finish(batch->output) : 0;
+    int r = batch->output ? iol_output_finish(batch->output) : 0;
+
+    return r == 0 ? print(batch) : r;
 }
 
 void iol_top_batch_free(struct iol_top_batch *batch)
@@ -214,5 +233,8 @@ void iol_top_batch_free(struct iol_top_batch *batch)
     if (!batch)
         return;
     iol_output_free(batch->output);
+    if (batch->to && batch->to != stdout)
+        fclose(batch->to);
+    free(batch->text);
     free(batch);
 }

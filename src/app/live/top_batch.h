@@ -12,7 +12,7 @@ struct iol_top_batch;
 
 int iol_top_batch_new(enum iol_format format, size_t rows, struct iol_top_batch **ret_batch); /* 0 or -ENOMEM */
 
-/* Prints and flushes a frame: 0 or -errno; -EPIPE: nobody reads it any more. */
+/* Prints a frame: 0 or -errno; 1: it is to end, see iol_live_print(). */
 int iol_top_batch_frame(struct iol_top_batch *batch, struct iol_top *top);
 
 /* The last one, with what CMD has done in all; only as a table, as the others are added up easily. As frame. */
