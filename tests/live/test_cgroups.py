@@ -208,11 +208,11 @@ def by_container(tap, scratch):
         raise live.Skip("no cgroups are mounted here")
     points = hierarchies()
     point = points.get("v2") or points[sorted(points)[0]]
-    for name, folder, option, container in (
+    for name, folder, option, container in live.some((
             ("docker", "system.slice-%d/docker-%s.scope" % (os.getpid(), ID), ID[:12], ID),
             ("kubernetes", "kubepods-%d/burstable/pod1/%s" % (os.getpid(), ID), ID, ID),
             ("a machine", "machine.slice-%d/machine-led\\x2dger\\x2d%d.scope" % (os.getpid(), os.getpid()), "led-ger-%d" % os.getpid(),
-             "led-ger-%d" % os.getpid())):
+             "led-ger-%d" % os.getpid())), 2):
         below = os.path.join(scratch, name.replace(" ", "-"))
         os.mkdir(below)
         url = live.new_url("sqlite", below)

@@ -99,16 +99,16 @@ def parse(data, form):
 def check_outputs(tap, kind, url, expected):
     """`files PID` and `who PATH` in each format, for each account."""
     pids = list(dict.fromkeys(account.pid for account in expected))
-    for form in ("table", "json", "csv"):
+    for form in live.some(("json", "table", "csv"), 1):
         wrong = []
         for pid in pids:
             mine = {account.path for account in expected if account.pid == pid and account.scenario != "path_6000"}
             done = live.run("files", "--db", url, "--format", form, str(pid))
             wrong += problems_of("files %d" % pid, done, form, mine)
         tap.ok(not wrong, "%s: files PID as %s shows every path and nothing raw" % (kind, form), *wrong[:20])
-    for form in ("table", "json", "csv"):
+    for form in live.some(("json", "table", "csv"), 1):
         wrong = []
-        for account in expected:
+        for account in expected[::1 if live.SLOWNESS == 1 else 5]:
             if account.scenario == "path_6000" or len(account.raw) > 4000:
                 continue
             done = live.run("who", "--db", url, "--format", form, os.fsdecode(account.raw))
