@@ -19,9 +19,10 @@ ROWS = 1_000_000
 BATCHES = (2000, 20000)
 WAYS = {"queue": "all wait in the queue", "spool": "all go through the spool"}
 MANY, HOSTS, FILES, PROCESSES, AT_WORK, DAYS = 100_000_000, 10, 100_000, 20_000, 200, 30  # files and processes of each host
-DAY_US = 86_400_000_000
+DAY_US, MINUTE_US = 86_400_000_000, 60_000_000
 SMALL, SMALL_ROWS = 500, 20  # batches as those of a quiet machine, and rows in each
 IO = ("io", "io_by_file", "process_day")  # what a row of io is on the disk
+PROFILE = "<min_compress_block_size>8192</min_compress_block_size>"  # as docs/FLEET.md says
 
 
 class Server:
@@ -39,13 +40,14 @@ class Server:
         self.control("remove")
 
     def control(self, command):
-        return subprocess.run([os.path.join(ROOT, "tests/db/chcluster"), command, self.folder], check=False, capture_output=True, text=True)
+        return subprocess.run([os.path.join(ROOT, "tests/db/chcluster"), command, self.folder], check=False, capture_output=True, text=True,
+                              env={**os.environ, "CHCLUSTER_PROFILE": PROFILE})
 
     def client(self, database, sql):
         return ["clickhouse-client", "--port", self.tcp, "-d", database, "--max_threads", "2", "--query", sql]
 
-    def ask(self, database, sql):
-        return run(*self.client(database, sql)).strip()
+    def ask(self, database, sql, *settings):
+        return run(*self.client(database, sql), *settings).strip()
 
     def create(self, database):
         """Empty. What the server still does for the rows of before is no part of what is measured next."""
@@ -165,19 +167,21 @@ def fill_names(server):
                % (PROCESS, digits("p % 1000", 3), digits("p % 1000", 3), HOST, HOSTS, HOSTS * PROCESSES))
 
 
-def fill_day(server, day, begin_us):
-    """Intervals of a minute; a third of the rows is of a hundred files; some processes are at work at a time, as in bench/rows.c."""
-    rows = MANY // DAYS
+def fill_minutes(server, first, count, begin_us):
+    """Intervals of a minute; a third of the rows is of a hundred files; some processes are at work at a time, as in bench/rows.c. They are one part, which
+    is what a server makes of a day that is over within an hour."""
+    rows = MANY * count // (DAYS * 1440)
     server.ask("many", "INSERT INTO io (ts_us, interval_ms, host_id, process_id, file_id, route, read_ops, read_bytes, write_ops, write_bytes,"
                " read_errors, write_errors, first_ts_us, last_ts_us, batch_seq)"
                " SELECT t, 60000, h, {process}, {file}, 'rw', 1 + r2 % 100, (1 + r2 % 100) * (1 + r3 % 65536), if(r3 % 3 = 0, r2 % 7, 0),"
                " if(r3 % 3 = 0, r2 % 7 * 4096, 0), 0, 0, t - 60000000 + r2 % 30000000, t - r3 % 30000000, m"
-               " FROM (SELECT {host} AS h, intDiv(number * 1440, {rows}) + {day} * 1440 AS m,"
-               " cityHash64(number, {day}, 1) AS r1, cityHash64(number, {day}, 2) AS r2, cityHash64(number, {day}, 3) AS r3,"
-               " toInt64({begin} + (m - {day} * 1440 + 1) * 60000000) AS t, toInt64(if(r1 % 3 = 0, r2 % 100, r2 % {files})) AS f,"
+               " FROM (SELECT {host} AS h, intDiv(number * {count}, {rows}) + {first} AS m,"
+               " cityHash64(number, {first}, 1) AS r1, cityHash64(number, {first}, 2) AS r2, cityHash64(number, {first}, 3) AS r3,"
+               " toInt64({begin} + (m + 1) * 60000000) AS t, toInt64(if(r1 % 3 = 0, r2 % 100, r2 % {files})) AS f,"
                " toInt64(intDiv(m * {processes}, {minutes}) + r3 % {at_work}) AS p FROM numbers({rows}))".format(
-                   process=PROCESS, file=FILE, host=HOST, rows=rows, day=day, begin=begin_us, files=FILES, processes=PROCESSES - AT_WORK,
-                   minutes=DAYS * 1440, at_work=AT_WORK))
+                   process=PROCESS, file=FILE, host=HOST, rows=rows, first=first, count=count, begin=begin_us, files=FILES, processes=PROCESSES - AT_WORK,
+                   minutes=DAYS * 1440, at_work=AT_WORK), "--min_insert_block_size_rows", "%d" % (2 * rows + 1), "--min_insert_block_size_bytes", "0",
+               "--max_memory_usage", "0")
 
 
 def fill(bench, server):
@@ -188,9 +192,13 @@ def fill(bench, server):
         server.ask("many", "TRUNCATE TABLE " + table)
     fill_names(server)
     end_us = int(time.time()) // 60 * 60 * 1_000_000
-    for day in range(DAYS):
-        say("bench: clickhouse: day %d of %d" % (day + 1, DAYS))
-        fill_day(server, day, end_us - (DAYS - day) * DAY_US)
+    begin_us, first = end_us - DAYS * DAY_US, 0
+    while first < DAYS * 1440:
+        midnight_us = (begin_us + (first + 1) * MINUTE_US) // DAY_US * DAY_US + DAY_US
+        count = min((midnight_us - begin_us) // MINUTE_US - 1, DAYS * 1440) - first  # the interval that ends at midnight is of the next day
+        say("bench: clickhouse: minute %d of %d" % (first, DAYS * 1440))
+        fill_minutes(server, first, count, begin_us)
+        first += count
     server.wait_for_merges()
     return url, end_us
 

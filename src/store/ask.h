@@ -35,6 +35,7 @@ struct iol_ask {
     size_t n_params;
     int64_t limit; /* 0: none */
     bool timeless; /* for ask_*.c: first and last are not wanted */
+    bool nameless; /* for ask_*.c: nor are rows of table file */
     bool
         sliced; /* of reports: only accounts of intervals that ended then, so that each is in one slice; IOL_NULL: no bound */
     int64_t ended_from, ended_until;

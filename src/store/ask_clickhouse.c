@@ -2,15 +2,21 @@
 // SPDX-FileCopyrightText: The ioledger authors
 
 /* The question whose answer may be a sum over a whole ledger, in the SQL of ClickHouse: one JOIN in each SELECT. */
+#include "store/ask_clickhouse.h"
+
+#include <errno.h>
 #include <inttypes.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "base/error.h"
+#include "base/stream.h"
 #include "store/ask.intern.h"
 #include "store/clickhouse_rows.h"
+#include "store/schema_clickhouse.h"
 
-/* A number of microseconds as a time of the contract. */
-static void put_time(FILE *out, const char *us)
+void iol_ask_ch_put_time(FILE *out, const char *us)
 {
     fprintf(out,
             "concat(toString(toDateTime(intDiv(%1$s, 1000000), 'UTC')), '.', substring(toString(1000000 + %1$s %% "
@@ -18,44 +24,119 @@ static void put_time(FILE *out, const char *us)
             us);
 }
 
-static void put_rows(FILE *out, const struct iol_db *db, const struct iol_ask *ask, bool local)
+static void put_rows(FILE *out, const struct iol_ask_ch *of, bool local)
 {
-    iol_ch_put_rows(out, db,
-                    &(struct iol_ch_rows){.files = ask->files,
-                                          .processes = ask->processes,
-                                          .since = ask->since,
-                                          .until = ask->until,
+    iol_ch_put_rows(out, of->db,
+                    &(struct iol_ch_rows){.files = of->ask->files,
+                                          .processes = of->ask->processes,
+                                          .since = of->ask->since,
+                                          .until = of->ask->until,
+                                          .days = of->days,
+                                          .among = of->among,
                                           .local = local});
 }
 
-/* Summed up by file; by process and file first: a process counts once, and pairs may be left out. */
-static void put_sums(FILE *out, const struct iol_db *db, const struct iol_ask *ask)
+void iol_ask_ch_put_rows(FILE *out, const struct iol_ask_ch *of)
 {
-    fputs("SELECT file_id, sum(ro) AS ro, sum(rb) AS rb, sum(wo) AS wo, sum(wb) AS wb, sum(re) AS re, sum(we) AS we,"
-          " min(t0) AS t0, max(t1) AS t1, count() AS n, groupArray(process_id) AS p FROM ("
-          "SELECT file_id, process_id, sum(read_ops) AS ro, sum(read_bytes) AS rb, sum(write_ops) AS wo,"
-          " sum(write_bytes) AS wb, sum(read_errors) AS re, sum(write_errors) AS we,"
-          " min(ifNull(first_ts_us, ts_us)) AS t0, max(ifNull(last_ts_us, ts_us)) AS t1 FROM ",
-          out);
-    put_rows(out, db, ask, false);
-    fputs(" GROUP BY file_id, process_id", out);
-    if (ask->reads || ask->writes)
-        fprintf(out, " HAVING %s AND %s", ask->reads ? "ro + re > 0" : "1", ask->writes ? "wo + we > 0" : "1");
-    fputs(") GROUP BY file_id", out);
+    put_rows(out, of, false);
 }
 
-#define NAMES                                                                                                          \
-    "SELECT id AS file_id, host_id AS f_host, path AS f_path, CAST(kind AS String) AS f_kind, ifNull(flags, '') AS "   \
-    "f_flags FROM file"
-
-static void put_wanted_names(FILE *out, const struct iol_db *db, const struct iol_ask *ask)
+int iol_ask_ch_list(struct iol_query *query, const char *none, char **ret_list, struct iol_error *err)
 {
-    if (!ask->processes && ask->since == IOL_NULL && ask->until == IOL_NULL) {
-        fprintf(out, NAMES " AS f WHERE %s", ask->files ? ask->files : "1");
+    struct iol_stream stream;
+    FILE *out = iol_stream_open(&stream);
+    size_t n = 0;
+    int r = out ? 0 : iol_error_set(err, -ENOMEM, "out of memory");
+
+    while (r >= 0 && (r = iol_query_next(query, err)) > 0) {
+        size_t columns = iol_query_columns(query);
+        fputs(n++ > 0 ? ", " : "", out);
+        for (size_t i = 0; i < columns; i++)
+            fprintf(out, "%s%lld", i > 0 ? ", " : columns > 1 ? "(" : "", iol_query_int(query, i));
+        fputs(columns > 1 ? ")" : "", out);
+    }
+    if (out && n == 0)
+        fputs(none, out);
+    char *list = out ? iol_stream_text(&stream) : NULL;
+    if (r == 0 && !list)
+        return iol_error_set(err, -ENOMEM, "out of memory");
+    if (r < 0 || n > IOL_ASK_CH_LISTED)
+        free(TAKE_PTR(list));
+    if (r == 0)
+        *ret_list = list;
+    return r;
+}
+
+int iol_ask_ch_days(struct iol_db *db, const struct iol_ask *ask, char **ret_days, struct iol_error *err)
+{
+    _cleanup_(iol_ask_done) struct iol_ask_text text = {0};
+    struct iol_query *query = NULL;
+    int r = 0;
+
+    *ret_days = NULL;
+    if (!ask->processes || ask->files || iol_db_clickhouse_version(db) < IOL_CH_ORDERS)
+        return 0;
+    r = iol_ask_begin(&text, db, err);
+    if (r < 0)
+        return r;
+    iol_ch_put_days(text.out, db, &(struct iol_ch_rows){.processes = ask->processes, .since = ask->since},
+                    IOL_ASK_CH_LISTED + 1);
+    r = iol_ask_run_native(&text, db, ask, &query, err);
+    if (r == 0)
+        r = iol_ask_ch_list(query, "(0, 0, 0)", ret_days, err);
+    iol_query_free(query);
+    return r;
+}
+
+#define ROWS_SUMMED                                                                                                    \
+    "sum(read_ops) AS ro, sum(read_bytes) AS rb, sum(write_ops) AS wo, sum(write_bytes) AS wb,"                        \
+    " sum(read_errors) AS re, sum(write_errors) AS we, min(ifNull(first_ts_us, ts_us)) AS t0,"                         \
+    " max(ifNull(last_ts_us, ts_us)) AS t1"
+
+void iol_ask_ch_put_sums(FILE *out, const struct iol_ask_ch *of, const char *key, const char *counted)
+{
+    const struct iol_ask *ask = of->ask;
+    bool pairs = ask->reads || ask->writes;
+
+    if (pairs)
+        fprintf(out, "SELECT %s, " IOL_ASK_CH_SUMS ", groupArray(%s) AS p FROM (SELECT file_id, process_id, " ROWS_SUMMED,
+                key, counted);
+    else
+        fprintf(out, "SELECT %s, " ROWS_SUMMED ", groupUniqArray(%s) AS p", key, counted);
+    fputs(" FROM ", out);
+    put_rows(out, of, false);
+    if (pairs)
+        fprintf(out, " GROUP BY file_id, process_id HAVING %s AND %s)", ask->reads ? "ro + re > 0" : "1",
+                ask->writes ? "wo + we > 0" : "1");
+    fprintf(out, " GROUP BY %s", key);
+}
+
+const char *iol_ask_ch_biggest(const struct iol_ask *ask)
+{
+    if (ask->reads == ask->writes)
+        return "rb + wb DESC, ro + wo DESC";
+    return ask->reads ? "rb DESC, ro DESC" : "wb DESC, wo DESC";
+}
+
+static void put_file_sums(FILE *out, const struct iol_ask_ch *of)
+{
+    iol_ask_ch_put_sums(out, of, "file_id", "process_id");
+}
+
+static void put_wanted_names(FILE *out, const struct iol_ask_ch *of, const char *names)
+{
+    const struct iol_ask *ask = of->ask;
+
+    if (of->among) {
+        fprintf(out, "SELECT id AS file_id, %s FROM file PREWHERE id IN (%s)", names, of->among);
         return;
     }
-    fputs(NAMES " WHERE id IN (SELECT file_id FROM ", out);
-    put_rows(out, db, ask, true);
+    if (!ask->processes && ask->since == IOL_NULL && ask->until == IOL_NULL) {
+        fprintf(out, "SELECT id AS file_id, %s FROM file AS f WHERE %s", names, ask->files ? ask->files : "1");
+        return;
+    }
+    fprintf(out, "SELECT id AS file_id, %s FROM file WHERE id IN (SELECT file_id FROM ", names);
+    put_rows(out, of, true);
     putc(')', out);
 }
 
@@ -67,44 +148,48 @@ static bool is_sharded(const struct iol_db *db)
 }
 
 /*
- * Sums with names, and a number for each path of a host, as what is grouped by texts takes long. One server is through with all names before it
- * has asked its rows twice, for the names that are wanted; it keeps the sums in memory for that, and takes the names as they come by. A name may
- * be there more than once; a file without a row of its own has none, and no host.
+ * One server is through with all names before it has asked its rows twice, for the names that are wanted; it keeps the sums in memory for that, and
+ * takes the names as they come by. A name may be there more than once; a file without a row of its own has none, and no host.
  */
-static void put_named_sums(FILE *out, const struct iol_db *db, const struct iol_ask *ask)
+void iol_ask_ch_put_named(FILE *out, const struct iol_ask_ch *of, const char *names,
+                          void (*put_sums)(FILE *out, const struct iol_ask_ch *of))
 {
-    fputs("SELECT *, cityHash64(f_host, f_path, f_kind, f_flags) AS k FROM (", out);
-    if (is_sharded(db)) {
-        put_sums(out, db, ask);
+    if (is_sharded(of->db)) {
+        put_sums(out, of);
         fputs(") GLOBAL ANY LEFT JOIN (", out);
-        put_wanted_names(out, db, ask);
+        put_wanted_names(out, of, names);
         fputs(") USING (file_id)", out);
         return;
     }
-    fprintf(out, NAMES " AS f WHERE %s%s) ANY RIGHT JOIN (", ask->files ? ask->files : "1", iol_db_host_condition(db));
-    put_sums(out, db, ask);
+    if (of->among)
+        put_wanted_names(out, of, names);
+    else
+        fprintf(out, "SELECT id AS file_id, %s FROM file AS f WHERE %s%s", names, of->ask->files ? of->ask->files : "1",
+                iol_db_host_condition(of->db));
+    fputs(") ANY RIGHT JOIN (", out);
+    put_sums(out, of);
     fputs(") USING (file_id) LIMIT 1 BY file_id", out);
 }
 
-/* Files of one path are one. */
-static void put_paths(FILE *out, const struct iol_db *db, const struct iol_ask *ask)
+/* Files of one path are one. They are grouped by a number for each path of a host, as what is grouped by texts takes long. */
+static void put_paths(FILE *out, const struct iol_ask_ch *of)
 {
+    static const char names[] =
+        "host_id AS f_host, path AS f_path, CAST(kind AS String) AS f_kind, ifNull(flags, '') AS f_flags";
+
     fputs("SELECT k, CAST(any(f_host) AS Nullable(Int64)) AS host_id, any(f_path) AS a_path, any(f_kind) AS a_kind,"
           " any(f_flags) AS a_flags, sum(ro) AS s_ro, sum(rb) AS s_rb, sum(wo) AS s_wo, sum(wb) AS s_wb,"
           " sum(re) AS s_re, sum(we) AS s_we, min(t0) AS s_t0, max(t1) AS s_t1,"
-          " if(count() = 1, any(n), uniqExactArray(p)) AS processes FROM (",
+          " " IOL_ASK_CH_COUNTED " AS processes FROM (SELECT *, cityHash64(f_host, f_path, f_kind, f_flags) AS k FROM (",
           out);
-    put_named_sums(out, db, ask);
+    iol_ask_ch_put_named(out, of, names, put_file_sums);
     fputs(") GROUP BY k", out);
 }
 
 /* The row of totals says in its last column how many there are without the limit. */
-int iol_ask_files_clickhouse(struct iol_db *db, const struct iol_ask *ask, struct iol_query **ret_query,
-                             struct iol_error *err)
+int iol_ask_ch_files(struct iol_db *db, const struct iol_ask_ch *of, struct iol_query **ret_query, struct iol_error *err)
 {
-    const char *order = ask->reads == ask->writes ? "rb + wb DESC, ro + wo DESC"
-                        : ask->reads              ? "rb DESC, ro DESC"
-                                                  : "wb DESC, wo DESC";
+    const struct iol_ask *ask = of->ask;
     _cleanup_(iol_ask_done) struct iol_ask_text text = {0};
     int r = iol_ask_begin(&text, db, err);
 
@@ -113,15 +198,33 @@ int iol_ask_files_clickhouse(struct iol_db *db, const struct iol_ask *ask, struc
     fputs("SELECT if(any(host_id) = 0, NULL, any(a_path)) AS path, if(any(host_id) = 0, NULL, any(a_kind)) AS kind,"
           " any(s_ro) AS ro, any(s_rb) AS rb, any(s_wo) AS wo, any(s_wb) AS wb, any(s_re) AS re, any(s_we) AS we, ",
           text.out);
-    put_time(text.out, "any(s_t0)");
+    iol_ask_ch_put_time(text.out, "any(s_t0)");
     fputs(", ", text.out);
-    put_time(text.out, "any(s_t1)");
-    fputs(", if(any(a_flags) = '', NULL, any(a_flags)) AS flags, any(processes), any(name), count() FROM (", text.out);
-    put_paths(text.out, db, ask);
+    iol_ask_ch_put_time(text.out, "any(s_t1)");
+    fputs(", if(any(a_flags) = '', NULL, any(a_flags)) AS flags, any(processes), any(name), ", text.out);
+    if (of->among)
+        fprintf(text.out, "%lld", of->all);
+    else
+        fputs("count()", text.out);
+    fputs(" FROM (", text.out);
+    put_paths(text.out, of);
     fprintf(text.out,
             ") GLOBAL ANY LEFT JOIN (SELECT CAST(id AS Nullable(Int64)) AS host_id, name FROM host) USING (host_id)"
-            " GROUP BY k WITH TOTALS ORDER BY %s, path, any(host_id), flags",
-            order);
+            " GROUP BY k%s ORDER BY %s, path, any(host_id), flags",
+            of->among ? "" : " WITH TOTALS", iol_ask_ch_biggest(ask));
     iol_ask_put_limit(&text, ask);
     return iol_ask_run_native(&text, db, ask, ret_query, err);
+}
+
+int iol_ask_files_clickhouse(struct iol_db *db, const struct iol_ask *ask, struct iol_query **ret_query,
+                             struct iol_error *err)
+{
+    bool few = ask->limit > 0 && ask->limit <= IOL_ASK_CH_FEW && iol_db_clickhouse_version(db) >= IOL_CH_KEYS;
+    _cleanup_free_ char *days = NULL;
+    int r = iol_ask_ch_days(db, ask, &days, err);
+    const struct iol_ask_ch of = {.db = db, .ask = ask, .days = days};
+
+    if (r == 0)
+        r = few ? iol_ask_ch_few_files(db, &of, ret_query, err) : 1;
+    return r > 0 ? iol_ask_ch_files(db, &of, ret_query, err) : r;
 }

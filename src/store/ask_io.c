@@ -4,6 +4,7 @@
 /* Who did how much to which files. */
 #include "base/cleanup.h"
 #include "store/ask.intern.h"
+#include "store/ask_clickhouse.h"
 
 #define USER "coalesce(l.name, CAST(p.uid AS text))"
 
@@ -126,8 +127,13 @@ int iol_ask_groups(struct iol_db *db, const struct iol_ask *ask, enum iol_ask_by
                    struct iol_error *err)
 {
     _cleanup_(iol_ask_done) struct iol_ask_text text = {0};
-    int r = iol_ask_begin(&text, db, err);
+    struct iol_ask narrowed = *ask;
+    int r;
 
+    if (iol_ask_ch_has_groups(db, ask, by))
+        return iol_ask_ch_groups(db, ask, by, ret_query, err);
+    narrowed.nameless = by != IOL_BY_DIRECTORY && !ask->files;
+    r = iol_ask_begin(&text, db, err);
     if (r < 0)
         return r;
     fputs("SELECT a.name, a.pid, a.comm, a.exe, a.login, a.processes, a.files, " COUNTERS ", a.execs", text.out);
@@ -136,7 +142,7 @@ int iol_ask_groups(struct iol_db *db, const struct iol_ask *ask, enum iol_ask_by
     fputs(", a.host, a.process_id, a.n FROM (SELECT a.*, count(*) OVER () AS n FROM (SELECT ", text.out);
     put_group_columns(&text, by);
     fputs(" FROM ", text.out);
-    r = iol_ask_put_sums_by(&text, db, ask, IOL_ASK_PAIRS, true, err);
+    r = iol_ask_put_sums_by(&text, db, &narrowed, IOL_ASK_PAIRS, true, err);
     if (r < 0)
         return r;
     iol_ask_put_process_names(&text);

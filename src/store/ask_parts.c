@@ -81,6 +81,7 @@ int iol_ask_focus(struct iol_db *db, const struct iol_ask *ask, bool single, str
                                             .span = true,
                                             .since = ask->since,
                                             .until = ask->until,
+                                            .nameless = ask->nameless,
                                             .row_by_row = single || ask->names}, /* names have times */
                         err);
 }

@@ -10,7 +10,7 @@
 
 static bool is_by_file(const struct iol_db *db, const struct iol_ch_rows *rows)
 {
-    return rows->files && iol_db_has_orders(db);
+    return rows->files && iol_db_clickhouse_version(db) >= IOL_CH_ORDERS;
 }
 
 /* io is in the order of days and processes: process_day knows on which days these have rows, and else all days are looked at. */
@@ -18,8 +18,12 @@ static void put_processes(FILE *out, const struct iol_db *db, const struct iol_c
 {
     char process[160], days[160];
 
+    if (rows->days && !is_by_file(db, rows)) {
+        fprintf(out, " AND (" IOL_CH_IO_DAY ", host_id, process_id) IN (%s)", rows->days);
+        return;
+    }
     iol_db_shard_table(db, "process", process);
-    if (is_by_file(db, rows) || !iol_db_has_orders(db))
+    if (is_by_file(db, rows) || iol_db_clickhouse_version(db) < IOL_CH_ORDERS)
         fprintf(out, " AND (host_id, process_id) IN (SELECT p.host_id, p.id FROM %s AS p WHERE %s)", process,
                 rows->processes);
     else
@@ -30,9 +34,22 @@ static void put_processes(FILE *out, const struct iol_db *db, const struct iol_c
                 iol_db_shard_table(db, IOL_CH_PROCESS_DAY, days), process, rows->processes);
 }
 
+void iol_ch_put_days(FILE *out, const struct iol_db *db, const struct iol_ch_rows *rows, int most)
+{
+    char process[160];
+
+    fprintf(out,
+            "SELECT DISTINCT intDiv(day_us, toInt64(86400000000)), host_id, process_id FROM " IOL_CH_PROCESS_DAY
+            " WHERE process_id IN (SELECT p.id FROM %s AS p WHERE %s)%s",
+            iol_db_shard_table(db, "process", process), rows->processes, iol_db_host_condition(db));
+    if (rows->since != IOL_NULL)
+        fprintf(out, " AND day_us > %" PRId64, rows->since / 1000 - IOL_CH_DAY_US);
+    fprintf(out, " LIMIT %d", most);
+}
+
 static bool is_bounded(const struct iol_db *db, const struct iol_ch_rows *rows)
 {
-    return *iol_db_host_condition(db) || rows->files || rows->processes || rows->since != IOL_NULL;
+    return *iol_db_host_condition(db) || rows->files || rows->processes || rows->since != IOL_NULL || rows->among;
 }
 
 bool iol_ch_put_rows_first(FILE *out, const struct iol_db *db, const struct iol_ch_rows *rows)
@@ -47,6 +64,8 @@ bool iol_ch_put_rows_first(FILE *out, const struct iol_db *db, const struct iol_
         put_processes(out, db, rows);
     if (rows->since != IOL_NULL)
         fprintf(out, " AND ts_us >= %" PRId64, rows->since / 1000);
+    if (rows->among) /* of no use by the index of io, which would be searched for each of them: a sum is not looked for there */
+        fprintf(out, " AND file_id + 0 IN (%s)", rows->among);
     return is_bounded(db, rows);
 }
 

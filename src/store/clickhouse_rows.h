@@ -16,11 +16,16 @@ struct iol_db;
 struct iol_ch_rows {
     const char *files, *processes;
     int64_t since, until;
-    bool local; /* of a shard, not of all */
+    const char *days;  /* with `processes`: "(day, host_id, process_id), ..." of rows of theirs, when that is known; or NULL */
+    const char *among; /* "id, ...": of these files, in whatever order rows are read; or NULL */
+    bool local;       /* of a shard, not of all */
 };
 
 /* "TABLE PREWHERE ... WHERE ...": what stands behind FROM. */
 void iol_ch_put_rows(FILE *out, const struct iol_db *db, const struct iol_ch_rows *rows);
+
+/* SELECT of what goes into `days`, up to so many. */
+void iol_ch_put_days(FILE *out, const struct iol_db *db, const struct iol_ch_rows *rows, int most);
 
 /* The parts of it. The table has the columns of io and stands in parentheses unless it is io itself: then `first` is still to be asked for. */
 bool iol_ch_put_rows_table(FILE *out, const struct iol_db *db, const struct iol_ch_rows *rows);

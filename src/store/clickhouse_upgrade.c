@@ -66,19 +66,26 @@ int iol_ch_create_schema(struct iol_ch *ch, struct iol_error *err)
 }
 
 /* Old servers have no ADD COLUMN IF NOT EXISTS. */
-static int add_column(struct iol_ch *ch, const char *name, const struct iol_table *table,
-                      const struct iol_column *column, struct iol_error *err)
+static int has_column(struct iol_ch *ch, const char *table, const char *column, struct iol_error *err)
 {
-    struct iol_stream stream;
     long long there = 0;
     char sql[256];
 
     snprintf(sql, sizeof(sql),
              "SELECT count() FROM system.columns WHERE database = currentDatabase() AND table = '%s' AND name = '%s'",
-             name, column->name);
+             table, column);
     int r = iol_ch_number(ch, sql, upgrading, &there, err);
-    if (r < 0 || there)
-        return r;
+    return r < 0 ? r : there > 0;
+}
+
+static int add_column(struct iol_ch *ch, const char *name, const struct iol_table *table,
+                      const struct iol_column *column, struct iol_error *err)
+{
+    struct iol_stream stream;
+    int r = has_column(ch, name, column->name, err);
+
+    if (r != 0)
+        return r < 0 ? r : 0;
     FILE *out = iol_stream_open(&stream);
     if (!out)
         return iol_error_set(err, -ENOMEM, "out of memory");
@@ -105,11 +112,41 @@ static int add_columns(struct iol_ch *ch, int version, struct iol_error *err)
     return r;
 }
 
+static int add_name_key(struct iol_ch *ch, const char *table, struct iol_error *err)
+{
+    struct iol_stream stream;
+    int r = has_column(ch, table, IOL_CH_NAME_KEY, err);
+
+    if (r != 0)
+        return r < 0 ? r : 0;
+    FILE *out = iol_stream_open(&stream);
+    if (!out)
+        return iol_error_set(err, -ENOMEM, "out of memory");
+    iol_schema_ch_print_name_key(out, iol_ch_features(ch), iol_ch_layout(ch), table);
+    return run_statements(ch, &stream, upgrading, err);
+}
+
+/* The server has the numbers of old rows when it is asked for them, but reads all names for that until they are written. */
+static int add_name_keys(struct iol_ch *ch, struct iol_error *err)
+{
+    char local[64], sql[96];
+    int r;
+
+    iol_schema_ch_local(local, "file", iol_ch_layout(ch));
+    r = add_name_key(ch, local, err);
+    if (r == 0 && strcmp(local, "file") != 0)
+        r = add_name_key(ch, "file", err);
+    snprintf(sql, sizeof(sql), "OPTIMIZE TABLE %s FINAL", local);
+    return r == 0 ? iol_ch_run(ch, &(struct iol_ch_request){.sql = sql, .doing = upgrading}, err) : r;
+}
+
 /* The version stays as it is: its view is there. */
 static int upgrade_tables(struct iol_ch *ch, int version, struct iol_error *err)
 {
     int r = add_columns(ch, version, err);
 
+    if (r == 0 && version < IOL_CH_KEYS)
+        r = add_name_keys(ch, err);
     return r == 0 ? create_tables(ch, version, err) : r;
 }
 
@@ -232,10 +269,10 @@ static int set_version(struct iol_ch *ch, int version, struct iol_error *err)
     return run_statements(ch, &stream, upgrading, err);
 }
 
-int iol_ch_upgrade_rows(struct iol_ch *ch, struct iol_error *err)
+int iol_ch_upgrade_rows(struct iol_ch *ch, int version, struct iol_error *err)
 {
     _cleanup_(done_pieces) struct pieces days = {0};
-    int r = list_pieces(ch, IOL_CH_IO_DAY, "1", true, &days, err);
+    int r = version < IOL_CH_ORDERS ? list_pieces(ch, IOL_CH_IO_DAY, "1", true, &days, err) : 0;
 
     for (size_t i = 0; i < days.n && r == 0; i++)
         r = add_day(ch, &days.list[i], err);

@@ -16,4 +16,4 @@ int iol_ch_create_schema(struct iol_ch *ch, struct iol_error *err);
 int iol_ch_upgrade_schema(struct iol_ch *ch, int version, struct iol_error *err);
 
 /* The rows that are older than tables that hold them in other orders; then it is a ledger of our version. */
-int iol_ch_upgrade_rows(struct iol_ch *ch, struct iol_error *err);
+int iol_ch_upgrade_rows(struct iol_ch *ch, int version, struct iol_error *err);

@@ -139,9 +139,9 @@ bool iol_db_is_clickhouse(const struct iol_db *db)
     return db->ops->native != NULL;
 }
 
-bool iol_db_has_orders(const struct iol_db *db)
+int iol_db_clickhouse_version(const struct iol_db *db)
 {
-    return db->ops->has_orders && db->ops->has_orders(db);
+    return db->ops->version ? db->ops->version(db) : 0;
 }
 
 const char *iol_db_shard_table(const struct iol_db *db, const char *table, char buf[static 160])

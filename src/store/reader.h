@@ -57,6 +57,7 @@ struct iol_focus {
     int64_t since, until; /* as in iol_ask */
     int64_t host_id;
     bool first;
+    bool nameless;   /* IOL_FOCUS_ACCOUNTS: without rows of files that `files` does not find */
     bool row_by_row; /* IOL_FOCUS_ACCOUNTS: rows of io as they are, not added up for each process and file */
 };
 
@@ -77,7 +78,9 @@ const char *iol_db_host_condition(const struct iol_db *db);
 
 /* ClickHouse: the name of that table for a subquery that each shard asks of itself. */
 const char *iol_db_shard_table(const struct iol_db *db, const char *table, char buf[static 160]);
-bool iol_db_has_orders(const struct iol_db *db);
+
+/* ClickHouse: the version of the ledger's tables, by which it has what store/schema_clickhouse.h says; else 0. */
+int iol_db_clickhouse_version(const struct iol_db *db);
 
 void iol_db_close(struct iol_db *db); /* accepts NULL */
 enum iol_dialect iol_db_dialect(const struct iol_db *db);

@@ -39,8 +39,9 @@ static char *key_of(const struct iol_focus *focus)
     char *key = NULL;
 
     if (!files || !processes ||
-        asprintf(&key, "%d %" PRId64 " %" PRId64 " %" PRId64 " %d %d %s \n %s", (int)focus->kind, focus->since,
-                 focus->until, focus->host_id, focus->first, focus->row_by_row, files, processes) < 0)
+        asprintf(&key, "%d %" PRId64 " %" PRId64 " %" PRId64 " %d %d %d %s \n %s", (int)focus->kind,
+                 focus->since, focus->until, focus->host_id, focus->first, focus->row_by_row, focus->nameless, files,
+                 processes) < 0)
         return NULL;
     return key;
 }
@@ -160,9 +161,9 @@ static const char *clickhouse_shard_table(const struct iol_db *base, const char 
     return iol_ch_shard_table((const struct iol_ch_db *)base, table, buf);
 }
 
-static bool clickhouse_has_orders(const struct iol_db *base)
+static int clickhouse_version(const struct iol_db *base)
 {
-    return ((const struct iol_ch_db *)base)->version >= IOL_CH_ORDERS;
+    return ((const struct iol_ch_db *)base)->version;
 }
 
 static int clickhouse_query(struct iol_db *base, const char *sql, size_t n_params, const char *const *params,
@@ -294,5 +295,5 @@ const struct iol_db_ops iol_db_clickhouse_ops = {
     .find_hosts = clickhouse_find_hosts,
     .host_condition = clickhouse_host_condition,
     .shard_table = clickhouse_shard_table,
-    .has_orders = clickhouse_has_orders,
+    .version = clickhouse_version,
 };

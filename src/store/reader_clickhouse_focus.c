@@ -276,7 +276,7 @@ static int focus_accounts(struct iol_ch_db *db, const struct iol_focus *focus, s
         r = bring_accounts(db, focus, err);
     if (r == 0 && focus->files)
         r = bring_events(db, focus, err);
-    if (r == 0)
+    if (r == 0 && !focus->nameless)
         r = bring_files(db, err);
     return r == 0 ? bring_processes(db, err) : r;
 }

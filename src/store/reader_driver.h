@@ -30,8 +30,7 @@ struct iol_db_ops {
 
     /* ClickHouse: the table as each shard has it, "table" or "database.table_local". What belongs to a host is on one shard. */
     const char *(*shard_table)(const struct iol_db *db, const char *table, char buf[static 160]);
-    bool (*has_orders)(
-        const struct iol_db *db); /* it has rows of io in other orders, too (store/schema_clickhouse.h) */
+    int (*version)(const struct iol_db *db); /* of its tables (store/schema_clickhouse.h) */
 };
 
 /* First members of every driver's own structs. */

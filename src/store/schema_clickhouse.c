@@ -225,6 +225,15 @@ static const char *shard_key(const struct iol_table *table)
     return table->columns[0].name;
 }
 
+/* What the server makes of the other columns of a file, whoever writes it. */
+static void put_name_key(struct iol_ch_ddl *ddl)
+{
+    fputs(IOL_CH_NAME_KEY " UInt64 DEFAULT cityHash64(host_id, path, toString(kind), ifNull(flags, ''))"
+                          " COMMENT 'the same for all files of one host, path, kind and flags'",
+          ddl->out);
+    iol_ch_ddl_codec(ddl, false);
+}
+
 static void print_table(struct iol_ch_ddl *ddl, const struct iol_table *table)
 {
     bool replaces = iol_schema_ch_replaces(table), by_day = engines[table->id].by_day;
@@ -240,6 +249,10 @@ static void print_table(struct iol_ch_ddl *ddl, const struct iol_table *table)
     fprintf(ddl->out, "    %s COMMENT '%s'", replaces ? IOL_CH_VERSION " UInt64" : IOL_CH_SEQ " Int64",
             replaces ? "of rows with one key the highest counts" : "batch.seq of the batch that brought the row");
     iol_ch_ddl_codec(ddl, true);
+    if (table->id == IOL_TABLE_FILE) {
+        fputs(",\n    ", ddl->out);
+        put_name_key(ddl);
+    }
     fputs("\n)\n", ddl->out);
     iol_ch_ddl_engine(ddl, local, replaces, replaces ? IOL_CH_VERSION : NULL);
     iol_ch_ddl_rest(ddl, engines[table->id].order, by_day, time, !replaces, engines[table->id].granularity);
@@ -298,6 +311,19 @@ int iol_schema_ch_print_column(FILE *out, const struct iol_ch_features *features
     iol_ch_ddl_codec(&ddl, false);
     if (column > table->columns)
         fprintf(out, " AFTER %s%s", column[-1].name, column[-1].type == IOL_TYPE_TIME ? "_us" : "");
+    fputs(";\n\n", out);
+    return ferror(out) ? -EIO : 0;
+}
+
+int iol_schema_ch_print_name_key(FILE *out, const struct iol_ch_features *features, const struct iol_ch_layout *layout,
+                                 const char *name)
+{
+    struct iol_ch_ddl ddl = {.out = out, .features = features, .layout = layout};
+
+    fprintf(out, "ALTER TABLE %s", name);
+    iol_ch_ddl_on_cluster(&ddl);
+    fputs(" ADD COLUMN ", out);
+    put_name_key(&ddl);
     fputs(";\n\n", out);
     return ferror(out) ? -EIO : 0;
 }

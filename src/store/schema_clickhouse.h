@@ -10,7 +10,10 @@
  * io is in the order of days and processes. Two tables beside it, which the server fills from each row that comes into io (materialized views), find
  * what that order does not: `io_by_file` has the rows once more, by the file, and `process_day` says on which days a process has rows. Of a batch that
  * was cut off in between its rows are put there when it comes again (clickhouse_orders.h), and such a row may be there twice: a question takes it
- * once. For src/store only.
+ * once.
+ *
+ * `file` has a column that the server makes, `name_key`: a number for the host, the path, the kind and the flags, which are what files are told
+ * apart by. So sums are grouped without reading a text. For src/store only.
  */
 #include <stdbool.h>
 #include <stdint.h>
@@ -27,9 +30,11 @@
 #define IOL_CH_DAY_US INT64_C(86400000000)
 
 /* The version of these tables: that of the contract (IOL_SCHEMA_VERSION), or one more for what only they have. */
-#define IOL_CH_SCHEMA_VERSION 5
+#define IOL_CH_SCHEMA_VERSION 6
 #define IOL_CH_SCHEMA_OLDEST 3
 #define IOL_CH_ORDERS 5 /* brought io_by_file and process_day */
+#define IOL_CH_KEYS 6   /* brought file.name_key */
+#define IOL_CH_NAME_KEY "name_key"
 
 /* The number of the day, as io is sorted by it first. */
 #define IOL_CH_IO_DAY "intDiv(ts_us, toInt64(86400000000))"
@@ -64,4 +69,6 @@ int iol_schema_ch_print(FILE *out, const struct iol_ch_features *features, const
 /* The statement that adds a column that came later, to the table or a shard's part of it; those that make an older ledger one of our version, at last. */
 int iol_schema_ch_print_column(FILE *out, const struct iol_ch_features *features, const struct iol_ch_layout *layout,
                                const char *name, const struct iol_table *table, const struct iol_column *column);
+int iol_schema_ch_print_name_key(FILE *out, const struct iol_ch_features *features, const struct iol_ch_layout *layout,
+                                 const char *name);
 int iol_schema_ch_print_version(FILE *out, const struct iol_ch_features *features, const struct iol_ch_layout *layout);

@@ -79,7 +79,7 @@ static int open_tables(struct clickhouse_sink *sink, struct iol_error *err)
     if (r == 0)
         r = check_shards(sink->ch, err);
     if (r == 0 && version > 0 && version < IOL_CH_SCHEMA_VERSION)
-        r = iol_ch_upgrade_rows(sink->ch, err);
+        r = iol_ch_upgrade_rows(sink->ch, version, err);
     if (r == 0)
         sink->server_pid = iol_ch_server_pid(sink->ch);
     return r;
