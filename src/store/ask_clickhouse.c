@@ -99,7 +99,8 @@ void iol_ask_ch_put_sums(FILE *out, const struct iol_ask_ch *of, const char *key
     bool pairs = ask->reads || ask->writes;
 
     if (pairs)
-        fprintf(out, "SELECT %s, " IOL_ASK_CH_SUMS ", groupArray(%s) AS p FROM (SELECT file_id, process_id, " ROWS_SUMMED,
+        fprintf(out,
+                "SELECT %s, " IOL_ASK_CH_SUMS ", groupArray(%s) AS p FROM (SELECT file_id, process_id, " ROWS_SUMMED,
                 key, counted);
     else
         fprintf(out, "SELECT %s, " ROWS_SUMMED ", groupUniqArray(%s) AS p", key, counted);
@@ -180,14 +181,16 @@ static void put_paths(FILE *out, const struct iol_ask_ch *of)
     fputs("SELECT k, CAST(any(f_host) AS Nullable(Int64)) AS host_id, any(f_path) AS a_path, any(f_kind) AS a_kind,"
           " any(f_flags) AS a_flags, sum(ro) AS s_ro, sum(rb) AS s_rb, sum(wo) AS s_wo, sum(wb) AS s_wb,"
           " sum(re) AS s_re, sum(we) AS s_we, min(t0) AS s_t0, max(t1) AS s_t1,"
-          " " IOL_ASK_CH_COUNTED " AS processes FROM (SELECT *, cityHash64(f_host, f_path, f_kind, f_flags) AS k FROM (",
+          " " IOL_ASK_CH_COUNTED
+          " AS processes FROM (SELECT *, cityHash64(f_host, f_path, f_kind, f_flags) AS k FROM (",
           out);
     iol_ask_ch_put_named(out, of, names, put_file_sums);
     fputs(") GROUP BY k", out);
 }
 
 /* The row of totals says in its last column how many there are without the limit. */
-int iol_ask_ch_files(struct iol_db *db, const struct iol_ask_ch *of, struct iol_query **ret_query, struct iol_error *err)
+int iol_ask_ch_files(struct iol_db *db, const struct iol_ask_ch *of, struct iol_query **ret_query,
+                     struct iol_error *err)
 {
     const struct iol_ask *ask = of->ask;
     _cleanup_(iol_ask_done) struct iol_ask_text text = {0};

@@ -16,9 +16,10 @@ struct iol_db;
 struct iol_ch_rows {
     const char *files, *processes;
     int64_t since, until;
-    const char *days;  /* with `processes`: "(day, host_id, process_id), ..." of rows of theirs, when that is known; or NULL */
+    const char
+        *days; /* with `processes`: "(day, host_id, process_id), ..." of rows of theirs, when that is known; or NULL */
     const char *among; /* "id, ...": of these files, in whatever order rows are read; or NULL */
-    bool local;       /* of a shard, not of all */
+    bool local;        /* of a shard, not of all */
 };
 
 /* "TABLE PREWHERE ... WHERE ...": what stands behind FROM. */

@@ -39,9 +39,8 @@ static char *key_of(const struct iol_focus *focus)
     char *key = NULL;
 
     if (!files || !processes ||
-        asprintf(&key, "%d %" PRId64 " %" PRId64 " %" PRId64 " %d %d %d %s \n %s", (int)focus->kind,
-                 focus->since, focus->until, focus->host_id, focus->first, focus->row_by_row, focus->nameless, files,
-                 processes) < 0)
+        asprintf(&key, "%d %" PRId64 " %" PRId64 " %" PRId64 " %d %d %d %s \n %s", (int)focus->kind, focus->since,
+                 focus->until, focus->host_id, focus->first, focus->row_by_row, focus->nameless, files, processes) < 0)
         return NULL;
     return key;
 }
