@@ -69,6 +69,10 @@ static __always_inline int for_now(int found)
     return found < 0 ? found : found | FOUND_FOR_NOW;
 }
 
+/* The lower bits of a key, which lead to its place in `sent`, are of the inode's number, and the same for this many that follow each other. */
+#define PLACE_BITS 16
+#define PLACE_INODES_SHIFT 2
+
 /*
  * What tells this name of scratch->file, as scratch->task sees it, from any other, but for the directories and mounts above it:
  * into scratch->mixed. The walk begins at the file.
@@ -76,15 +80,15 @@ static __always_inline int for_now(int found)
 static __always_inline void begin_file_key(struct scratch *scratch)
 {
     __u64 file = (__u64)scratch->file, inode = LOAD_ADDRESS(file, file, f_inode);
-    __u64 fs = LOAD_ADDRESS(task_struct, (__u64)scratch->task, fs), dentry, h;
+    __u64 fs = LOAD_ADDRESS(task_struct, (__u64)scratch->task, fs), dentry, device, h;
 
     set_walk(scratch, (struct path *)(file + bpf_core_field_offset(struct file, f_path)),
              (struct path *)(fs + bpf_core_field_offset(struct fs_struct, root)));
     dentry = scratch->dentry;
-    h = ((__u64)LOAD(AS(super_block, LOAD_ADDRESS(inode, inode, i_sb)), s_dev) << 32 |
-         LOAD(AS(inode, inode), i_generation)) *
-        MIX_A;
-    h = (h ^ LOAD(AS(inode, inode), i_ino)) * MIX_B;
+    device = LOAD(AS(super_block, LOAD_ADDRESS(inode, inode, i_sb)), s_dev);
+    h = LOAD(AS(inode, inode), i_ino);
+    scratch->place = (__u32)(h >> PLACE_INODES_SHIFT ^ device * MIX_A >> (64 - PLACE_BITS));
+    h = ((device << 32 | LOAD(AS(inode, inode), i_generation)) * MIX_A ^ h) * MIX_B;
     h = (h ^ h >> 31 ^ dentry ^ dentry_is_unhashed(dentry)) * MIX_C;
     h = (h ^ h >> 31 ^ scratch->mnt) * MIX_A;
     h = (h ^ h >> 31 ^ scratch->root_dentry) * MIX_B;
@@ -96,7 +100,7 @@ static __always_inline __u64 finish_file_key(const struct scratch *scratch)
 {
     __u64 h = scratch->mixed;
 
-    h ^= h >> 31;
+    h = (h ^ h >> 31) << PLACE_BITS | masked(scratch->place, (1U << PLACE_BITS) - 1);
     return h < IOL_FILE_PSEUDO_END ? h + IOL_FILE_PSEUDO_END : h;
 }
 

@@ -15,7 +15,7 @@
 #define MIX_C 0x165667B19E3779F9ULL
 
 /* A path of IOL_PATH_MAX bytes has at most half as many components; mounts count as steps too. */
-#define STEPS_PER_CALL 64
+#define STEPS_PER_CALL 16
 #define WALK_CALLS (IOL_PATH_MAX / 2 / STEPS_PER_CALL + 4)
 
 /* Root of the recorder, or of the service manager that has it in a sandbox, found by the task iterator: a different one means chroot. */
@@ -114,7 +114,7 @@ static __always_inline bool walk_step(struct scratch *scratch)
 }
 
 /*
- * Sixty-four steps. A global function, so that the verifier looks at it once however often it is
+ * Sixteen steps. A global function, so that the verifier looks at it once however often it is
  * called: the same on every kernel, where bpf_loop() exists from 5.17 on only.
  */
 __noinline int walk_steps(__u32 index)
