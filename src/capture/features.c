@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/utsname.h>
@@ -42,6 +43,25 @@ static bool may_use_bpf(void)
            (capabilities & CAP_BIT(CAP_BPF) && capabilities & CAP_BIT(CAP_PERFMON));
 }
 
+static bool is_at_least(int want_major, int want_minor)
+{
+    struct utsname name;
+    int major = 0, minor = 0;
+
+    uname(&name);
+    sscanf(name.release, "%d.%d", &major, &minor);
+    return major > want_major || (major == want_major && minor >= want_minor);
+}
+
+/* Before 5.11 (bpf: Eliminate rlimit-based memory accounting) maps count as locked memory; libbpf lifts the limit where it may. */
+static bool may_lock_memory(void)
+{
+    struct rlimit limit = {0};
+
+    return is_at_least(5, 11) || effective_capabilities() & CAP_BIT(CAP_SYS_RESOURCE) ||
+           (getrlimit(RLIMIT_MEMLOCK, &limit) == 0 && limit.rlim_max == RLIM_INFINITY);
+}
+
 static void set(struct iol_feature *feature, bool good, const char *detail)
 {
     if (good)
@@ -75,11 +95,9 @@ static bool read_line(const char *path, char *buf, size_t size)
 static void probe_kernel(struct iol_feature *feature)
 {
     struct utsname name;
-    int major = 0, minor = 0;
 
     uname(&name);
-    sscanf(name.release, "%d.%d", &major, &minor);
-    set(feature, major > 5 || (major == 5 && minor >= 10), name.release);
+    set(feature, is_at_least(5, 10), name.release);
 }
 
 static void probe_privileges(struct iol_feature *feature)
@@ -89,6 +107,12 @@ static void probe_privileges(struct iol_feature *feature)
     set(feature, good,
         geteuid() == 0 ? (good ? "root" : "root, without CAP_BPF and CAP_PERFMON")
                        : (good ? "CAP_BPF and CAP_PERFMON" : "neither root nor CAP_BPF and CAP_PERFMON"));
+    if (good && !may_lock_memory()) {
+        set(feature, false, "locked memory is limited");
+        feature->state = IOL_FEATURE_MISSING;
+        feature->consequence =
+            "before Linux 5.11 maps count as locked memory: CAP_SYS_RESOURCE, or ulimit -l unlimited";
+    }
 }
 
 static void probe_btf(struct iol_feature *feature)
@@ -331,6 +355,14 @@ int iol_capture_explain(int code, struct iol_error *err)
 {
     if (iol_capture_allowed(err) < 0)
         return code;
+    if (code == -EPERM && !may_lock_memory()) {
+        iol_error_set(
+            err, code,
+            "the kernel refused the BPF maps: before Linux 5.11 they count as locked memory, which is limited");
+        iol_error_hint(
+            err, "recording needs CAP_SYS_RESOURCE there, beside CAP_BPF and CAP_PERFMON, or: ulimit -l unlimited");
+        return code;
+    }
     iol_error_set(err, code, "the kernel refused the BPF programs: %s", strerror(-code));
     iol_error_hint(err, "'ioledger doctor' tells what this kernel lacks; --verbose shows the kernel's own words");
     return code;

@@ -103,7 +103,7 @@ def interrupt_while_writing(folder, url, signum):
     """Its status, after a signal that is sent while the page is half there."""
     before = os.listdir(folder)
     process = subprocess.Popen([IOLEDGER, "report", "--db", url, "--limit", "100000", "-o", os.path.join(folder, "page.html")], stdin=subprocess.DEVNULL,
-                               stderr=subprocess.DEVNULL)
+                               stderr=subprocess.DEVNULL, preexec_fn=lambda: signal.signal(signum, signal.SIG_DFL))  # nohup, and sh for what it has in the background, ignore some
     while os.listdir(folder) == before and process.poll() is None:
         pass
     process.send_signal(signum)

@@ -4,6 +4,7 @@
 """Every error is one clear line on stderr, with a hint at most, and an exit status that is not 0; nothing is lost that could be kept."""
 import os
 import re
+import resource
 import shutil
 import signal
 import sqlite3
@@ -38,6 +39,11 @@ def record(url, *options, prefix=(), program=live.IOLEDGER, **more):
                           capture_output=True, timeout=120, check=False, **more)
 
 
+def limit_locked_memory():
+    """As a user has it."""
+    resource.setrlimit(resource.RLIMIT_MEMLOCK, (65536, 65536))
+
+
 def rights(tap, scratch):
     # A copy, because the build folder may be out of nobody's reach.
     program = shutil.copy(live.IOLEDGER, os.path.join(scratch, "ioledger"))
@@ -56,10 +62,14 @@ def rights(tap, scratch):
         check_error(tap, "root without capabilities", done, "cap")
     else:
         tap.skip("root without capabilities", "no capsh")
+    nobody = ["setpriv", "--reuid=65534", "--clear-groups"]
     caps = "--inh-caps=+bpf,+perfmon"
+    if live.kernel() < (5, 11):  # maps count as locked memory
+        done = record(url, program=program, prefix=[*nobody, caps, caps.replace("inh", "ambient")], preexec_fn=limit_locked_memory)
+        check_error(tap, "not root, where maps count as locked memory", done, "locked memory")
+        caps += ",+sys_resource"
     for probes in ("auto", "tracepoint-legacy"):
-        done = record(url, "--probes", probes, program=program,
-                      prefix=["setpriv", "--reuid=65534", "--clear-groups", caps, caps.replace("inh", "ambient")])
+        done = record(url, "--probes", probes, program=program, prefix=[*nobody, caps, caps.replace("inh", "ambient")], preexec_fn=limit_locked_memory)
         tap.ok(done.returncode == 0, "not root, with CAP_BPF and CAP_PERFMON, --probes %s: it records" % probes, done.stderr)
     script = 'mount -t tmpfs none /sys/kernel/btf && exec "$@"'
     done = record(url, prefix=["unshare", "-m", "sh", "-c", script, "sh"], program=program)
