@@ -65,7 +65,7 @@ def rights(tap, scratch):
     nobody = ["setpriv", "--reuid=65534", "--clear-groups"]
     caps = "--inh-caps=+bpf,+perfmon"
     if live.kernel() < (5, 11):  # maps count as locked memory
-        done = record(url, program=program, prefix=[*nobody, caps, caps.replace("inh", "ambient")], preexec_fn=limit_locked_memory)
+        done = record(url, "--control", "none", program=program, prefix=[*nobody, caps, caps.replace("inh", "ambient")], preexec_fn=limit_locked_memory)
         check_error(tap, "not root, where maps count as locked memory", done, "locked memory")
         caps += ",+sys_resource"
     for probes in ("auto", "tracepoint-legacy"):

@@ -42,22 +42,26 @@ def pin_folder(scratch):
 class Bpf:
     """What of bpf(2) it takes to see whether a thing is in the kernel, and to change what is pinned."""
     NUMBER = {"x86_64": 321, "aarch64": 280}.get(platform.machine())
-    LOOKUP, UPDATE, GET, BY_ID = 1, 2, 7, {"map": 14, "prog": 13, "link": 30}
+    LOOKUP, UPDATE, GET, NEXT_ID = 1, 2, 7, {"map": 12, "prog": 11, "link": 31}
 
     @classmethod
     def call(cls, command, attributes):
+        """The result, and the attributes as they are then."""
         libc = ctypes.CDLL(None, use_errno=True)
         buffer = ctypes.create_string_buffer(attributes, 128)
         result = libc.syscall(cls.NUMBER, command, buffer, len(buffer))
         if result < 0:
             raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
-        return result
+        return result, buffer.raw
 
     @classmethod
     def is_there(cls, kind, number):
+        """
+        By the number that follows the one before it: a descriptor of a prog_array that is on its way out would keep it there for good, as
+        prog_array_map_clear() takes a reference each time that the last descriptor is closed, and its work, when it is queued already, gives one back.
+        """
         try:
-            os.close(cls.call(cls.BY_ID[kind], struct.pack("=I", number)))
-            return True
+            return struct.unpack_from("=I", cls.call(cls.NEXT_ID[kind], struct.pack("=I", number - 1))[1], 4)[0] == number
         except OSError as error:
             if error.errno != errno.ENOENT:
                 raise
@@ -66,7 +70,7 @@ class Bpf:
     @classmethod
     def open(cls, path):
         name = ctypes.create_string_buffer(os.fsencode(path))
-        return cls.call(cls.GET, struct.pack("=QII", ctypes.addressof(name), 0, 0))
+        return cls.call(cls.GET, struct.pack("=QII", ctypes.addressof(name), 0, 0))[0]
 
     @classmethod
     def change(cls, path, offset, number):
