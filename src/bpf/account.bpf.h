@@ -69,7 +69,7 @@ static __always_inline int for_now(int found)
     return found < 0 ? found : found | FOUND_FOR_NOW;
 }
 
-/* The lower bits of a key, which lead to its place in `sent`, are of the inode's number, and the same for this many that follow each other. */
+/* The lower bits of a key, which lead to its place in `sent`, are of the inode's number without its own lowest: four that follow each other share them. */
 #define PLACE_BITS 16
 #define PLACE_INODES_SHIFT 2
 

@@ -43,14 +43,13 @@ static bool may_use_bpf(void)
            (capabilities & CAP_BIT(CAP_BPF) && capabilities & CAP_BIT(CAP_PERFMON));
 }
 
-static bool is_at_least(int want_major, int want_minor)
+bool iol_kernel_is_at_least(int major, int minor)
 {
     struct utsname name;
-    int major = 0, minor = 0;
+    int found_major = 0, found_minor = 0;
 
-    uname(&name);
-    sscanf(name.release, "%d.%d", &major, &minor);
-    return major > want_major || (major == want_major && minor >= want_minor);
+    return uname(&name) == 0 && sscanf(name.release, "%d.%d", &found_major, &found_minor) == 2 &&
+           (found_major > major || (found_major == major && found_minor >= minor));
 }
 
 /* Before 5.11 (bpf: Eliminate rlimit-based memory accounting) maps count as locked memory; libbpf lifts the limit where it may. */
@@ -58,7 +57,7 @@ static bool may_lock_memory(void)
 {
     struct rlimit limit = {0};
 
-    return is_at_least(5, 11) || effective_capabilities() & CAP_BIT(CAP_SYS_RESOURCE) ||
+    return iol_kernel_is_at_least(5, 11) || effective_capabilities() & CAP_BIT(CAP_SYS_RESOURCE) ||
            (getrlimit(RLIMIT_MEMLOCK, &limit) == 0 && limit.rlim_max == RLIM_INFINITY);
 }
 
@@ -97,7 +96,7 @@ static void probe_kernel(struct iol_feature *feature)
     struct utsname name;
 
     uname(&name);
-    set(feature, is_at_least(5, 10), name.release);
+    set(feature, iol_kernel_is_at_least(5, 10), name.release);
 }
 
 static void probe_privileges(struct iol_feature *feature)

@@ -3,6 +3,7 @@
 #pragma once
 
 /* What this kernel and this user offer, asked of the kernel itself and not guessed from its version. */
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "base/error.h"
@@ -21,6 +22,9 @@ struct iol_feature {
 };
 
 #define IOL_FEATURES_MAX 24
+
+/* Whether the kernel's version is that or a newer one, where nothing can be asked. */
+bool iol_kernel_is_at_least(int major, int minor);
 
 /* Fills at most IOL_FEATURES_MAX entries and returns their number. Needs no privileges, and finds less without them. */
 size_t iol_features_probe(struct iol_feature features[IOL_FEATURES_MAX]);

@@ -4,13 +4,13 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/utsname.h>
 #include <unistd.h>
 
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 
 #include "base/cleanup.h"
+#include "capture/features.h"
 #include "capture/preempt.h"
 #include "capture/probes.h"
 #include "capture/probes.intern.h"
@@ -40,11 +40,7 @@ int iol_probes_try_trampoline(void)
 /* Tried: in 5.10 the arguments of some functions have no type, and are refused. Between that and 6.1 nothing was tried. */
 static bool is_new_enough(void)
 {
-    struct utsname name;
-    int major = 0, minor = 0;
-
-    return uname(&name) == 0 && sscanf(name.release, "%d.%d", &major, &minor) == 2 &&
-           (major > 6 || (major == 6 && minor >= 1));
+    return iol_kernel_is_at_least(6, 1);
 }
 
 enum iol_probes_state iol_probes_judge(const struct btf *btf, char text[IOL_PROBES_TEXT])

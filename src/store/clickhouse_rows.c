@@ -13,35 +13,41 @@ static bool is_by_file(const struct iol_db *db, const struct iol_ch_rows *rows)
     return rows->files && iol_db_clickhouse_version(db) >= IOL_CH_ORDERS;
 }
 
+/* Day, host and process, for each day on which a process has rows: what stands behind SELECT. `days`: the table that knows, as it is asked. */
+static void put_process_days(FILE *out, const struct iol_db *db, const struct iol_ch_rows *rows, const char *days)
+{
+    char process[160];
+
+    fprintf(out,
+            "intDiv(day_us, toInt64(86400000000)), host_id, process_id FROM %s"
+            " WHERE process_id IN (SELECT p.id FROM %s AS p WHERE %s)",
+            days, iol_db_shard_table(db, "process", process), rows->processes);
+}
+
 /* io is in the order of days and processes: process_day knows on which days these have rows, and else all days are looked at. */
 static void put_processes(FILE *out, const struct iol_db *db, const struct iol_ch_rows *rows)
 {
-    char process[160], days[160];
+    char table[160];
 
     if (rows->days && !is_by_file(db, rows)) {
         fprintf(out, " AND (" IOL_CH_IO_DAY ", host_id, process_id) IN (%s)", rows->days);
         return;
     }
-    iol_db_shard_table(db, "process", process);
-    if (is_by_file(db, rows) || iol_db_clickhouse_version(db) < IOL_CH_ORDERS)
-        fprintf(out, " AND (host_id, process_id) IN (SELECT p.host_id, p.id FROM %s AS p WHERE %s)", process,
-                rows->processes);
-    else
-        fprintf(out,
-                " AND (" IOL_CH_IO_DAY
-                ", host_id, process_id) IN (SELECT intDiv(day_us, toInt64(86400000000)), host_id,"
-                " process_id FROM %s WHERE process_id IN (SELECT p.id FROM %s AS p WHERE %s))",
-                iol_db_shard_table(db, IOL_CH_PROCESS_DAY, days), process, rows->processes);
+    if (is_by_file(db, rows) || iol_db_clickhouse_version(db) < IOL_CH_ORDERS) {
+        fprintf(out, " AND (host_id, process_id) IN (SELECT p.host_id, p.id FROM %s AS p WHERE %s)",
+                iol_db_shard_table(db, "process", table), rows->processes);
+        return;
+    }
+    fputs(" AND (" IOL_CH_IO_DAY ", host_id, process_id) IN (SELECT ", out);
+    put_process_days(out, db, rows, iol_db_shard_table(db, IOL_CH_PROCESS_DAY, table));
+    putc(')', out);
 }
 
 void iol_ch_put_days(FILE *out, const struct iol_db *db, const struct iol_ch_rows *rows, int most)
 {
-    char process[160];
-
-    fprintf(out,
-            "SELECT DISTINCT intDiv(day_us, toInt64(86400000000)), host_id, process_id FROM " IOL_CH_PROCESS_DAY
-            " WHERE process_id IN (SELECT p.id FROM %s AS p WHERE %s)%s",
-            iol_db_shard_table(db, "process", process), rows->processes, iol_db_host_condition(db));
+    fputs("SELECT DISTINCT ", out);
+    put_process_days(out, db, rows, IOL_CH_PROCESS_DAY);
+    fputs(iol_db_host_condition(db), out);
     if (rows->since != IOL_NULL)
         fprintf(out, " AND day_us > %" PRId64, rows->since / 1000 - IOL_CH_DAY_US);
     fprintf(out, " LIMIT %d", most);
