@@ -75,7 +75,8 @@ static void put_title(const struct iol_top *top, struct iol_page *page)
     char time[32], ops[16], read[16], written[16], errors[16], accounts[16];
 
     iol_text_time(time, sizeof(time), top->interval->ts);
-    iol_page_say(page, IOL_STYLE_TITLE, "ioledger top ");
+    /* on 80 columns there is room for the longest figures without the first word */
+    iol_page_say(page, IOL_STYLE_TITLE, page->width >= MEDIUM ? "ioledger top " : "top ");
     if (top->interval->serial == 0) {
         iol_page_say(page, IOL_STYLE_PLAIN, " measuring the first interval");
     } else {
