@@ -15,6 +15,7 @@
 #include "core/model.h"
 
 #define NS_PER_MS 1000000
+#define AHEAD 24 /* slots: what is looked at later is on its way from memory meanwhile */
 #define LOOK_NS                                                                                                        \
     (60UL * 1000 * 1000 * 1000) /* between two looks at all accounts for those that are idle for very long */
 
@@ -306,6 +307,8 @@ static int post_slots(struct iol_accounts *accounts, const struct iol_epoch *epo
     bool retires = retiring_is_due(accounts, epoch, limit, model);
 
     for (size_t i = 0, unopened = 0; i < n; i++) {
+        if (i + AHEAD < n)
+            __builtin_prefetch(&slots[i + AHEAD].epoch[epoch->closed].last);
         /* the spare slots at the end have their own order */
         if (i == accounts->kernel.first_spare)
             unopened = 0;
