@@ -301,6 +301,8 @@ static int wait_for_work(const struct session *session)
         next = session->end_ns;
     if (poll(fds, IOL_ARRAY_SIZE(fds), milliseconds_until(next)) < 0)
         return errno == EINTR ? 0 : -errno;
+    if (fds[0].revents & (POLLERR | POLLHUP)) /* CMD has a session of its own, so nobody else tells it */
+        iol_watched_signal(&session->watched, SIGHUP);
     return fds[0].revents & (POLLERR | POLLHUP) || fds[2].revents & (POLLERR | POLLHUP);
 }
 

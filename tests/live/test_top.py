@@ -276,7 +276,7 @@ def kinds_of_terminals(tap, scratch):
 
 
 def ended_from_outside(tap, scratch):
-    """SIGTERM leaves the terminal as q does; a terminal that goes takes it along."""
+    """SIGTERM leaves the terminal as q does; a terminal that goes takes it along, and what it runs."""
     with Terminal(scratch, 80, 24) as terminal:
         terminal.start("%s top & top=$!; fg" % live.IOLEDGER)
         terminal.wait("PID PROCESS.*\n.*\\d")
@@ -285,11 +285,14 @@ def ended_from_outside(tap, scratch):
         os.kill(pid, signal.SIGTERM)
         terminal.wait("shell> *$")
         tap.equal(terminal.modes(), terminal.before, "after SIGTERM the terminal is as it was")
-        terminal.start("%s top" % live.IOLEDGER)
-        terminal.wait("PID PROCESS.*\n.*\\d")
+        terminal.start("%s top -- sleep 1000" % live.IOLEDGER)
+        terminal.wait("^sleep 1000: runs, ")
         pid = live.children(shell)[0][0]
+        command = live.children(pid)[0][0]
     live.wait_for(lambda: live.has_ended(pid), "top to end with its terminal")
     tap.ok(True, "it ends with its terminal")
+    live.wait_for(lambda: live.has_ended(command), "CMD to end with the terminal")
+    tap.ok(True, "and so does CMD")
 
 
 if __name__ == "__main__":
