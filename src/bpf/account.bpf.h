@@ -116,6 +116,7 @@ __noinline int make_file_key(__u32 index)
     if (!scratch)
         return 0;
     begin_file_key(scratch);
+    scratch->torn = 0;
     for (i = 0; i < WALK_CALLS; i++) {
         if (mix_steps(index))
             break;
@@ -190,17 +191,20 @@ static __always_inline __u32 name_sequence(struct file *file)
 
 /*
  * Whether the key that was made is still the file's, and that of the path in the record. Each link of the way up was read twice then, and
- * was the same: so at the time between the two readings all of them were there at once. A path that does not fit was not walked to its end.
+ * was the same: so at the time between the two readings all of them were there at once. A path that does not fit was not walked to its end;
+ * one of which a name is just being changed may be no path at all, and its key one of another path.
  */
 static __always_inline bool key_holds(struct scratch *scratch, __u32 index, bool walked)
 {
     __u64 key = scratch->file_key;
 
+    if (is_torn(scratch))
+        return false;
     if (walked && !(scratch->bits & IOL_FILE_TRUNCATED))
         scratch->file_key = finish_file_key(scratch);
     else
         make_file_key(index);
-    return scratch->file_key == key && name_sequence(scratch->file) == scratch->name_sequence;
+    return !is_torn(scratch) && scratch->file_key == key && name_sequence(scratch->file) == scratch->name_sequence;
 }
 
 /* What the rules make of the file, into scratch; true when it was not known before which of them its path meets. */
@@ -225,7 +229,9 @@ static __always_inline int try_to_consider(struct scratch *scratch, __u32 index)
     scratch->sample = 1;
 
     make_file_key(index);
-    judged = scratch->rules && consider_rules(scratch, index);
+    judged = scratch->rules && !is_torn(scratch) && consider_rules(scratch, index);
+    if (is_torn(scratch))
+        return 1 + IOL_LOST_RENAMED;
     sends = scratch->verdict != IOL_VERDICT_IGNORE && !is_sent(scratch->file_key);
     if (!judged && !sends)
         return 0;

@@ -76,6 +76,27 @@ static __always_inline __u32 sequence_of(__u64 dentry)
     return sequence;
 }
 
+/*
+ * How often a component is read again that is being renamed, in all that one look at a path takes. Who renames it may be kept off its CPU
+ * in the middle of that: by an interrupt, or when the CPU is a virtual one, for as long as a time slice of its host's.
+ */
+#define READ_AGAIN 512
+
+static __always_inline bool is_torn(const struct scratch *scratch)
+{
+    return scratch->torn >= READ_AGAIN;
+}
+
+/* What was read of the dentry since its `sequence` belongs together. If not, then the same once more, unless that has been tried often enough. */
+static __always_inline bool is_whole(struct scratch *scratch, __u64 dentry, __u32 sequence)
+{
+    barrier();
+    if (!(sequence & 1) && sequence_of(dentry) == sequence)
+        return true;
+    scratch->torn++;
+    return false;
+}
+
 /* A dentry and its name into the hash of what a walk passes. */
 static __always_inline __u64 mix_dentry(__u64 h, __u64 dentry, __u64 hash_len)
 {
@@ -102,11 +123,9 @@ static __always_inline bool walk_step(struct scratch *scratch)
     before = scratch->offset;
     if (!prepend_name(scratch, LOAD(AS(dentry, dentry), d_name.name), LOAD(AS(dentry, dentry), d_name.len), true))
         return false;
-    barrier();
-    if (scratch->sequence & 1 || sequence_of(dentry) != scratch->sequence) {
-        /* renamed while it was read: the same component once more */
+    if (!is_whole(scratch, dentry, scratch->sequence)) {
         scratch->offset = before;
-        return true;
+        return !is_torn(scratch);
     }
     scratch->mixed = mix_dentry(scratch->mixed, dentry, scratch->hash_len);
     scratch->dentry = scratch->parent;
@@ -143,10 +162,12 @@ __noinline int mix_steps(__u32 index)
     if (!scratch)
         return 1;
     for (i = 0; i < STEPS_PER_CALL; i++) {
-        __u64 dentry = scratch->dentry, mnt = scratch->mnt, parent, top;
+        __u64 dentry = scratch->dentry, mnt = scratch->mnt, parent, top, hash_len;
+        __u32 sequence;
 
         if (dentry == scratch->root_dentry && mnt == scratch->root_mnt)
             return 1;
+        sequence = sequence_of(dentry);
         parent = LOAD_ADDRESS(dentry, dentry, d_parent);
         top = LOAD_ADDRESS(vfsmount, mnt, mnt_root);
         if (dentry == top || dentry == parent || !parent) {
@@ -154,7 +175,13 @@ __noinline int mix_steps(__u32 index)
                 return 1;
             continue;
         }
-        scratch->mixed = mix_dentry(scratch->mixed, dentry, LOAD(AS(dentry, dentry), d_name.hash_len));
+        hash_len = LOAD(AS(dentry, dentry), d_name.hash_len);
+        if (!is_whole(scratch, dentry, sequence)) {
+            if (is_torn(scratch))
+                return 1;
+            continue;
+        }
+        scratch->mixed = mix_dentry(scratch->mixed, dentry, hash_len);
         scratch->dentry = parent;
     }
     return 0;
@@ -179,6 +206,7 @@ __noinline int walk_path(__u32 index)
     scratch->offset = IOL_PATH_MAX;
     scratch->bits = 0;
     scratch->done = 0;
+    scratch->torn = 0;
     if (!scratch->dentry || !scratch->mnt)
         return 0;
     if (dentry_is_unhashed(scratch->dentry))
@@ -188,7 +216,7 @@ __noinline int walk_path(__u32 index)
         if (walk_steps(index))
             break;
     }
-    if (!scratch->done)
+    if (!scratch->done || is_torn(scratch))
         scratch->bits |= IOL_FILE_TRUNCATED;
     if (scratch->bits & IOL_FILE_PSEUDO_DENTRY) {
         const struct dentry *dentry = AS(dentry, scratch->dentry);

@@ -25,8 +25,10 @@ struct scratch {
     __u32 bits;   /* enum iol_file_bits */
     __u32 done;
     __u32 sequence; /* of the dentry whose name is being read */
+    __u32 torn;     /* how often that was being renamed: see is_torn() */
     __u32 place;    /* the lower bits of file_key: see begin_file_key() */
-    __u64 dentry;   /* addresses, as those below */
+    __u32 reserved;
+    __u64 dentry; /* addresses, as those below */
     __u64 mnt;
     __u64 root_dentry;
     __u64 root_mnt;
