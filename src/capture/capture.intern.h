@@ -86,8 +86,12 @@ int iol_capture_map(const struct iol_capture *capture, const char *name);
 int iol_capture_add_map(struct iol_capture *capture, const char *name, int fd);
 int iol_capture_take_maps(struct iol_capture *capture);  /* those of the object */
 int iol_capture_map_memory(struct iol_capture *capture); /* control, slots, CPUs, and the books, if there are any */
+int iol_capture_map_hand_back(struct iol_capture *capture);
 void iol_capture_drop_maps(struct iol_capture *capture);
 size_t iol_capture_page_round(size_t size);
+
+/* handback.c: all slots of maps that are new, so that low ones are used first and a scan stays short: 0 or -errno. */
+int iol_capture_fill_slots(struct iol_capture *capture);
 
 /*
  * pinned.c: locks the folder and takes over what is there. 0: it did; 1: nothing is there yet; -ESTALE: other programs, or

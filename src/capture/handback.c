@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // SPDX-FileCopyrightText: The ioledger authors
 
-/* What goes back to the kernel at the end of an interval, by a program that takes many at once: see enum iol_hand_back_step. */
+/* What goes back to the kernel at the end of an interval, and the slots at the beginning, by a program that takes many at once: see enum iol_hand_back_step. */
 #include <errno.h>
 #include <stdbool.h>
 #include <string.h>
@@ -75,6 +75,26 @@ int iol_capture_free_slots(struct iol_capture *capture, const uint32_t *slots, s
         if (run(capture, spare ? IOL_HAND_BACK_SPARE : IOL_HAND_BACK_SLOTS, some) != (int64_t)some)
             r = -E2BIG;
         set_state(capture, slots + i, some, IOL_POSTED_FREE);
+    }
+    return r;
+}
+
+int iol_capture_fill_slots(struct iol_capture *capture)
+{
+    const uint32_t spare_from = (uint32_t)capture->n_slots - capture->n_spare;
+    uint32_t at = (uint32_t)capture->n_slots;
+    int r = iol_capture_map_hand_back(capture);
+
+    while (r == 0 && at > IOL_ABI_ROUTE_SLOTS) {
+        bool spare = at > spare_from;
+        size_t some = at_most(at - (spare ? spare_from : IOL_ABI_ROUTE_SLOTS), IOL_HAND_BACK_MAX);
+        int64_t done;
+
+        for (size_t i = 0; i < some; i++)
+            capture->hand_back->slots[i] = --at;
+        done = run(capture, spare ? IOL_HAND_BACK_SPARE : IOL_HAND_BACK_SLOTS, some);
+        if (done != (int64_t)some)
+            r = done < 0 ? (int)done : -E2BIG;
     }
     return r;
 }

@@ -158,19 +158,6 @@ static void set_sizes(struct iol_capture *capture)
     set_size(capture, "ring", capture->ring_bytes);
 }
 
-/* Pushed from the last to the first, so that low indices are used first and a scan stays short. */
-static int fill_free_slots(struct iol_capture *capture)
-{
-    uint32_t spare_from = (uint32_t)capture->n_slots - capture->n_spare;
-
-    for (uint32_t i = (uint32_t)capture->n_slots; i-- > IOL_ABI_ROUTE_SLOTS;) {
-        if (bpf_map_update_elem(iol_capture_map(capture, i >= spare_from ? "spare_slots" : "free_slots"), NULL, &i,
-                                BPF_ANY))
-            return -errno;
-    }
-    return 0;
-}
-
 static int find_programs(struct iol_capture *capture)
 {
     static const struct {
@@ -289,7 +276,7 @@ static int load_anew(struct iol_capture *capture, const struct iol_capture_optio
         r = find_programs(capture);
     if (r < 0)
         return iol_error_set(err, r, "cannot find maps and programs: %s", strerror(-r));
-    r = fill_free_slots(capture);
+    r = iol_capture_fill_slots(capture);
     if (r < 0)
         return iol_error_set(err, r, "cannot fill the list of free accounts: %s", strerror(-r));
     r = iol_capture_fill_filters(capture, options, err);

@@ -91,6 +91,14 @@ static int map_books(struct iol_capture *capture)
     return 0;
 }
 
+int iol_capture_map_hand_back(struct iol_capture *capture)
+{
+    if (!capture->hand_back)
+        capture->hand_back =
+            map_memory(capture, ".data.hand_back", sizeof(*capture->hand_back), PROT_READ | PROT_WRITE);
+    return capture->hand_back ? 0 : -errno;
+}
+
 int iol_capture_map_memory(struct iol_capture *capture)
 {
     capture->tasks_fd = iol_capture_map(capture, "tasks");
@@ -100,10 +108,9 @@ int iol_capture_map_memory(struct iol_capture *capture)
     capture->threads =
         map_memory(capture, ".bss.threads", IOL_THREADS * sizeof(*capture->threads), PROT_READ | PROT_WRITE);
     capture->cpus = map_memory(capture, "cpus", capture->n_cpus * sizeof(*capture->cpus), PROT_READ);
-    capture->hand_back = map_memory(capture, ".data.hand_back", sizeof(*capture->hand_back), PROT_READ | PROT_WRITE);
     capture->fold = &capture->own_fold;
-    if (!capture->clock || !capture->hand_back || !capture->control || !capture->slots || !capture->threads ||
-        !capture->cpus)
+    if (iol_capture_map_hand_back(capture) < 0 || !capture->clock || !capture->control || !capture->slots ||
+        !capture->threads || !capture->cpus)
         return -errno;
     return iol_capture_map(capture, "books") >= 0 ? map_books(capture) : 0;
 }
