@@ -317,6 +317,8 @@ static int catch_up(struct iol_pipeline *pipeline)
     for (int set = 0; r == 0 && set < 2; set++) {
         iol_capture_set_epoch_start(pipeline->capture, &from);
         r = post_epoch(pipeline);
+        if (set == 0)
+            iol_resume_begin(pipeline->resume, &from); /* for who goes on when this one dies between the two */
         if (r == 0)
             r = send_batch(pipeline, SPOOL_PATIENCE_MS);
     }
@@ -325,6 +327,7 @@ static int catch_up(struct iol_pipeline *pipeline)
 
 int iol_pipeline_start(struct iol_pipeline *pipeline, struct iol_error *err)
 {
+    struct iol_clock_pair begun;
     int r;
 
     iol_model_set_boot_offset(pipeline->model, iol_host_boot_offset());
@@ -339,8 +342,9 @@ int iol_pipeline_start(struct iol_pipeline *pipeline, struct iol_error *err)
         return r;
     if (add_uncovered(pipeline) < 0)
         return check(pipeline, -ENOMEM, err);
+    begun = iol_capture_epoch_start(pipeline->capture);
     if (pipeline->resume && !iol_capture_resumed(pipeline->capture))
-        iol_resume_begin(pipeline->resume);
+        iol_resume_begin(pipeline->resume, &begun);
     r = iol_capture_resumed(pipeline->capture) ? catch_up(pipeline) : send_batch(pipeline, SPOOL_PATIENCE_MS);
     return check(pipeline, r, err);
 }

@@ -148,12 +148,10 @@ int iol_resume_restore(struct iol_resume *resume, struct iol_model *model, struc
     return r;
 }
 
-void iol_resume_begin(struct iol_resume *resume)
+void iol_resume_begin(struct iol_resume *resume, const struct iol_clock_pair *start)
 {
-    const struct iol_clock_pair start = iol_capture_epoch_start(resume->capture);
-
-    resume->books.from_jiffies = start.jiffies;
-    resume->books.from_ns = start.boot_ns;
+    resume->books.from_jiffies = start->jiffies;
+    resume->books.from_ns = start->boot_ns;
 }
 
 uint64_t iol_resume_epoch(const struct iol_resume *resume, uint64_t *ret_end_ns)

@@ -39,14 +39,14 @@ struct iol_journal *iol_resume_journal(struct iol_resume *resume); /* for the mo
 int iol_resume_restore(struct iol_resume *resume, struct iol_model *model, struct iol_accounts *accounts,
                        struct iol_batch *batch);
 
-/* Nothing was there to be restored: counting has begun. */
-void iol_resume_begin(struct iol_resume *resume);
+/* What has not been posted, in either set of counters, began to be counted then. */
+void iol_resume_begin(struct iol_resume *resume, const struct iol_clock_pair *start);
 
 /* The number of the last epoch that was posted, and when it ended; and a sequence number behind those of all batches, at least `seq`. */
 uint64_t iol_resume_epoch(const struct iol_resume *resume, uint64_t *ret_end_ns);
 uint64_t iol_resume_next_seq(const struct iol_resume *resume, uint64_t seq);
 
-/* An epoch has been posted into the batch that is being made. */
+/* An epoch has been posted into the batch that is being made, and with it all that was counted before its end. */
 void iol_resume_posted(struct iol_resume *resume, const struct iol_epoch *epoch);
 
 /* Whether so much of the ring buffer waits for a batch to be made of it that this should be soon. */

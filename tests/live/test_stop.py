@@ -21,7 +21,7 @@ FILES = 200
 
 def heavy_work(scratch):
     """As much as the processors can do; of a slow one something has to be left for the recorder and the commands."""
-    return live.ManyControl(scratch, files=FILES, processes=4 if live.SLOWNESS == 1 else 2, threads=2 if live.SLOWNESS == 1 else 1)
+    return live.ManyControl(scratch, files=FILES, processes=4 if live.SLOWNESS == 1 else 2, threads=live.crowd(2))
 
 
 def wait_for_operations(many, more):
