@@ -284,14 +284,19 @@ static __always_inline int one_way(struct hot_call hot, __u32 direction)
 }
 
 /* Any system call. `nr` may be as it is. */
-static __always_inline int end_of_call(struct hot_call hot, __u32 nr)
+static __always_inline int end_of_call(struct hot_call hot, __u64 nr)
 {
     barrier_var(nr); /* one register */
     if (rare(nr >= CERTAIN_CALLS)) {
-        nr = plain_number(nr);
-        barrier_var(nr);
-        if (!syscall_is_of_interest(nr))
-            return 0;
+        if (nr < 128) {
+            if (!rare(near_is_of_interest(nr)))
+                return 0;
+        } else {
+            nr = plain_number(nr);
+            barrier_var(nr);
+            if (!rare(syscall_is_of_interest(nr)))
+                return 0;
+        }
         if (!hot.native && syscall_is_compat(sparing_current_task())) {
             told(hot);
             return other_call(hot.call);

@@ -162,9 +162,10 @@ static const volatile __u8 compat_classes[IOL_SYSCALLS_MAX] SEC(".rodata.syscall
 
 /*
  * The calls of no interest, which are most, leave after a look at a bit in an immediate operand: a table in memory
- * would cost every system call of the machine a TLB miss where the kernel flushes the TLB at each of them.
+ * would cost every system call of the machine a TLB miss where the kernel flushes the TLB at each of them. A word has its first
+ * number at the top, so that a shift by the number makes its bit the sign.
  */
-#define BIT_OF(word, number) ((number) / 64 == (word) ? 1ULL << (number) % 64 : 0)
+#define BIT_OF(word, number) ((number) / 64 == (word) ? 1ULL << (63 - (number) % 64) : 0)
 #define WORD_0(name, number, class) | BIT_OF(0, number)
 #define WORD_1(name, number, class) | BIT_OF(1, number)
 #define WORD_2(name, number, class) | BIT_OF(2, number)
@@ -176,26 +177,36 @@ static const volatile __u8 compat_classes[IOL_SYSCALLS_MAX] SEC(".rodata.syscall
 #define ALL_WORD(n) (0 NATIVE_RW(WORD_##n) NATIVE(WORD_##n) COMPAT(WORD_##n))
 #define RW_WORD(n) (0 NATIVE_RW(WORD_##n))
 
-/* `word` is masked: the compiler would make a table of these constants otherwise. */
-#define PICK_WORD(mask, number, n)                                                                                     \
-    if ((number) >> 6 == (n)) {                                                                                        \
-        __u64 word = mask(n);                                                                                          \
-        barrier_var(word);                                                                                             \
-        return word >> ((number)&63) & 1;                                                                              \
-    }
-
-static __always_inline bool syscall_is_of_interest(__u32 number)
+/*
+ * Is the number's bit set in the word that has it? The lower six bits of the number count: a shift of BPF by a register takes no others, while C
+ * would ask for a mask first. The compiler does not see the word, or it would make a table of all of them.
+ */
+static __always_inline bool has_bit_of(__u64 word, __u64 number)
 {
-    PICK_WORD(ALL_WORD, number, 0)
-    PICK_WORD(ALL_WORD, number, 1)
-    PICK_WORD(ALL_WORD, number, 2)
-    PICK_WORD(ALL_WORD, number, 3)
-    PICK_WORD(ALL_WORD, number, 4)
-    PICK_WORD(ALL_WORD, number, 5)
-    PICK_WORD(ALL_WORD, number, 6)
-    PICK_WORD(ALL_WORD, number, 7)
+    asm("%0 <<= %1" : "+r"(word) : "r"(number));
+    return (__s64)word < 0;
+}
+
+/* A number below 128. */
+static __always_inline bool near_is_of_interest(__u64 number)
+{
+    return number < 64 ? has_bit_of(ALL_WORD(0), number) : has_bit_of(ALL_WORD(1), number);
+}
+
+static __always_inline bool syscall_is_of_interest(__u64 number)
+{
+    if (number < 128)
+        return near_is_of_interest(number);
+    if (number < 256)
+        return number < 192 ? has_bit_of(ALL_WORD(2), number) : has_bit_of(ALL_WORD(3), number);
+    if (number < 384)
+        return number < 320 ? has_bit_of(ALL_WORD(4), number) : has_bit_of(ALL_WORD(5), number);
+    if (number < IOL_SYSCALLS_MAX)
+        return number < 448 ? has_bit_of(ALL_WORD(6), number) : has_bit_of(ALL_WORD(7), number);
     return false;
 }
+
+_Static_assert(IOL_SYSCALLS_MAX == 512, "eight words");
 
 #define IS_READ_READ true
 #define IS_READ_READ_AT true
@@ -210,15 +221,15 @@ static __always_inline bool syscall_is_of_interest(__u32 number)
         return true;
 
 /* The hottest calls, of a 64-bit program: read or write in their forms. They are looked for first. `reads` is a constant. */
-static __always_inline bool syscall_is_native(__u32 number, bool reads)
+static __always_inline bool syscall_is_native(__u64 number, bool reads)
 {
-    __u64 words[RW_WORDS] = {reads ? READ_WORD(0) : RW_WORD(0) & ~READ_WORD(0),
-                             reads ? READ_WORD(1) : RW_WORD(1) & ~READ_WORD(1)};
+    const __u64 words[RW_WORDS] = {reads ? READ_WORD(0) : RW_WORD(0) & ~READ_WORD(0),
+                                   reads ? READ_WORD(1) : RW_WORD(1) & ~READ_WORD(1)};
 
     if (number < 64)
-        return number == (reads ? NR_READ : NR_WRITE) || words[0] >> number & 1;
+        return number == (reads ? NR_READ : NR_WRITE) || has_bit_of(words[0], number);
     if (number < 128)
-        return words[1] != 0 && words[1] >> (number & 63) & 1;
+        return words[1] != 0 && has_bit_of(words[1], number);
     NATIVE_RW(IS_CASE)
     return false;
 }
