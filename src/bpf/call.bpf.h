@@ -188,6 +188,8 @@ static __noinline int post_call(struct thread *thread, const struct pt_regs *reg
     if (has_slept(AS(task_struct, thread->task), thread->place, thread->registers)) {
         thread->slept = 1;
         thread->place->switches = switches_of(AS(task_struct, thread->task), thread->registers);
+        if (thread->place->asleep && !note_may_be_of(thread->registers, &which))
+            drop_note(thread->place, thread->registers);
     }
     if (which.fd[DIRECTION_READ] >= 0)
         post_side(thread, regs, class, compat, file_of(files, which.fd[DIRECTION_READ]),

@@ -50,6 +50,12 @@ static __always_inline bool descriptors_of(const struct pt_regs *regs, __u32 cla
     }
 }
 
+/* Which ones they are. */
+static __always_inline __u32 mix_of(const struct descriptors *which)
+{
+    return (__u32)which->fd[DIRECTION_READ] << 16 ^ (__u32)which->fd[DIRECTION_WRITE];
+}
+
 /* How often the thread has left the CPU, mixed with who it is: its place may get another thread at any moment. */
 static __always_inline __u64 switches_but(const struct task_struct *task, __u64 registers, __u64 but)
 {
@@ -85,6 +91,17 @@ __noinline int recall(__u64 registers, __u64 image, __u64 file, __u32 how)
     if (note->file[how & 1] == file && here.inode == then.inode && here.number == then.number)
         return FOUND_NOTHING;
     return find_noted(&then, note->side[how & 1] == NOTED_IGNORED, route);
+}
+
+/*
+ * Whether the note, if there is one, may be of this call. The call before it may have been preempted more than once between the hook at
+ * its end and its end: then it has left a note behind, of descriptors of its own, and what they led to.
+ */
+static __always_inline bool note_may_be_of(__u64 registers, const struct descriptors *which)
+{
+    const struct asleep *note = bpf_map_lookup_elem(&asleep, &registers);
+
+    return !note || note->descriptors == mix_of(which);
 }
 
 /* One descriptor of a thread that goes to sleep: its account is opened now, as the file may be gone when the call ends. */
@@ -134,10 +151,13 @@ static __always_inline void fall_asleep(__u64 registers, bool preempt)
     if (!descriptors_of(regs, compat ? compat_classes[nr] : native_classes[nr], compat, &which))
         return;
     note.route = which.route;
+    note.descriptors = mix_of(&which);
     note_descriptor(&note, &thread, files, which.fd[DIRECTION_READ], which.route, DIRECTION_READ);
     note_descriptor(&note, &thread, files, which.fd[DIRECTION_WRITE], which.route, DIRECTION_WRITE);
     if (!(note.side[DIRECTION_READ] | note.side[DIRECTION_WRITE]))
         return;
+    if (thread.place->asleep && !note_may_be_of(registers, &which))
+        drop_note(thread.place, registers);
     __sync_fetch_and_add(&thread.place->asleep, 1); /* before there is one: it is looked for then */
     if (bpf_map_update_elem(&asleep, &registers, &note,
                             BPF_NOEXIST)) /* of several times within a call the first one counts */

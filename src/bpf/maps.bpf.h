@@ -133,10 +133,10 @@ struct {
 
 /* What the two descriptors of a call led to when its thread went to sleep in it, by the address of the thread's stack. */
 struct asleep {
-    __u32 route; /* of the call */
-    __u32 reserved;
-    __u32 side[2]; /* NOTED: key[i] holds an account; 0: none */
-    __u64 file[2]; /* address */
+    __u32 route;       /* of the call */
+    __u32 descriptors; /* of the call: mix_of() */
+    __u32 side[2];     /* NOTED: key[i] holds an account; 0: none */
+    __u64 file[2];     /* address */
     struct iol_account_key key[2];
 };
 
