@@ -20,7 +20,7 @@ import time
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(HERE)
 READY_SECONDS = 120
-PARTS = ("calls", "work", "others", "scaling", "store", "questions", "outage", "clickhouse")
+PARTS = ("calls", "work", "others", "scaling", "store", "questions", "outage", "clickhouse", "month")
 
 
 class Unavailable(Exception):
@@ -68,6 +68,7 @@ class Bench:
     build: str
     rounds: int  # of each state, for whatever takes seconds; quicker things make more
     scratch: str  # a folder of the part's own, on a real disk
+    ledger: str = None  # a folder for the ledger of part month, which stays
 
     def program(self, name):
         return os.path.join(self.build, "bench", name)
