@@ -255,7 +255,7 @@ static int query_step(struct search *search, const struct step *step, struct iol
 
 static int take_step(struct search *search, const struct step *step, struct iol_error *err)
 {
-    _cleanup_(iol_question_done_query) struct iol_query *query = NULL;
+    _cleanup_(iol_query_done) struct iol_query *query = NULL;
     int r = query_step(search, step, &query, err);
 
     while (r >= 0 && (r = iol_query_next(query, err)) > 0) {
@@ -288,7 +288,7 @@ static int find_identities(struct search *search, struct iol_error *err)
     const char *params[2 * IOL_PATHS_MAX];
     size_t n_params = 0, size, n = 0;
     const char *condition = iol_paths_condition(search->arena, search->paths, "f.path", params, &n_params);
-    _cleanup_(iol_question_done_query) struct iol_query *query = NULL;
+    _cleanup_(iol_query_done) struct iol_query *query = NULL;
     _cleanup_free_ char *sql = NULL, *ids = NULL;
     FILE *out;
     int r;

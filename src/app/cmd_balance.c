@@ -182,7 +182,7 @@ static void add_up(struct verdict *verdict, const struct iol_query *query)
 static int print_routes(struct iol_db *db, enum iol_format format, struct verdict *verdict, struct iol_error *err)
 {
     bool sheet = format == IOL_FORMAT_TABLE;
-    _cleanup_(iol_question_done_query) struct iol_query *query = NULL;
+    _cleanup_(iol_query_done) struct iol_query *query = NULL;
     _cleanup_(iol_question_done_output) struct iol_output *output = NULL;
     _cleanup_(iol_question_done_waiting) struct iol_waiting *waiting = iol_question_waiting("adding up both sides");
     int r = iol_query_new(db, query_routes, 0, NULL, &query, err);
@@ -211,7 +211,7 @@ static int tell_intervals(struct iol_db *db, struct iol_error *err)
 {
     static const char *const counters[COUNTERS] = {"reads",         "bytes read",  "writes",
                                                    "bytes written", "read errors", "write errors"};
-    _cleanup_(iol_question_done_query) struct iol_query *query = NULL;
+    _cleanup_(iol_query_done) struct iol_query *query = NULL;
     _cleanup_(iol_question_done_waiting) struct iol_waiting *waiting = iol_question_waiting("looking for differences");
     int r = iol_query_new(db, query_intervals, 0, NULL, &query, err);
 
@@ -242,7 +242,7 @@ static void tell_loss(const struct iol_query *query, struct verdict *verdict)
 
 static int tell_losses(struct iol_db *db, struct verdict *verdict, struct iol_error *err)
 {
-    _cleanup_(iol_question_done_query) struct iol_query *query = NULL;
+    _cleanup_(iol_query_done) struct iol_query *query = NULL;
     int r = iol_query_new(db, query_losses, 0, NULL, &query, err);
 
     while (r >= 0 && (r = iol_query_next(query, err)) > 0)
@@ -252,7 +252,7 @@ static int tell_losses(struct iol_db *db, struct verdict *verdict, struct iol_er
 
 static int tell_open(struct iol_db *db, struct iol_error *err)
 {
-    _cleanup_(iol_question_done_query) struct iol_query *query = NULL;
+    _cleanup_(iol_query_done) struct iol_query *query = NULL;
     int r = iol_query_new(db, query_open, 0, NULL, &query, err);
 
     while (r >= 0 && (r = iol_query_next(query, err)) > 0)

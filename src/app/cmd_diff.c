@@ -157,7 +157,7 @@ static const struct iol_usage usage = {
 static int print_recordings(const struct iol_options *options, size_t *ret_rows, struct iol_error *err)
 {
     _cleanup_(iol_question_done_db) struct iol_db *db = NULL;
-    _cleanup_(iol_question_done_query) struct iol_query *query = NULL;
+    _cleanup_(iol_query_done) struct iol_query *query = NULL;
     _cleanup_(iol_question_done_output) struct iol_output *output = NULL;
     int r = iol_db_open_host(options->db, options->verbose, options->host, &db, err);
 

@@ -156,7 +156,7 @@ static int ask(struct question *question, const struct iol_options *options, str
 static int print_files(struct iol_db *db, const struct iol_ask *ask, enum iol_format format, size_t *ret_rows,
                        size_t *ret_all, struct iol_error *err)
 {
-    _cleanup_(iol_question_done_query) struct iol_query *query = NULL;
+    _cleanup_(iol_query_done) struct iol_query *query = NULL;
     _cleanup_(iol_question_done_output) struct iol_output *output = NULL;
     _cleanup_(iol_question_done_waiting) struct iol_waiting *waiting = iol_question_waiting("adding up files");
     int r = iol_ask_files(db, ask, &query, err);

@@ -118,7 +118,7 @@ static int add_loss(struct fleet *fleet, int64_t host_id, const char *reason, in
 
 static int load_losses(struct fleet *fleet, struct iol_error *err)
 {
-    _cleanup_(iol_question_done_query) struct iol_query *query = NULL;
+    _cleanup_(iol_query_done) struct iol_query *query = NULL;
     int r = iol_ask_losses(fleet->db, &fleet->ask, &query, err);
 
     while (r >= 0 && (r = iol_query_next(query, err)) > 0) {
@@ -187,7 +187,7 @@ static int print_host(struct iol_output *output, const struct fleet *fleet, cons
 static int print_fleet(const struct fleet *fleet, enum iol_format format, size_t *ret_rows, struct iol_error *err)
 {
     _cleanup_(iol_question_done_output) struct iol_output *output = NULL;
-    _cleanup_(iol_question_done_query) struct iol_query *query = NULL;
+    _cleanup_(iol_query_done) struct iol_query *query = NULL;
     struct iol_output_column shown[FLEET_COLUMNS];
     int r = iol_ask_fleet(fleet->db, &fleet->ask, &query, err);
 

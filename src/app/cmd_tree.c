@@ -258,7 +258,7 @@ static int choose(struct tree *tree, const struct iol_options *options)
 
 static int load(struct tree *tree, const struct iol_options *options, struct iol_error *err)
 {
-    _cleanup_(iol_question_done_query) struct iol_query *query = NULL;
+    _cleanup_(iol_query_done) struct iol_query *query = NULL;
     _cleanup_(iol_question_done_waiting) struct iol_waiting *waiting = iol_question_waiting("adding up processes");
     const struct iol_ask ask = {.since = options->since, .until = options->until};
     int r;

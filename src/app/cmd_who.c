@@ -159,7 +159,7 @@ static int print_rows(struct iol_query *query, struct iol_lineage *lineage, enum
 static int print_processes(const struct iol_path_question *question, const struct iol_ask *ask, enum iol_format format,
                            size_t *ret_rows, struct iol_error *err)
 {
-    _cleanup_(iol_question_done_query) struct iol_query *query = NULL;
+    _cleanup_(iol_query_done) struct iol_query *query = NULL;
     _cleanup_(iol_question_done_lineage) struct iol_lineage *lineage = NULL;
     _cleanup_(iol_question_done_output) struct iol_output *output = NULL;
     _cleanup_(iol_question_done_waiting) struct iol_waiting *waiting = iol_question_waiting("looking for processes");
@@ -180,7 +180,7 @@ static int print_processes(const struct iol_path_question *question, const struc
 static int tell_other_names(const struct iol_path_question *question, struct iol_error *err)
 {
     _cleanup_free_ char *sql = NULL;
-    _cleanup_(iol_question_done_query) struct iol_query *query = NULL;
+    _cleanup_(iol_query_done) struct iol_query *query = NULL;
     const char *params[2 * IOL_PATHS_MAX];
     size_t shown = 0, n_params = 0;
     const char *condition = iol_paths_condition(question->arena, &question->paths, "f.path", params, &n_params);

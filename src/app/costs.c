@@ -125,7 +125,7 @@ int iol_costs_load(struct iol_db *db, const struct iol_ask *ask, const struct io
                    struct iol_costs **ret_costs, struct iol_error *err)
 {
     _cleanup_(free_costs) struct iol_costs *costs = calloc(1, sizeof(*costs));
-    _cleanup_(iol_question_done_query) struct iol_query *query = NULL;
+    _cleanup_(iol_query_done) struct iol_query *query = NULL;
     _cleanup_(iol_question_done_waiting) struct iol_waiting *waiting = iol_question_waiting("adding up files");
     int r;
 

@@ -53,7 +53,7 @@ static int add_stretch(struct coverage *coverage, const struct stretch *stretch)
 
 static int load_stretches(struct coverage *coverage, struct iol_error *err)
 {
-    _cleanup_(iol_question_done_query) struct iol_query *query = NULL;
+    _cleanup_(iol_query_done) struct iol_query *query = NULL;
     int r = iol_ask_recordings(coverage->db, false, &query, err);
 
     while (r >= 0 && (r = iol_query_next(query, err)) > 0) {
@@ -77,7 +77,7 @@ static int load_stretches(struct coverage *coverage, struct iol_error *err)
 static int find_interval(struct coverage *coverage, int64_t host_id, int64_t since, int64_t until, bool first,
                          int64_t *ret_from, int64_t *ret_to, struct iol_error *err)
 {
-    _cleanup_(iol_question_done_query) struct iol_query *query = NULL;
+    _cleanup_(iol_query_done) struct iol_query *query = NULL;
     int r = iol_ask_interval(coverage->db, host_id, since, until, first, &query, err);
 
     if (r == 0)
@@ -199,7 +199,7 @@ static void tell_hosts(const struct coverage *coverage)
 
 static int tell_losses(const struct coverage *coverage, struct iol_error *err)
 {
-    _cleanup_(iol_question_done_query) struct iol_query *query = NULL;
+    _cleanup_(iol_query_done) struct iol_query *query = NULL;
     const struct iol_ask ask = {.since = coverage->since, .until = coverage->until};
     size_t n = 0;
     int r = iol_ask_losses(coverage->db, &ask, &query, err);

@@ -89,7 +89,7 @@ int iol_groups_print(struct iol_db *db, const struct iol_ask *ask, enum iol_ask_
                      size_t *ret_rows, size_t *ret_all, struct iol_error *err)
 {
     static const char *const headings[IOL_BY_COUNT] = {"COMMAND", "EXE", "USER", "CONTAINER", "DIRECTORY"};
-    _cleanup_(iol_question_done_query) struct iol_query *query = NULL;
+    _cleanup_(iol_query_done) struct iol_query *query = NULL;
     _cleanup_(iol_question_done_output) struct iol_output *output = NULL;
     struct iol_output_column grouped[IOL_ARRAY_SIZE(group_columns)];
     bool process = by == IOL_BY_PROCESS;

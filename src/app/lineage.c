@@ -65,7 +65,7 @@ int iol_lineage_load(struct iol_db *db, const char *seeds, size_t n_params, cons
                      struct iol_lineage **ret_lineage, struct iol_error *err)
 {
     _cleanup_(iol_question_done_lineage) struct iol_lineage *lineage = calloc(1, sizeof(*lineage));
-    _cleanup_(iol_question_done_query) struct iol_query *query = NULL;
+    _cleanup_(iol_query_done) struct iol_query *query = NULL;
     _cleanup_free_ char *sql = NULL;
     int r;
 

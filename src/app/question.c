@@ -30,11 +30,6 @@ void iol_question_done_output(struct iol_output **output)
     iol_output_free(*output);
 }
 
-void iol_question_done_query(struct iol_query **query)
-{
-    iol_query_free(*query);
-}
-
 struct iol_waiting *iol_question_waiting(const char *what)
 {
     struct iol_waiting *waiting = iol_waiting_new();
@@ -65,7 +60,7 @@ void iol_question_copy(struct iol_output *output, const struct iol_output_column
 int iol_question_number(struct iol_db *db, const char *sql, size_t n_params, const char *const *params,
                         long long *ret_number, struct iol_error *err)
 {
-    _cleanup_(iol_question_done_query) struct iol_query *query = NULL;
+    _cleanup_(iol_query_done) struct iol_query *query = NULL;
     int r = iol_query_new(db, sql, n_params, params, &query, err);
 
     if (r < 0)

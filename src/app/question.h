@@ -19,7 +19,6 @@ struct iol_waiting;
 void iol_question_done_db(struct iol_db **db);
 void iol_question_done_lineage(struct iol_lineage **lineage);
 void iol_question_done_output(struct iol_output **output);
-void iol_question_done_query(struct iol_query **query);
 
 /*
  * Tells on a terminal what is waited for, from two seconds on, until it is done, which is to be before a row is printed; it is NULL then.

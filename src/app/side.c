@@ -103,7 +103,7 @@ static int take_recording(const struct iol_query *query, struct iol_side *side, 
 
 static int find_recording(const char *text, struct iol_side *side, struct iol_error *err)
 {
-    _cleanup_(iol_question_done_query) struct iol_query *query = NULL;
+    _cleanup_(iol_query_done) struct iol_query *query = NULL;
     int64_t id = 0;
     size_t before = 0, n = 0;
     int r;

@@ -199,7 +199,7 @@ static int take_account(struct iol_story *story, const struct iol_query *query, 
 
 static int load_accounts(struct iol_story *story, struct iol_db *db, const struct iol_ask *ask, struct iol_error *err)
 {
-    _cleanup_(iol_question_done_query) struct iol_query *query = NULL;
+    _cleanup_(iol_query_done) struct iol_query *query = NULL;
     int r = iol_ask_accounts(db, ask, &query, err);
 
     while (r >= 0 && (r = iol_query_next(query, err)) > 0) {
@@ -285,7 +285,7 @@ static bool is_bound(const struct iol_aliases *aliases, const char *ts)
 static int load_changes(struct iol_story *story, struct iol_db *db, const struct iol_ask *ask,
                         const struct iol_aliases *bounds, struct iol_error *err)
 {
-    _cleanup_(iol_question_done_query) struct iol_query *query = NULL;
+    _cleanup_(iol_query_done) struct iol_query *query = NULL;
     size_t from = story->n;
     int r = iol_ask_changes(db, ask, &query, err);
 

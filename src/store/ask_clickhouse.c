@@ -169,23 +169,24 @@ void iol_ask_ch_put_named(FILE *out, const struct iol_ask_ch *of, const char *na
                 iol_db_host_condition(of->db));
     fputs(") ANY RIGHT JOIN (", out);
     put_sums(out, of);
-    fputs(") USING (file_id) LIMIT 1 BY file_id", out);
+    fputs(") USING (file_id)", out);
 }
+
+#define NAMES "host_id AS f_host, path AS f_path, CAST(kind AS String) AS f_kind, ifNull(flags, '') AS f_flags"
 
 /* Files of one path are one. They are grouped by a number for each path of a host, as what is grouped by texts takes long. */
 static void put_paths(FILE *out, const struct iol_ask_ch *of)
 {
-    static const char names[] =
-        "host_id AS f_host, path AS f_path, CAST(kind AS String) AS f_kind, ifNull(flags, '') AS f_flags";
+    bool keys = iol_db_clickhouse_version(of->db) >= IOL_CH_KEYS;
 
     fputs("SELECT k, CAST(any(f_host) AS Nullable(Int64)) AS host_id, any(f_path) AS a_path, any(f_kind) AS a_kind,"
           " any(f_flags) AS a_flags, sum(ro) AS s_ro, sum(rb) AS s_rb, sum(wo) AS s_wo, sum(wb) AS s_wb,"
           " sum(re) AS s_re, sum(we) AS s_we, min(t0) AS s_t0, max(t1) AS s_t1,"
-          " " IOL_ASK_CH_COUNTED
-          " AS processes FROM (SELECT *, cityHash64(f_host, f_path, f_kind, f_flags) AS k FROM (",
+          " " IOL_ASK_CH_COUNTED " AS processes FROM (SELECT *",
           out);
-    iol_ask_ch_put_named(out, of, names, put_file_sums);
-    fputs(") GROUP BY k", out);
+    fputs(keys ? " FROM (" : ", cityHash64(f_host, f_path, f_kind, f_flags) AS k FROM (", out);
+    iol_ask_ch_put_named(out, of, keys ? NAMES ", " IOL_CH_NAME_KEY " AS k" : NAMES, put_file_sums);
+    fputs(" LIMIT 1 BY file_id) GROUP BY k", out);
 }
 
 /* The row of totals says in its last column how many there are without the limit. */

@@ -12,7 +12,7 @@ struct iol_ask_ch {
     const struct iol_db *db;
     const struct iol_ask *ask;
     const char *days;  /* as of struct iol_ch_rows */
-    const char *among; /* ids of the files that are asked for, "1, 2"; NULL: all */
+    const char *among; /* ids of the files that are asked for, "1, 2" or a SELECT; NULL: all */
     long long all;     /* with `among`: how many rows there would be without it and the limit */
 };
 
@@ -33,7 +33,8 @@ void iol_ask_ch_put_rows(FILE *out, const struct iol_ask_ch *of);
 /* A SELECT of the key (file_id or process_id), ro, rb, wo, wb, re, we, t0, t1, and `p`, the ids of the other kind, each once. */
 void iol_ask_ch_put_sums(FILE *out, const struct iol_ask_ch *of, const char *key, const char *counted);
 
-/* What put_sums() puts, which has a file_id, and columns of table file: what stands in "SELECT ... FROM (...)". */
+/* What put_sums() puts, which has a file_id, and columns of table file: what stands in "SELECT ... FROM (...)", behind which " LIMIT 1 BY file_id" makes
+ * one of a file that comes more than once. */
 void iol_ask_ch_put_named(FILE *out, const struct iol_ask_ch *of, const char *names,
                           void (*put_sums)(FILE *out, const struct iol_ask_ch *of));
 

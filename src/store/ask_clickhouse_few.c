@@ -2,9 +2,10 @@
 // SPDX-FileCopyrightText: The ioledger authors
 
 /*
- * The biggest files, without the names of all. First only what they are sorted by is added up, and grouped by file.name_key; then the whole question is
- * asked of the keys that are left. Rows that are equal in bytes and operations are in the order of their names: where it is not certain without
- * names which rows are shown, nothing is answered here.
+ * The biggest files, without the names of all. First only their bytes are added up, and grouped by file.name_key; then the whole question is asked of
+ * the keys with the most. The first sums may be too large, never too small: a file whose row is there twice counts twice, as long as the server has
+ * not merged these. So what is shown is known when all of it is larger than what the keys that were left out may have. Else it is asked of more keys;
+ * and where that does not help, as where many files have the same bytes, nothing is answered here: it would be in the order of names.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -19,26 +20,29 @@
 #include "store/schema_clickhouse.h"
 
 /* Columns of the first answer. UNKNOWN: a number is NULL, which is sorted behind all others. */
-enum { TOP_KEY, TOP_BYTES, TOP_OPS, TOP_ALL };
+enum { TOP_KEY, TOP_BYTES, TOP_ALL };
 #define UNKNOWN (-1)
+
+/* Columns of the whole one. */
+enum { FILES_READ = 3, FILES_WRITTEN = 5 };
+
+/* The first of the keys. */
+struct part {
+    int64_t n;
+    size_t length;   /* of the text */
+    long long least; /* bytes of the last: keys that are not in it have no more */
+};
 
 struct top {
     char *keys; /* "1, 2", of the rows that may be shown */
-    int64_t n;
+    struct part few, whole;
     long long all;
-    long long bytes, ops; /* of the last row that is shown */
-    bool open;            /* the last one that came is equal to it */
-    bool unnamed;         /* a file without a row of its own is in it, whose key is 0 */
+    bool unnamed; /* a file without a row of its own is in it, whose key is 0 */
 };
 
 static void done_top(struct top *top)
 {
     free(top->keys);
-}
-
-static void done_query(struct iol_query **query)
-{
-    iol_query_free(*query);
 }
 
 /* "BEFOREread_REST OP BEFOREwrite_REST", or the one that rows are sorted by. */
@@ -60,15 +64,11 @@ static void put_ranks(FILE *out, const struct iol_ask_ch *of)
     bool pairs = ask->reads || ask->writes;
 
     if (pairs)
-        fputs("SELECT file_id, sum(b) AS b, sum(o) AS o, max(u) AS u FROM (", out);
+        fputs("SELECT file_id, sum(b) AS b, max(u) AS u FROM (", out);
     fprintf(out, "SELECT file_id%s, sum(", pairs ? ", process_id" : "");
     put_sides(out, ask, "ifNull(", "bytes, 0)", "+");
-    fputs(") AS b, sum(", out);
-    put_sides(out, ask, "ifNull(", "ops, 0)", "+");
-    fputs(") AS o, max(", out);
+    fputs(") AS b, max(", out);
     put_sides(out, ask, "isNull(", "bytes)", "OR");
-    fputs(" OR ", out);
-    put_sides(out, ask, "isNull(", "ops)", "OR");
     fputs(") AS u FROM ", out);
     iol_ask_ch_put_rows(out, of);
     fprintf(out, " GROUP BY file_id%s", pairs ? ", process_id" : "");
@@ -77,28 +77,30 @@ static void put_ranks(FILE *out, const struct iol_ask_ch *of)
                 ask->writes ? "sum(write_ops) + sum(write_errors) > 0" : "1");
 }
 
-static int take_top(struct iol_query *query, const struct iol_ask *ask, struct top *top, struct iol_error *err)
+#define FEW_MORE 20 /* than are shown */
+
+/* Rows come in the order of their bytes. */
+static int take_top(struct iol_query *query, int64_t limit, struct top *top, struct iol_error *err)
 {
     struct iol_stream stream;
     FILE *out = iol_stream_open(&stream);
+    struct part *part = &top->whole;
+    long long shown = 0; /* bytes of the last row that may be */
     int r = out ? 0 : iol_error_set(err, -ENOMEM, "out of memory");
 
     while (r >= 0 && (r = iol_query_next(query, err)) > 0) {
         const char *key = iol_query_text(query, TOP_KEY);
-        long long bytes = iol_query_int(query, TOP_BYTES), ops = iol_query_int(query, TOP_OPS);
-        top->all = iol_query_int(query, TOP_ALL);
-        if (++top->n <= ask->limit) {
-            top->bytes = bytes;
-            top->ops = ops;
-        }
-        top->open = bytes == top->bytes && ops == top->ops;
-        if (!top->open && top->n > ask->limit)
-            continue;
         top->unnamed |= !key || strcmp(key, "0") == 0;
-        fprintf(out, "%s%s", top->n > 1 ? ", " : "", key ? key : "0");
+        top->all = iol_query_int(query, TOP_ALL);
+        part->least = iol_query_int(query, TOP_BYTES);
+        part->length += (size_t)fprintf(out, "%s%s", part->n > 0 ? ", " : "", key ? key : "0");
+        if (++part->n == limit)
+            shown = part->least;
+        if (top->few.n == 0 && part->n >= limit + FEW_MORE && part->least < shown)
+            top->few = *part;
     }
-    if (out && top->n == 0)
-        putc('0', out);
+    if (top->few.n == 0)
+        top->few = *part;
     top->keys = out ? iol_stream_text(&stream) : NULL;
     return r == 0 && !top->keys ? iol_error_set(err, -ENOMEM, "out of memory") : r;
 }
@@ -108,59 +110,87 @@ static int ask_top(struct iol_db *db, const struct iol_ask_ch *of, struct top *t
 {
     const struct iol_ask *ask = of->ask;
     _cleanup_(iol_ask_done) struct iol_ask_text text = {0};
-    _cleanup_(done_query) struct iol_query *query = NULL;
+    _cleanup_(iol_query_done) struct iol_query *query = NULL;
     int r = iol_ask_begin(&text, db, err);
 
     if (r < 0)
         return r;
-    fputs("SELECT " IOL_CH_NAME_KEY ", any(b) AS b, any(o) AS o, if(max(u), -1, toInt64(count())) FROM (SELECT"
-          " " IOL_CH_NAME_KEY ", sum(b) AS b, sum(o) AS o, max(u) AS u FROM (SELECT * FROM (",
+    fputs("SELECT " IOL_CH_NAME_KEY ", any(b) AS b, if(max(u), -1, toInt64(count())) FROM (SELECT " IOL_CH_NAME_KEY
+          ", sum(b) AS b, max(u) AS u FROM (SELECT * FROM (",
           text.out);
     iol_ask_ch_put_named(text.out, of, IOL_CH_NAME_KEY, put_ranks);
     fprintf(text.out,
-            ") GROUP BY " IOL_CH_NAME_KEY ") GROUP BY " IOL_CH_NAME_KEY
-            " WITH TOTALS ORDER BY b DESC, o DESC LIMIT %" PRId64,
+            ") GROUP BY " IOL_CH_NAME_KEY ") GROUP BY " IOL_CH_NAME_KEY " WITH TOTALS ORDER BY b DESC LIMIT %" PRId64,
             2 * ask->limit + 100);
     r = iol_ask_run_native(&text, db, ask, &query, err);
-    return r == 0 ? take_top(query, ask, top, err) : r;
+    return r == 0 ? take_top(query, ask->limit, top, err) : r;
 }
 
-/* Whether the last row that is shown is known: what did not come is smaller. */
-static bool is_certain(const struct top *top)
-{
-    if (top->all == UNKNOWN || top->unnamed)
-        return false;
-    return top->n == top->all || !top->open;
-}
-
-/* The ids of the files with the keys; NULL: too many. */
-static int ask_ids(struct iol_db *db, const struct top *top, char **ret_ids, struct iol_error *err)
+/* The ids of the files with the keys, or where these are too many a SELECT of them. */
+static int ask_ids(struct iol_db *db, const char *keys, char **ret_ids, struct iol_error *err)
 {
     _cleanup_(iol_ask_done) struct iol_ask_text text = {0};
-    _cleanup_(done_query) struct iol_query *query = NULL;
+    _cleanup_(iol_query_done) struct iol_query *query = NULL;
+    char file[160];
     int r = iol_ask_begin(&text, db, err);
 
     if (r < 0)
         return r;
-    fprintf(text.out, "SELECT DISTINCT id FROM file PREWHERE " IOL_CH_NAME_KEY " IN (%s) LIMIT %d", top->keys,
+    fprintf(text.out, "SELECT DISTINCT id FROM file PREWHERE " IOL_CH_NAME_KEY " IN (%s) LIMIT %d", keys,
             IOL_ASK_CH_LISTED + 1);
     r = iol_ask_run_native(&text, db, &IOL_ASK_ALL, &query, err);
-    return r == 0 ? iol_ask_ch_list(query, "0", ret_ids, err) : r;
+    if (r == 0)
+        r = iol_ask_ch_list(query, "0", ret_ids, err);
+    if (r == 0 && !*ret_ids &&
+        asprintf(ret_ids, "SELECT id FROM %s PREWHERE " IOL_CH_NAME_KEY " IN (%s)",
+                 iol_db_shard_table(db, "file", file), keys) < 0)
+        return iol_error_set(err, -ENOMEM, "out of memory");
+    return r;
+}
+
+/* Whether these rows are the biggest: what others have is at most `least`. */
+static int are_certain(struct iol_query *query, const struct iol_ask *ask, long long least, struct iol_error *err)
+{
+    int64_t n = 0;
+    long long bytes = 0;
+    int r;
+
+    for (; (r = iol_query_next(query, err)) > 0; n++)
+        bytes = (ask->reads || !ask->writes ? iol_query_int(query, FILES_READ) : 0) +
+                (ask->writes || !ask->reads ? iol_query_int(query, FILES_WRITTEN) : 0);
+    iol_query_rewind(query);
+    return r < 0 ? r : n == ask->limit && bytes > least;
+}
+
+/* 1: it is not certain that these are the biggest. */
+static int ask_part(struct iol_db *db, const struct iol_ask_ch *of, const struct top *top, const struct part *part,
+                    struct iol_query **ret_query, struct iol_error *err)
+{
+    _cleanup_(iol_query_done) struct iol_query *query = NULL;
+    _cleanup_free_ char *keys = part->n > 0 ? strndup(top->keys, part->length) : strdup("0"), *ids = NULL;
+    int r = keys ? ask_ids(db, keys, &ids, err) : iol_error_set(err, -ENOMEM, "out of memory");
+
+    if (r < 0)
+        return r;
+    struct iol_ask_ch among = *of;
+    among.among = ids;
+    among.all = top->all;
+    r = iol_ask_ch_files(db, &among, &query, err);
+    if (r == 0)
+        r = part->n == top->all ? 1 : are_certain(query, of->ask, part->least, err);
+    if (r > 0)
+        *ret_query = TAKE_PTR(query);
+    return r < 0 ? r : r == 0;
 }
 
 int iol_ask_ch_few_files(struct iol_db *db, const struct iol_ask_ch *of, struct iol_query **ret_query,
                          struct iol_error *err)
 {
     _cleanup_(done_top) struct top top = {0};
-    _cleanup_free_ char *ids = NULL;
     int r = ask_top(db, of, &top, err);
 
-    if (r == 0 && is_certain(&top))
-        r = ask_ids(db, &top, &ids, err);
-    if (r < 0 || !ids)
+    if (r < 0 || top.all == UNKNOWN || top.unnamed)
         return r < 0 ? r : 1;
-    struct iol_ask_ch among = *of;
-    among.among = ids;
-    among.all = top.all;
-    return iol_ask_ch_files(db, &among, ret_query, err);
+    r = ask_part(db, of, &top, &top.few, ret_query, err);
+    return r > 0 && top.few.n < top.whole.n ? ask_part(db, of, &top, &top.whole, ret_query, err) : r;
 }

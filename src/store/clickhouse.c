@@ -14,6 +14,7 @@
 #define CONNECT_SECONDS 10L
 #define SILENT_SECONDS 60L /* no byte to or from a server that is given rows */
 #define FIELDS_MAX 64
+#define READ_ROWS 20480 /* by each thread, at least */
 #define READ_BYTES                                                                                                     \
     32768 /* at once out of a column's file; a server takes 1 MB, and of what is asked for by index most of that in vain */
 
@@ -342,7 +343,7 @@ static char *make_url(struct iol_ch *ch, const struct iol_ch_request *request, b
     if (request->data || strncmp(request->sql, "INSERT ", 7) == 0) /* a user who may only read may set nothing */
         fputs("&insert_distributed_sync=1&max_insert_block_size=1048576", out);
     else if (ch->small_reads)
-        fprintf(out, "&max_read_buffer_size=%d", READ_BYTES);
+        fprintf(out, "&max_read_buffer_size=%d&merge_tree_min_rows_for_concurrent_read=%d", READ_BYTES, READ_ROWS);
     add_parameter(out, ch, "database", ch->url.layout.database);
     if (request->query_id)
         add_parameter(out, ch, "query_id", request->query_id);

@@ -10,7 +10,7 @@
 
 static bool is_by_file(const struct iol_db *db, const struct iol_ch_rows *rows)
 {
-    return rows->files && iol_db_clickhouse_version(db) >= IOL_CH_ORDERS;
+    return (rows->files || (rows->among && !rows->processes)) && iol_db_clickhouse_version(db) >= IOL_CH_ORDERS;
 }
 
 /* Day, host and process, for each day on which a process has rows: what stands behind SELECT. `days`: the table that knows, as it is asked. */
@@ -71,7 +71,7 @@ bool iol_ch_put_rows_first(FILE *out, const struct iol_db *db, const struct iol_
     if (rows->since != IOL_NULL)
         fprintf(out, " AND ts_us >= %" PRId64, rows->since / 1000);
     if (rows->among) /* of no use by the index of io, which would be searched for each of them: a sum is not looked for there */
-        fprintf(out, " AND file_id + 0 IN (%s)", rows->among);
+        fprintf(out, " AND file_id%s IN (%s)", is_by_file(db, rows) ? "" : " + 0", rows->among);
     return is_bounded(db, rows);
 }
 

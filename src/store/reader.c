@@ -210,8 +210,18 @@ bool iol_query_is_null(const struct iol_query *query, size_t column)
     return !iol_query_text(query, column);
 }
 
+void iol_query_rewind(struct iol_query *query)
+{
+    query->ops->rewind(query);
+}
+
 void iol_query_free(struct iol_query *query)
 {
     if (query)
         query->ops->free(query);
+}
+
+void iol_query_done(struct iol_query **query)
+{
+    iol_query_free(*query);
 }

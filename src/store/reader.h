@@ -100,4 +100,8 @@ const char *iol_query_text(const struct iol_query *query, size_t column);
 long long iol_query_int(const struct iol_query *query, size_t column); /* 0 for NULL */
 bool iol_query_is_null(const struct iol_query *query, size_t column);
 
-void iol_query_free(struct iol_query *query); /* accepts NULL; may end a query early */
+/* Of a native query: its rows once more, from the first. */
+void iol_query_rewind(struct iol_query *query);
+
+void iol_query_free(struct iol_query *query);  /* accepts NULL; may end a query early */
+void iol_query_done(struct iol_query **query); /* for _cleanup_ */

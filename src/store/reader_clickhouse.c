@@ -229,6 +229,11 @@ static int native_next(struct iol_query *base, struct iol_error *err)
     return ++query->row <= query->n_rows;
 }
 
+static void native_rewind(struct iol_query *base)
+{
+    ((struct native_query *)base)->row = 0;
+}
+
 static size_t native_columns(const struct iol_query *base)
 {
     return ((const struct native_query *)base)->n_columns;
@@ -250,8 +255,12 @@ static const char *native_text(const struct iol_query *base, size_t column)
                : NULL;
 }
 
-static const struct iol_db_ops native_ops = {
-    .next = native_next, .columns = native_columns, .name = native_name, .text = native_text, .free = native_free};
+static const struct iol_db_ops native_ops = {.next = native_next,
+                                             .columns = native_columns,
+                                             .name = native_name,
+                                             .text = native_text,
+                                             .rewind = native_rewind,
+                                             .free = native_free};
 
 static int clickhouse_native(struct iol_db *base, const char *sql, size_t n_params, const char *const *params,
                              struct iol_query **ret_query, struct iol_error *err)

@@ -15,6 +15,7 @@ struct iol_db_ops {
     size_t (*columns)(const struct iol_query *query);
     const char *(*name)(const struct iol_query *query, size_t column);
     const char *(*text)(const struct iol_query *query, size_t column);
+    void (*rewind)(struct iol_query *query); /* NULL where there is no `native` */
     void (*free)(struct iol_query *query);
 
     /* Runs statements that make temporary views, before anything is asked; the ledger is seen as it is after that. */

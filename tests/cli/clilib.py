@@ -136,6 +136,14 @@ def start_postgres(scratch, contents):
     return urls
 
 
+def ask_server(url, sql):
+    """In ClickHouse's own words, without the program."""
+    server, _, database = url.replace("clickhouse://", "").partition("/")
+    request = urllib.request.Request("http://%s/?database=%s" % (server, database or "default"), data=sql.encode())
+    with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
+        return answer.read().decode()
+
+
 def start_clickhouse(scratch, contents):
     """The same on a throw-away ClickHouse server."""
     folder = os.path.join(scratch, "ch")
@@ -146,9 +154,7 @@ def start_clickhouse(scratch, contents):
         sys.exit("chcluster: " + done.stderr)
     server = done.stdout.strip().rsplit("/", 1)[0]
     for name in contents:
-        request = urllib.request.Request(server.replace("clickhouse:", "http:"), data=("CREATE DATABASE " + name).encode())
-        with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
-            answer.read()
+        ask_server(server, "CREATE DATABASE " + name)
     return {name: server + "/" + name for name in contents}
 
 

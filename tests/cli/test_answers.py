@@ -18,7 +18,8 @@ import sys
 import tempfile
 import time
 
-from clilib import (IOLEDGER, OnTerminal, Tap, ask, ask_json, ask_terminal, fill, one_line_and_hint, remove_servers, run, start_clickhouse, start_postgres)
+from clilib import (IOLEDGER, OnTerminal, Tap, ask, ask_json, ask_server, ask_terminal, fill, one_line_and_hint, remove_servers, run, start_clickhouse,
+                    start_postgres)
 from screenlib import Terminal, has_tmux  # of tests/live, where clilib looks too
 
 
@@ -381,6 +382,40 @@ def test_screens(tap, db, scratch):
             tap.ok(terminal.is_sane(), "%d columns: the terminal is as it was" % width)
 
 
+LATER = 1_900_000_000  # seconds: behind all that the fixture has
+
+
+def add_files(url, folder, second, bytes_of_file, more=""):
+    """200 files that one process has read at that time."""
+    first = 1_000_000_000 + 1000 * second  # ids are those of no other file
+    numbers = "FROM (SELECT toInt64(number + 1) AS n, (SELECT any(id) FROM host) AS h FROM numbers(200))"
+    file = "id, host_id, dev, inode, generation, kind, path, row_version) SELECT %d + n, h, 1, n, 1, 'file', concat('/%s/', toString(1000 + n)), 1 %s" % (
+        first, folder, numbers)
+    ask_server(url, "INSERT INTO file (" + file)
+    if more:
+        ask_server(url, "INSERT INTO file (%s WHERE %s" % (file, more))
+    ask_server(url, "INSERT INTO io (ts_us, interval_ms, host_id, process_id, file_id, route, read_ops, read_bytes, write_ops, write_bytes, read_errors,"
+               " write_errors, first_ts_us, last_ts_us, batch_seq) SELECT t, 1000, h, 1, %d + n, 'rw', 1, %s, 0, 0, 0, 0, t, t, 1 FROM"
+               " (SELECT *, toInt64(%d) AS t %s)" % (first, bytes_of_file, (LATER + second) * 1_000_000, numbers))
+
+
+def test_biggest(tap, db):
+    """The biggest files are found without names: when rows of smaller ones are there twice, and when all have the same bytes."""
+    url = db["full"]
+    ask_server(url, "SYSTEM STOP MERGES")
+    add_files(url, "twice", 0, "1000 + n", "n <= 100")
+    add_files(url, "same", 100, "4096")
+    since, between, until = (time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(LATER + second)) for second in (-9, 50, 109))
+    for title, span, limit, expected in (("of which smaller ones are there twice", (since, between), 20, [("/twice/%d" % n, n) for n in range(1200, 1180, -1)]),
+                                         ("of equal ones by name", (between, until), 20, [("/same/%d" % n, 4096) for n in range(1001, 1021)]),
+                                         ("of all", (since, until), 70, [("/same/%d" % n, 4096) for n in range(1001, 1071)])):
+        args = ("files", "--since", span[0], "--until", span[1], "--limit", str(limit), "--db", url)
+        tap.equal([(row["path"], row["read_bytes"]) for row in ask_json(*args)], expected, "files: the biggest " + title)
+        all_of = 400 if span == (since, until) else 200
+        tap.ok("%d more; --limit 0" % (all_of - limit) in ask(*args).err, "and how many there are", ask(*args).err)
+    ask_server(url, "SYSTEM START MERGES")
+
+
 def main():
     tap = Tap()
     scratch = tempfile.mkdtemp(prefix="ioledger-answers.")
@@ -394,6 +429,8 @@ def main():
             fill(db)
             for test in (test_span, test_accesses, test_groups, test_timeline, test_hot, test_diff, test_coverage, test_fleet):
                 run(tap, "%s on %s" % (test.__name__, kind), test, db)
+            if kind == "clickhouse":
+                run(tap, "test_biggest", test_biggest, db)
             if kind == "postgresql":
                 run(tap, "test_waiting", test_waiting, db["full"], scratch)
         run(tap, "test_replaced", test_replaced, scratch)

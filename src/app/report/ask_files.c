@@ -203,7 +203,7 @@ static int take_unknown(struct iol_report_asking *asking, struct biggest *heap)
 static int ask_names(struct iol_report_asking *asking, struct biggest *heap, struct iol_error *err)
 {
     struct iol_report *report = asking->report;
-    _cleanup_(iol_question_done_query) struct iol_query *query = NULL;
+    _cleanup_(iol_query_done) struct iol_query *query = NULL;
     _cleanup_free_ struct iol_report_file *file = NULL;
     int r;
 
@@ -246,7 +246,7 @@ static int add_pair(struct iol_report *report, const struct iol_query *query, st
 
 static int ask_some_pairs(struct iol_report_asking *asking, const int64_t *ids, size_t n, struct iol_error *err)
 {
-    _cleanup_(iol_question_done_query) struct iol_query *query = NULL;
+    _cleanup_(iol_query_done) struct iol_query *query = NULL;
     _cleanup_free_ char *condition = iol_report_condition("f.id", ids, n), *key = NULL;
     struct iol_ask ask = asking->span;
     size_t size = 0;

@@ -27,7 +27,7 @@ static int by_sums(const void *a, const void *b)
 
 static int ask_file_counts(struct iol_report_asking *asking, const int64_t *ids, size_t n, struct iol_error *err)
 {
-    _cleanup_(iol_question_done_query) struct iol_query *query = NULL;
+    _cleanup_(iol_query_done) struct iol_query *query = NULL;
     _cleanup_free_ char *condition = iol_report_condition("p.id", ids, n);
     struct iol_ask ask = asking->span;
     struct iol_report_process *process;
@@ -85,7 +85,7 @@ static int take_biggest(struct iol_report_asking *asking, struct iol_error *err)
 static int ask_idle(struct iol_report_asking *asking, struct iol_error *err)
 {
     struct iol_report *report = asking->report;
-    _cleanup_(iol_question_done_query) struct iol_query *query = NULL;
+    _cleanup_(iol_query_done) struct iol_query *query = NULL;
     int64_t room = report->limit - (int64_t)HASH_COUNT(report->processes);
     struct iol_ask ask = asking->span;
     bool first = true;
@@ -152,7 +152,7 @@ static int describe(struct iol_report *report, const struct iol_query *query)
 
 static int ask_rows(struct iol_report_asking *asking, const char *seeds, struct iol_error *err)
 {
-    _cleanup_(iol_question_done_query) struct iol_query *query = NULL;
+    _cleanup_(iol_query_done) struct iol_query *query = NULL;
     _cleanup_free_ char *sql = NULL;
     int r;
 
@@ -268,7 +268,7 @@ static int keep_programs(struct iol_report *report, struct program *programs)
 
 static int ask_programs(struct iol_report_asking *asking, struct iol_error *err)
 {
-    _cleanup_(iol_question_done_query) struct iol_query *query = NULL;
+    _cleanup_(iol_query_done) struct iol_query *query = NULL;
     struct program *programs = NULL;
     int r;
 

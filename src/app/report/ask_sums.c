@@ -41,7 +41,7 @@ static void say_sums(struct iol_report_asking *asking)
 
 static int ask_slice(struct iol_report_asking *asking, const struct iol_ask *slice, struct iol_error *err)
 {
-    _cleanup_(iol_question_done_query) struct iol_query *query = NULL;
+    _cleanup_(iol_query_done) struct iol_query *query = NULL;
     struct iol_report_total *file, *process;
     int r = iol_ask_report_parts(asking->db, slice, &query, err);
 

@@ -28,7 +28,7 @@
 static int ask_all(struct iol_report_asking *asking, const char *sql,
                    int (*take)(struct iol_report *report, const struct iol_query *query), struct iol_error *err)
 {
-    _cleanup_(iol_question_done_query) struct iol_query *query = NULL;
+    _cleanup_(iol_query_done) struct iol_query *query = NULL;
     int r = iol_query_new(asking->db, sql, 0, NULL, &query, err);
 
     while (r >= 0 && (r = iol_query_next(query, err)) > 0) {
@@ -104,8 +104,8 @@ static int ask_loss(struct iol_report_asking *asking, const char *select, const 
 static int ask_losses(struct iol_report_asking *asking, struct iol_error *err)
 {
     struct iol_report *report = asking->report;
-    _cleanup_(iol_question_done_query) struct iol_query *kinds = NULL;
-    _cleanup_(iol_question_done_query) struct iol_query *each = NULL;
+    _cleanup_(iol_query_done) struct iol_query *kinds = NULL;
+    _cleanup_(iol_query_done) struct iol_query *each = NULL;
     struct iol_report_loss *loss;
     bool failed = false;
     int r;
@@ -173,7 +173,7 @@ static int keep_interval(struct intervals *intervals, const struct interval *int
 static int ask_intervals(struct iol_report_asking *asking, struct intervals *intervals, struct iol_error *err)
 {
     struct iol_report *report = asking->report;
-    _cleanup_(iol_question_done_query) struct iol_query *query = NULL;
+    _cleanup_(iol_query_done) struct iol_query *query = NULL;
     int r = iol_ask_report_totals(asking->db, &asking->span, &query, err);
 
     while (r >= 0 && (r = iol_query_next(query, err)) > 0) {
