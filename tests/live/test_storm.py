@@ -15,7 +15,7 @@ import sqlite3
 import livelib as live
 
 SECONDS = float(os.environ.get("IOLEDGER_STORM_SECONDS", "5"))
-TICK_NS = 10 * 1000 * 1000 * (1 if live.SLOWNESS == 1 else 5)  # at 100 Hz, the lowest that there is; those of an emulated processor come late
+TICK_NS = 10 * 1000 * 1000 * (1 if live.SLOWNESS == 1 else 20)  # at 100 Hz, the lowest that there is; an emulated processor that stands still has none
 LATE_NS = int(live.longer(50 * 1000 * 1000))  # the recorder may be kept off the processor between its look at the clock and the interval's end
 CLOCK_NS = 5 * 1000 * 1000  # the wall clock's offset is read once an interval
 
