@@ -73,6 +73,11 @@ static __always_inline int for_now(int found)
 #define PLACE_BITS 16
 #define PLACE_INODES_SHIFT 2
 
+static __always_inline __u32 sent_place(__u64 inode_number, __u64 device)
+{
+    return (__u32)(inode_number >> PLACE_INODES_SHIFT ^ device * MIX_A >> (64 - PLACE_BITS));
+}
+
 /*
  * What tells this name of scratch->file, as scratch->task sees it, from any other, but for the directories and mounts above it:
  * into scratch->mixed. The walk begins at the file.
@@ -87,7 +92,7 @@ static __always_inline void begin_file_key(struct scratch *scratch)
     dentry = scratch->dentry;
     device = LOAD(AS(super_block, LOAD_ADDRESS(inode, inode, i_sb)), s_dev);
     h = LOAD(AS(inode, inode), i_ino);
-    scratch->place = (__u32)(h >> PLACE_INODES_SHIFT ^ device * MIX_A >> (64 - PLACE_BITS));
+    scratch->place = sent_place(h, device);
     h = ((device << 32 | LOAD(AS(inode, inode), i_generation)) * MIX_A ^ h) * MIX_B;
     h = (h ^ h >> 31 ^ dentry ^ dentry_is_unhashed(dentry)) * MIX_C;
     h = (h ^ h >> 31 ^ scratch->mnt) * MIX_A;
@@ -441,6 +446,20 @@ __noinline int open_blindly(__u64 image, __u64 file, __u32 route)
 }
 
 /*
+ * Has the processor fetch the place in `sent` that the file will be looked for in, while it still waits for the bucket of the account:
+ * the walk up to the root is in between, and nothing here waits for what is loaded.
+ */
+static __always_inline void ask_for_sent(__u64 file)
+{
+    __u64 inode = LOAD_ADDRESS(file, file, f_inode);
+    __u32 device = LOAD(AS(super_block, LOAD_ADDRESS(inode, inode, i_sb)), s_dev);
+    const struct sent_files *set = sent_files_of(sent_place(LOAD(AS(inode, inode), i_ino), device));
+
+    if (set)
+        (void)*(const volatile __u64 *)&set->key[0];
+}
+
+/*
  * Finds the account of image, file (an address; 0: no open file) and route. It is neither announced nor opened from here: the
  * caller does that, see find_or_open(), when the stack of this function is free again. A global function: the verifier looks at it once.
  */
@@ -456,6 +475,8 @@ __noinline int find_account(__u64 image, __u64 task, __u64 file, __u32 route)
         return FOUND(known->slot, known->verdict);
     if (control.rules && is_ignored(name_of_account(&key, version)))
         return FOUND(0, IOL_VERDICT_IGNORE);
+    if (!known && file)
+        ask_for_sent(file);
     if (is_announced(LOAD(AS(task_struct, task), tgid), image))
         return known ? FOUND_OUTDATED : FOUND_UNOPENED;
     return known ? FOUND_OUTDATED_UNANNOUNCED : FOUND_UNANNOUNCED;
