@@ -17,6 +17,9 @@ import sys
 import tempfile
 import time
 
+# A shell without job control has what it starts in the background ignore SIGINT, and so would the floor that is started from here, and ended by it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(HERE)
 READY_SECONDS = 120
