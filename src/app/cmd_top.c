@@ -296,14 +296,16 @@ static int wait_for_work(const struct session *session)
         {.fd = session->batch ? STDOUT_FILENO : -1},
     };
     uint64_t next = session->next_post_ns;
+    bool terminal_gone;
 
     if (session->end_ns && session->end_ns < next)
         next = session->end_ns;
     if (poll(fds, IOL_ARRAY_SIZE(fds), milliseconds_until(next)) < 0)
         return errno == EINTR ? 0 : -errno;
-    if (fds[0].revents & (POLLERR | POLLHUP)) /* CMD has a session of its own, so nobody else tells it */
+    terminal_gone = fds[0].revents & (POLLERR | POLLHUP);
+    if (terminal_gone) /* CMD has a session of its own, so nobody else tells it */
         iol_watched_signal(&session->watched, SIGHUP);
-    return fds[0].revents & (POLLERR | POLLHUP) || fds[2].revents & (POLLERR | POLLHUP);
+    return terminal_gone || fds[2].revents & (POLLERR | POLLHUP);
 }
 
 /* The first signal is for CMD, while that runs: it ends, and so do we. A second one, and a terminal that goes, are for us too. */

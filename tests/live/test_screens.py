@@ -156,7 +156,7 @@ def watch(screens, scratch):
     text = terminal.wait(r"sh -c echo it said so; sh work.sh: ended with status 3 after")
     first = text.split("\n")
     tap, name = screens.tap, screens.name + "top -- CMD: "
-    tap.ok(re.match(r"(ioledger )?top \d\d:\d\d:\d\d.* \d+ ops  .*B read  .*B written  0 errors", first[0]), name + "totals in the title", first[0])
+    tap.ok(re.match(("ioledger " if wide else "") + r"top \d\d:\d\d:\d\d.* \d+ ops  .*B read  .*B written  0 errors", first[0]), name + "totals in the title", first[0])
     tap.ok(re.search(r"PID PROCESS .*READ WRITTEN +OPS", text) and "cat" in text and "it said so\n" not in text, name + "its files, and not what it says", text)
     tap.ok(first[-2 if not first[-1] else -1].startswith("q quit"), name + "the keys", text)
     terminal.keys("t")

@@ -168,11 +168,12 @@ def refusals(tap, scratch):
     tap.ok(done.returncode == 1 and b"--batch" in done.stderr, "without a terminal it says what to do", done)
 
 
-ALARM = "(?:this kernel does not tell .*\n)?"  # a line of its own above the headings, where a kernel has no io_uring that can be seen
+# A line of its own above the headings, in guests whose kernel does not tell of io_uring.
+ALARM = "" if live.SLOWNESS == 1 else "(?:this kernel does not tell .*\n)?"
 
 
 def lines_of(screen):
-    return [line for line in screen.split("\n") if not re.match("this kernel does not tell", line)]
+    return [line for line in screen.split("\n") if not (ALARM and re.match("this kernel does not tell", line))]
 
 
 def in_terminal(tap, scratch, width, height):
@@ -186,7 +187,7 @@ def in_terminal(tap, scratch, width, height):
     with Terminal(scratch, width, height) as terminal, Busy(worker, work):
         terminal.start("%s top --pid %d --interval 200ms" % (live.IOLEDGER, worker.pid))
         screen = lines_of(terminal.wait("busiest"))
-        tap.ok(re.match(r"(ioledger )?top \d\d:\d\d:\d\d( UTC)? .*ops/s .*read .*written .*errors/s", screen[0]), name + "title", screen[0])
+        tap.ok(re.match(("ioledger " if width >= 100 else "") + r"top \d\d:\d\d:\d\d( UTC)? .*ops/s .*read .*written .*errors/s", screen[0]), name + "title", screen[0])
         tap.ok("by process and file, most bytes first" in screen[1], name + "settings", screen[1])
         tap.ok(re.match(r" +PID PROCESS .*READ/s +WRITE/s +OPS/s .*FILE", screen[2]), name + "headings", screen[2])
         tap.ok("busiest" in screen[3] and str(worker.pid) in screen[3], name + "the busiest row is the first", *screen)
@@ -237,7 +238,7 @@ def in_terminal(tap, scratch, width, height):
         terminal.keys("x", "Down", "Down", "End", "Home")
         terminal.wait("PID PROCESS")
         terminal.call("resize-window", "-x", "100", "-y", "30")
-        screen = terminal.wait(r"\A.{1,100}\n.{1,100}\n%s.{,100}USER +READ/s.*ERR/s.{,60}\n(.{,100}\n){25,26}q quit" % ALARM).split("\n")
+        screen = terminal.wait(r"\A(?=(.{,100}\n){29}q quit).{1,100}\n.{1,100}\n%s.{,100}USER +READ/s.*ERR/s.{,60}\n" % ALARM).split("\n")
         tap.ok(max(len(line) for line in screen) <= 100, name + "it follows a resize", *screen)
         terminal.call("resize-window", "-x", "20", "-y", "5")
         terminal.wait("^q quit")
