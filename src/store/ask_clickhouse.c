@@ -93,7 +93,7 @@ int iol_ask_ch_days(struct iol_db *db, const struct iol_ask *ask, char **ret_day
     " sum(read_errors) AS re, sum(write_errors) AS we, min(ifNull(first_ts_us, ts_us)) AS t0,"                         \
     " max(ifNull(last_ts_us, ts_us)) AS t1"
 
-void iol_ask_ch_put_sums(FILE *out, const struct iol_ask_ch *of, const char *key, const char *counted)
+void iol_ask_ch_put_sums(FILE *out, const struct iol_ask_ch *of, const char *key, const char *name, const char *counted)
 {
     const struct iol_ask *ask = of->ask;
     bool pairs = ask->reads || ask->writes;
@@ -109,7 +109,7 @@ void iol_ask_ch_put_sums(FILE *out, const struct iol_ask_ch *of, const char *key
     if (pairs)
         fprintf(out, " GROUP BY file_id, process_id HAVING %s AND %s)", ask->reads ? "ro + re > 0" : "1",
                 ask->writes ? "wo + we > 0" : "1");
-    fprintf(out, " GROUP BY %s", key);
+    fprintf(out, " GROUP BY %s", name);
 }
 
 const char *iol_ask_ch_biggest(const struct iol_ask *ask)
@@ -121,7 +121,7 @@ const char *iol_ask_ch_biggest(const struct iol_ask *ask)
 
 static void put_file_sums(FILE *out, const struct iol_ask_ch *of)
 {
-    iol_ask_ch_put_sums(out, of, "file_id", "process_id");
+    iol_ask_ch_put_sums(out, of, "file_id", "file_id", "process_id");
 }
 
 static void put_wanted_names(FILE *out, const struct iol_ask_ch *of, const char *names)

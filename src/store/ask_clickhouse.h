@@ -30,8 +30,12 @@ void iol_ask_ch_put_time(FILE *out, const char *us);
 /* "TABLE PREWHERE ... WHERE ...". */
 void iol_ask_ch_put_rows(FILE *out, const struct iol_ask_ch *of);
 
-/* A SELECT of the key (file_id or process_id), ro, rb, wo, wb, re, we, t0, t1, and `p`, the ids of the other kind, each once. */
-void iol_ask_ch_put_sums(FILE *out, const struct iol_ask_ch *of, const char *key, const char *counted);
+/*
+ * A SELECT of the key, ro, rb, wo, wb, re, we, t0, t1, and `p`, the ids of the other kind (`counted`). The key is file_id or process_id, and of the
+ * other kind each id is there once; or an expression that has the name, "... AS NAME", when one may be there more often.
+ */
+void iol_ask_ch_put_sums(FILE *out, const struct iol_ask_ch *of, const char *key, const char *name,
+                         const char *counted);
 
 /* What put_sums() puts, which has a file_id, and columns of table file: what stands in "SELECT ... FROM (...)", behind which " LIMIT 1 BY file_id" makes
  * one of a file that comes more than once. */
@@ -60,6 +64,10 @@ int iol_ask_ch_files(struct iol_db *db, const struct iol_ask_ch *of, struct iol_
 #define IOL_ASK_CH_FEW 500
 int iol_ask_ch_few_files(struct iol_db *db, const struct iol_ask_ch *of, struct iol_query **ret_query,
                          struct iol_error *err);
+
+/* The files that have one of the keys, "1, 2" (file.name_key); `all` of them would be there without the limit. 1: not answered, as they have too many ids. */
+int iol_ask_ch_named_files(struct iol_db *db, const struct iol_ask_ch *of, const char *keys,
+                           struct iol_query **ret_query, struct iol_error *err);
 
 /* iol_ask_groups(), where all of it can be added up on the server. */
 bool iol_ask_ch_has_groups(const struct iol_db *db, const struct iol_ask *ask, enum iol_ask_by by);

@@ -126,26 +126,19 @@ static int ask_top(struct iol_db *db, const struct iol_ask_ch *of, struct top *t
     return r == 0 ? take_top(query, ask->limit, top, err) : r;
 }
 
-/* The ids of the files with the keys, or where these are too many a SELECT of them. */
-static int ask_ids(struct iol_db *db, const char *keys, char **ret_ids, struct iol_error *err)
+/* Of files that have too many ids to list them. */
+static int ask_many_ids(struct iol_db *db, const struct iol_ask_ch *of, const char *keys, struct iol_query **ret_query,
+                        struct iol_error *err)
 {
-    _cleanup_(iol_ask_done) struct iol_ask_text text = {0};
-    _cleanup_(iol_query_done) struct iol_query *query = NULL;
+    _cleanup_free_ char *ids = NULL;
+    struct iol_ask_ch among = *of;
     char file[160];
-    int r = iol_ask_begin(&text, db, err);
 
-    if (r < 0)
-        return r;
-    fprintf(text.out, "SELECT DISTINCT id FROM file PREWHERE " IOL_CH_NAME_KEY " IN (%s) LIMIT %d", keys,
-            IOL_ASK_CH_LISTED + 1);
-    r = iol_ask_run_native(&text, db, &IOL_ASK_ALL, &query, err);
-    if (r == 0)
-        r = iol_ask_ch_list(query, "0", ret_ids, err);
-    if (r == 0 && !*ret_ids &&
-        asprintf(ret_ids, "SELECT id FROM %s PREWHERE " IOL_CH_NAME_KEY " IN (%s)",
-                 iol_db_shard_table(db, "file", file), keys) < 0)
+    if (asprintf(&ids, "SELECT id FROM %s PREWHERE " IOL_CH_NAME_KEY " IN (%s)", iol_db_shard_table(db, "file", file),
+                 keys) < 0)
         return iol_error_set(err, -ENOMEM, "out of memory");
-    return r;
+    among.among = ids;
+    return iol_ask_ch_files(db, &among, ret_query, err);
 }
 
 /* Whether these rows are the biggest: what others have is at most `least`. */
@@ -167,15 +160,15 @@ static int ask_part(struct iol_db *db, const struct iol_ask_ch *of, const struct
                     struct iol_query **ret_query, struct iol_error *err)
 {
     _cleanup_(iol_query_done) struct iol_query *query = NULL;
-    _cleanup_free_ char *keys = part->n > 0 ? strndup(top->keys, part->length) : strdup("0"), *ids = NULL;
-    int r = keys ? ask_ids(db, keys, &ids, err) : iol_error_set(err, -ENOMEM, "out of memory");
+    _cleanup_free_ char *keys = part->n > 0 ? strndup(top->keys, part->length) : strdup("0");
+    struct iol_ask_ch counted = *of;
+    int r = keys ? 0 : iol_error_set(err, -ENOMEM, "out of memory");
 
-    if (r < 0)
-        return r;
-    struct iol_ask_ch among = *of;
-    among.among = ids;
-    among.all = top->all;
-    r = iol_ask_ch_files(db, &among, &query, err);
+    counted.all = top->all;
+    if (r == 0)
+        r = iol_ask_ch_named_files(db, &counted, keys, &query, err);
+    if (r > 0)
+        r = ask_many_ids(db, &counted, keys, &query, err);
     if (r == 0)
         r = part->n == top->all ? 1 : are_certain(query, of->ask, part->least, err);
     if (r > 0)

@@ -31,7 +31,7 @@ static void put_processes(FILE *out, const struct iol_ask_ch *of, enum iol_ask_b
         " any(wb) AS wb, any(re) AS re, any(we) AS we, any(t0) AS t0, any(t1) AS t1, any(p) AS p FROM (SELECT id AS"
         " process_id, %s AS g, host_id AS h, " IOL_CH_VERSION " AS v FROM process WHERE 1%s) ALL RIGHT JOIN (",
         group_of(by), iol_db_host_condition(of->db));
-    iol_ask_ch_put_sums(out, of, "process_id", "file_id");
+    iol_ask_ch_put_sums(out, of, "process_id", "process_id", "file_id");
     fputs(") USING (process_id) GROUP BY process_id", out);
 }
 

@@ -16,7 +16,7 @@
 #define FIELDS_MAX 64
 #define READ_ROWS 20480 /* by each thread, at least */
 #define READ_BYTES                                                                                                     \
-    32768 /* at once out of a column's file; a server takes 1 MB, and of what is asked for by index most of that in vain */
+    16384 /* at once out of a column's file; a server takes 1 MB, and of what is asked for by index most of that in vain */
 
 /* By src/Common/ErrorCodes.cpp of ClickHouse: numbers keep their meaning. */
 enum {
