@@ -31,6 +31,7 @@ static void put_rows(FILE *out, const struct iol_ask_ch *of, bool local)
                                           .processes = of->ask->processes,
                                           .since = of->ask->since,
                                           .until = of->ask->until,
+                                          .end = of->end,
                                           .days = of->days,
                                           .among = of->among,
                                           .local = local});
@@ -67,25 +68,43 @@ int iol_ask_ch_list(struct iol_query *query, const char *none, char **ret_list, 
     return r;
 }
 
-int iol_ask_ch_days(struct iol_db *db, const struct iol_ask *ask, char **ret_days, struct iol_error *err)
+/* Where processes have rows, for `days`, to be freed; NULL: not asked for, or too many. */
+static int find_days(struct iol_db *db, const struct iol_ask *ask, int64_t end, char **ret_days, struct iol_error *err)
 {
     _cleanup_(iol_ask_done) struct iol_ask_text text = {0};
     struct iol_query *query = NULL;
     int r = 0;
 
-    *ret_days = NULL;
     if (!ask->processes || ask->files || iol_db_clickhouse_version(db) < IOL_CH_ORDERS)
         return 0;
     r = iol_ask_begin(&text, db, err);
     if (r < 0)
         return r;
-    iol_ch_put_days(text.out, db, &(struct iol_ch_rows){.processes = ask->processes, .since = ask->since},
+    iol_ch_put_days(text.out, db, &(struct iol_ch_rows){.processes = ask->processes, .since = ask->since, .end = end},
                     IOL_ASK_CH_LISTED + 1);
     r = iol_ask_run_native(&text, db, ask, &query, err);
     if (r == 0)
         r = iol_ask_ch_list(query, "(0, 0, 0)", ret_days, err);
     iol_query_free(query);
     return r;
+}
+
+int iol_ask_ch_begin(struct iol_db *db, const struct iol_ask *ask, struct iol_ask_ch *ret_of, struct iol_error *err)
+{
+    char *days = NULL;
+    int64_t end;
+    int r = iol_ch_find_end(db, ask->until, &end, err);
+
+    if (r == 0)
+        r = find_days(db, ask, end, &days, err);
+    if (r == 0)
+        *ret_of = (struct iol_ask_ch){.db = db, .ask = ask, .end = end, .days = days};
+    return r;
+}
+
+void iol_ask_ch_done(struct iol_ask_ch *of)
+{
+    free(of->days);
 }
 
 #define ROWS_SUMMED                                                                                                    \
@@ -224,9 +243,8 @@ int iol_ask_files_clickhouse(struct iol_db *db, const struct iol_ask *ask, struc
                              struct iol_error *err)
 {
     bool few = ask->limit > 0 && ask->limit <= IOL_ASK_CH_FEW && iol_db_clickhouse_version(db) >= IOL_CH_KEYS;
-    _cleanup_free_ char *days = NULL;
-    int r = iol_ask_ch_days(db, ask, &days, err);
-    const struct iol_ask_ch of = {.db = db, .ask = ask, .days = days};
+    _cleanup_(iol_ask_ch_done) struct iol_ask_ch of = {0};
+    int r = iol_ask_ch_begin(db, ask, &of, err);
 
     if (r == 0)
         r = few ? iol_ask_ch_few_files(db, &of, ret_query, err) : 1;

@@ -11,10 +11,16 @@
 struct iol_ask_ch {
     const struct iol_db *db;
     const struct iol_ask *ask;
-    const char *days;  /* as of struct iol_ch_rows */
+    int64_t end; /* as of struct iol_ch_rows */
+    char *
+        days; /* so is this; a server of old finds out anew for each SELECT around the rows when it stands there as a subquery */
     const char *among; /* ids of the files that are asked for, "1, 2" or a SELECT; NULL: all */
     long long all;     /* with `among`: how many rows there would be without it and the limit */
 };
+
+/* Asks for what leads to the rows. 0 or -errno with *err. */
+int iol_ask_ch_begin(struct iol_db *db, const struct iol_ask *ask, struct iol_ask_ch *ret_of, struct iol_error *err);
+void iol_ask_ch_done(struct iol_ask_ch *of);
 
 /* Of sums once more: counters, and the first and the last time. */
 #define IOL_ASK_CH_SUMS                                                                                                \
@@ -49,12 +55,6 @@ const char *iol_ask_ch_biggest(const struct iol_ask *ask);
  * should be. */
 #define IOL_ASK_CH_LISTED 2000
 int iol_ask_ch_list(struct iol_query *query, const char *none, char **ret_list, struct iol_error *err);
-
-/*
- * Where processes have rows, for `days`, to be freed; NULL: not asked for, or too many. A server of old finds out anew for each SELECT around the rows
- * when that stands in the statement as a subquery.
- */
-int iol_ask_ch_days(struct iol_db *db, const struct iol_ask *ask, char **ret_days, struct iol_error *err);
 
 /* iol_ask_files(), names and all. */
 int iol_ask_ch_files(struct iol_db *db, const struct iol_ask_ch *of, struct iol_query **ret_query,

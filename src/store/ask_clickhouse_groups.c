@@ -39,8 +39,8 @@ int iol_ask_ch_groups(struct iol_db *db, const struct iol_ask *ask, enum iol_ask
                       struct iol_error *err)
 {
     _cleanup_(iol_ask_done) struct iol_ask_text text = {0};
-    _cleanup_free_ char *days = NULL;
-    int r = iol_ask_ch_days(db, ask, &days, err);
+    _cleanup_(iol_ask_ch_done) struct iol_ask_ch of = {0};
+    int r = iol_ask_ch_begin(db, ask, &of, err);
 
     if (r == 0)
         r = iol_ask_begin(&text, db, err);
@@ -55,7 +55,7 @@ int iol_ask_ch_groups(struct iol_db *db, const struct iol_ask *ask, enum iol_ask
     fputs(", any(host), NULL, count() FROM (SELECT g, count() AS processes, " IOL_ASK_CH_COUNTED
           " AS files, " IOL_ASK_CH_SUMS ", if(min(name) = max(name), min(name), NULL) AS host FROM (",
           text.out);
-    put_processes(text.out, &(struct iol_ask_ch){.db = db, .ask = ask, .days = days}, by);
+    put_processes(text.out, &of, by);
     fprintf(text.out,
             ") GLOBAL ANY LEFT JOIN (SELECT id AS host_id, CAST(name AS Nullable(String)) AS name FROM host) USING"
             " (host_id) GROUP BY g) GROUP BY g WITH TOTALS ORDER BY %s, name NULLS FIRST",

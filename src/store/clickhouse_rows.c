@@ -2,8 +2,12 @@
 // SPDX-FileCopyrightText: The ioledger authors
 #include "store/clickhouse_rows.h"
 
+#include <errno.h>
 #include <inttypes.h>
+#include <stdlib.h>
 
+#include "base/cleanup.h"
+#include "base/error.h"
 #include "core/row.h"
 #include "store/reader.h"
 #include "store/schema_clickhouse.h"
@@ -43,6 +47,27 @@ static void put_processes(FILE *out, const struct iol_db *db, const struct iol_c
     putc(')', out);
 }
 
+/* As in SQL (ask_parts.c): who has rows in an interval has a total in it. */
+int iol_ch_find_end(struct iol_db *db, int64_t until, int64_t *ret_end, struct iol_error *err)
+{
+    _cleanup_(iol_query_done) struct iol_query *query = NULL;
+    _cleanup_free_ char *sql = NULL;
+    int r = 0;
+
+    *ret_end = IOL_NULL;
+    if (until == IOL_NULL)
+        return 0;
+    if (asprintf(&sql, "SELECT count(), max(interval_ms) FROM total WHERE ts_us >= %" PRId64 "%s", until / 1000,
+                 iol_db_host_condition(db)) < 0)
+        return iol_error_set(err, -ENOMEM, "out of memory");
+    r = iol_query_new_native(db, sql, 0, NULL, &query, err);
+    if (r == 0)
+        r = iol_query_next(query, err);
+    if (r > 0)
+        *ret_end = until / 1000 + (iol_query_int(query, 0) > 0) * (iol_query_int(query, 1) + 1) * 1000;
+    return r < 0 ? r : 0;
+}
+
 void iol_ch_put_days(FILE *out, const struct iol_db *db, const struct iol_ch_rows *rows, int most)
 {
     fputs("SELECT DISTINCT ", out);
@@ -50,12 +75,15 @@ void iol_ch_put_days(FILE *out, const struct iol_db *db, const struct iol_ch_row
     fputs(iol_db_host_condition(db), out);
     if (rows->since != IOL_NULL)
         fprintf(out, " AND day_us > %" PRId64, rows->since / 1000 - IOL_CH_DAY_US);
+    if (rows->end != IOL_NULL)
+        fprintf(out, " AND day_us < %" PRId64, rows->end);
     fprintf(out, " LIMIT %d", most);
 }
 
 static bool is_bounded(const struct iol_db *db, const struct iol_ch_rows *rows)
 {
-    return *iol_db_host_condition(db) || rows->files || rows->processes || rows->since != IOL_NULL || rows->among;
+    return *iol_db_host_condition(db) || rows->files || rows->processes || rows->since != IOL_NULL ||
+           rows->end != IOL_NULL || rows->among;
 }
 
 bool iol_ch_put_rows_first(FILE *out, const struct iol_db *db, const struct iol_ch_rows *rows)
@@ -70,6 +98,8 @@ bool iol_ch_put_rows_first(FILE *out, const struct iol_db *db, const struct iol_
         put_processes(out, db, rows);
     if (rows->since != IOL_NULL)
         fprintf(out, " AND ts_us >= %" PRId64, rows->since / 1000);
+    if (rows->end != IOL_NULL)
+        fprintf(out, " AND ts_us < %" PRId64, rows->end);
     if (rows->among) /* of no use by the index of io, which would be searched for each of them: a sum is not looked for there */
         fprintf(out, " AND file_id%s IN (%s)", is_by_file(db, rows) ? "" : " + 0", rows->among);
     return is_bounded(db, rows);
@@ -99,7 +129,7 @@ void iol_ch_put_rows_span(FILE *out, const struct iol_ch_rows *rows)
     putc('1', out);
     if (rows->since != IOL_NULL)
         fprintf(out, " AND ifNull(last_ts_us, ts_us) >= %" PRId64, rows->since / 1000);
-    if (rows->until != IOL_NULL)
+    if (rows->until != IOL_NULL && rows->end != rows->until / 1000) /* else they began before they ended */
         fprintf(out, " AND ifNull(first_ts_us, ts_us) < %" PRId64, rows->until / 1000);
 }
 

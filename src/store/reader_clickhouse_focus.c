@@ -255,13 +255,16 @@ static int bring_accounts(struct iol_ch_db *db, const struct iol_focus *focus, s
 {
     _cleanup_free_ char *files = iol_ch_condition(focus->files, focus),
                         *processes = iol_ch_condition(focus->processes, focus);
-    const struct iol_ch_rows rows = {.files = focus->files ? files : NULL,
-                                     .processes = focus->processes ? processes : NULL,
-                                     .since = focus->since,
-                                     .until = focus->until};
+    struct iol_ch_rows rows = {.files = focus->files ? files : NULL,
+                               .processes = focus->processes ? processes : NULL,
+                               .since = focus->since,
+                               .until = focus->until};
 
     if (!files || !processes)
         return no_memory(err);
+    int r = iol_ch_find_end(&db->db, focus->until, &rows.end, err);
+    if (r < 0)
+        return r;
     return focus->row_by_row ? bring_row_by_row(db, &rows, err) : bring_added_up(db, &rows, err);
 }
 
@@ -392,7 +395,7 @@ static char *done_by_each(const struct iol_ch_db *db, const struct iol_focus *fo
           " sum(write_ops), sum(write_bytes), sum(read_errors), sum(write_errors), min(ifNull(first_ts_us, ts_us)),"
           " max(ifNull(last_ts_us, ts_us)) FROM ",
           out);
-    iol_ch_put_rows(out, &db->db, &(struct iol_ch_rows){.since = focus->since, .until = focus->until});
+    iol_ch_put_rows(out, &db->db, &(struct iol_ch_rows){.since = focus->since, .until = focus->until, .end = IOL_NULL});
     fprintf(out, "%s GROUP BY host_id, process_id", all ? "" : " AND process_id GLOBAL IN (SELECT id FROM ids)");
     return iol_stream_text(&stream);
 }

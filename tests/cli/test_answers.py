@@ -416,6 +416,61 @@ def test_biggest(tap, db):
     ask_server(url, "SYSTEM START MERGES")
 
 
+def add_rows(url, path, second, rows):
+    """(id of a file, id of a process, bytes read, bytes written), of files that all have that path, or are there; `rows` in the server's words."""
+    if path:
+        ask_server(url, "INSERT INTO file (id, host_id, dev, inode, generation, kind, path, row_version) SELECT f, h, 1, f, 1, 'file', '%s', 1 FROM"
+                   " (SELECT DISTINCT f, (SELECT any(id) FROM host) AS h FROM (%s))" % (path, rows))
+    ask_server(url, "INSERT INTO io (ts_us, interval_ms, host_id, process_id, file_id, route, read_ops, read_bytes, write_ops, write_bytes, read_errors,"
+               " write_errors, first_ts_us, last_ts_us, batch_seq) SELECT t, 1000, h, p, f, 'rw', r > 0, r, w > 0, w, 0, 0, t, t, 1 FROM"
+               " (SELECT *, toInt64(%d) AS t, (SELECT any(id) FROM host) AS h FROM (%s))" % ((LATER + second) * 1_000_000, rows))
+
+
+def seconds(*of):
+    return [time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(LATER + second)) for second in of]
+
+
+def test_one_path(tap, db):
+    """Files that have one path are one: also when they are more than a statement can list; who used two of them is one process."""
+    url = db["full"]
+    three = " UNION ALL ".join("SELECT toInt64(%d) AS f, toInt64(%d) AS p, toInt64(%d) AS r, toInt64(%d) AS w" % row for row in (
+        (3_000_000_001, 71, 30000, 0), (3_000_000_002, 71, 0, 5), (3_000_000_002, 72, 7, 3), (3_000_000_003, 72, 0, 1)))
+    add_rows(url, "/three", 1000, three)
+    since, until = seconds(999, 1001)
+    question = ("files", "--since", since, "--until", until, "--db", url, "--limit", "5")
+    keys = ("path", "read_bytes", "write_bytes", "processes", "flags")
+    for options, expected in (((), (30007, 9, 2)), (("--read",), (30007, 3, 2)), (("--write",), (7, 9, 2)), (("--read", "--write"), (7, 3, 1))):
+        tap.equal([tuple(row[key] for key in keys) for row in ask_json(*question, *options)], [("/three", *expected, None)],
+                  "files --limit: three of one path " + " ".join(options))
+    add_rows(url, "/often", 1000, "SELECT toInt64(3000010000 + number) AS f, toInt64(71 + number % 3) AS p, toInt64(10) AS r, toInt64(0) AS w FROM numbers(2100)")
+    tap.equal([tuple(row[key] for key in keys) for row in ask_json(*question)], [("/three", 30007, 9, 2, None), ("/often", 21000, 0, 3, None)],
+              "files --limit: 2,100 of one path")
+
+
+def test_last_day(tap, db):
+    """What is asked of the time before --until is not looked for in the days after it."""
+    url = db["full"]
+
+    def parts():
+        return int(ask_server(url, "SELECT value FROM system.events WHERE event = 'SelectedParts'"))
+
+    def looked_at(*question):
+        before = parts()
+        rows = ask_json(*question, "--since", since, "--until", until, "--db", url)
+        return parts() - before, rows
+    row = "SELECT toInt64(4000000001) AS f, toInt64(81) AS p, toInt64(1) AS r, toInt64(0) AS w"
+    add_rows(url, "/day", 2000, row)
+    since, until = seconds(1999, 2001)
+    questions = (("files", "--limit", "5"), ("files",), ("files", "--by", "exe"), ("who", "/day"))
+    before = [looked_at(*question) for question in questions]
+    for later in range(1, 5):
+        add_rows(url, None, 2000 + later * 86400, row)
+    for question, was in zip(questions, before):
+        found = looked_at(*question)
+        tap.ok(found[1] == was[1] and len(found[1]) == 1, "%s --until: the same as before there were later days" % " ".join(question), (was, found))
+        tap.ok(found[0] <= was[0], "%s --until: later days are not looked at" % " ".join(question), (was, found))
+
+
 def main():
     tap = Tap()
     scratch = tempfile.mkdtemp(prefix="ioledger-answers.")
@@ -430,7 +485,8 @@ def main():
             for test in (test_span, test_accesses, test_groups, test_timeline, test_hot, test_diff, test_coverage, test_fleet):
                 run(tap, "%s on %s" % (test.__name__, kind), test, db)
             if kind == "clickhouse":
-                run(tap, "test_biggest", test_biggest, db)
+                for test in (test_biggest, test_one_path, test_last_day):
+                    run(tap, test.__name__, test, db)
             if kind == "postgresql":
                 run(tap, "test_waiting", test_waiting, db["full"], scratch)
         run(tap, "test_replaced", test_replaced, scratch)
