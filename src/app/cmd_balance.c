@@ -278,9 +278,9 @@ static int tell_verdict(const struct verdict *verdict, const struct iol_options 
     iol_text_count(operations, sizeof(operations), (uint64_t)verdict->operations);
     iol_text_size(bytes, sizeof(bytes), verdict->bytes);
     if (options->format == IOL_FORMAT_TABLE)
-        printf("The books balance: %s %s, %s, to the byte%s.\n", operations,
+        printf("The books balance: %s %s, %s, to the byte.\n%s", operations,
                iol_text_plural((uint64_t)verdict->operations, "operation", "operations"), bytes,
-               verdict->missing ? "; but there were calls that they do not have" : "");
+               verdict->missing ? "But there were calls that they do not have.\n" : "");
     return IOL_EXIT_OK;
 }
 

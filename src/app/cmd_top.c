@@ -354,14 +354,15 @@ static int show_end(struct session *session, struct iol_error *err)
 
     if (r < 0)
         return r;
-    iol_live_free(TAKE_PTR(session->live));
     session->top.paused = false;
-    if (session->batch) {
+    if (!session->batch)
+        iol_view_set_totals(session->top.view, true);
+    if (session->batch || stays)
         r = show(session, err);
-        return r == 0 ? iol_top_batch_totals(session->batch, &session->top) : r;
-    }
-    iol_view_set_totals(session->top.view, true);
-    return stays ? stay(session, err) : 0;
+    iol_live_free(TAKE_PTR(session->live)); /* takes a while */
+    if (r == 0 && session->batch)
+        return iol_top_batch_totals(session->batch, &session->top);
+    return r == 0 && stays ? stay(session, err) : r;
 }
 
 static int look(struct session *session, struct iol_error *err)
@@ -390,8 +391,8 @@ static int look(struct session *session, struct iol_error *err)
         session->frames++;
         changed |= !session->top.paused; /* a key may have come in the same turn */
     }
-    /* the last of COUNT frames */
-    if (r == 0 && changed && session->frames > 0)
+    /* the last of COUNT frames; what CMD has done in all comes below */
+    if (r == 0 && changed && session->frames > 0 && (session->batch || !session->watched.ended))
         r = show(session, err);
     if (r == 0 && session->watched.ended)
         r = show_end(session, err);

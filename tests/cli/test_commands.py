@@ -242,7 +242,7 @@ def test_balance(tap, db):
            "host alpha has calls without their bytes: AIO completions read by the program itself: bytes unknown, 7 times" in lossy.err and
            "host alpha lacks all that went this way: route not covered: io_uring" in lossy.err,
            "balance: it says what each loss has cost: detail, bytes, calls, or a route", lossy)
-    tap.ok("to the byte; but there were calls that they do not have." in lossy.out and
+    tap.ok("to the byte.\nBut there were calls that they do not have." in lossy.out and
            "to the byte." in ask("balance", "--db", db["full"]).out,
            "balance: books that lack calls are not told to be complete", lossy)
     nothing = ask("balance", "--db", db["empty"])
