@@ -325,12 +325,12 @@ static bool is_over(struct session *session)
            (session->options->count && session->frames >= session->options->count);
 }
 
-/* The last picture stays until q, a signal, or the end of the terminal. */
-static int stay(struct session *session, struct iol_error *err)
+/* The last picture, which is shown, stays until q, the end of the terminal, or a signal: one more than `signals`, as many as there were when it came. */
+static int stay(struct session *session, int signals, struct iol_error *err)
 {
     struct pollfd keys = {.fd = STDIN_FILENO, .events = POLLIN};
-    int signals = iol_signals_count(), r = 0;
-    bool changed = true;
+    bool changed = false;
+    int r = 0;
 
     while (r == 0 && iol_signals_count() == signals) {
         if (changed)
@@ -350,7 +350,7 @@ static int stay(struct session *session, struct iol_error *err)
 static int show_end(struct session *session, struct iol_error *err)
 {
     bool stays = !session->batch && session->quits < 2 && !(iol_signals_count() > 0 && iol_signals_caught() != SIGINT);
-    int r = post(session, err);
+    int r = post(session, err), signals = iol_signals_count();
 
     if (r < 0)
         return r;
@@ -362,7 +362,7 @@ static int show_end(struct session *session, struct iol_error *err)
     iol_live_free(TAKE_PTR(session->live)); /* takes a while */
     if (r == 0 && session->batch)
         return iol_top_batch_totals(session->batch, &session->top);
-    return r == 0 && stays ? stay(session, err) : r;
+    return r == 0 && stays ? stay(session, signals, err) : r;
 }
 
 static int look(struct session *session, struct iol_error *err)

@@ -297,16 +297,17 @@ int iol_capture_know_images(const struct iol_capture *capture, const uint64_t *i
     return r;
 }
 
-/* All entries of a hash map: *ret_keys and *ret_values are malloc'ed. */
+/*
+ * All entries of a hash map: *ret_keys and *ret_values are malloc'ed. One by one: bpf_map_lookup_batch() passes all the empty buckets of a map
+ * with programs left out on its CPU (bpf_disable_instrumentation()), which where that can be preempted is as much as others do in a time slice.
+ */
 static int read_entries(int fd, size_t value_size, void **ret_keys, void **ret_values, size_t *ret_n)
 {
-    LIBBPF_OPTS(bpf_map_batch_opts, options);
     struct bpf_map_info info = {0};
-    uint32_t size = sizeof(info), at = 0;
+    uint32_t size = sizeof(info);
     _cleanup_free_ uint64_t *keys = NULL;
     _cleanup_free_ char *values = NULL;
     size_t n = 0;
-    int r = 0;
 
     if (bpf_obj_get_info_by_fd(fd, &info, &size) < 0)
         return -errno;
@@ -314,14 +315,13 @@ static int read_entries(int fd, size_t value_size, void **ret_keys, void **ret_v
     values = calloc(info.max_entries, value_size);
     if (!keys || !values)
         return -ENOMEM;
-    for (bool first = true; r == 0 && n < info.max_entries; first = false) {
-        uint32_t count = info.max_entries - (uint32_t)n;
-
-        r = bpf_map_lookup_batch(fd, first ? NULL : &at, &at, keys + n, values + n * value_size, &count, &options);
-        if (r < 0 && errno != ENOENT)
-            return -errno;
-        n += count;
+    while (n < info.max_entries && bpf_map_get_next_key(fd, n ? &keys[n - 1] : NULL, &keys[n]) == 0) {
+        if (bpf_map_lookup_elem(fd, &keys[n], values + n * value_size) < 0)
+            return -errno; /* nobody else takes entries out */
+        n++;
     }
+    if (n < info.max_entries && errno != ENOENT)
+        return -errno;
     *ret_keys = TAKE_PTR(keys);
     *ret_values = TAKE_PTR(values);
     *ret_n = n;

@@ -188,7 +188,7 @@ def wait_for(condition, what, patience=None, pause=0.02):
             return value
         if time.monotonic() > deadline:
             raise Failure("waited in vain for " + what)
-        time.sleep(pause)
+        time.sleep(longer(pause))  # to look takes of a slower processor what is waited for
 
 
 def fewer(number):

@@ -144,10 +144,13 @@ class Churn:
             return int(file.read())
 
     def check(self, tap, url, count, name):
-        """Each process has its rows. A ring buffer that was full, on a machine that is overloaded, costs as many of them as `loss` says."""
-        lost = live.value(url, "select coalesce(sum(lost), 0) from loss where reason like 'ring buffer full%'")
+        """
+        Each process has its rows. A ring buffer that was full, on a machine that is overloaded, and hooks that the kernel left out (see
+        check_counts()) cost as many of them as `loss` says.
+        """
+        lost = live.value(url, "select coalesce(sum(lost), 0) from loss where reason like 'ring buffer full%' or reason like '%exits missing'")
         if lost:
-            tap.say("%s: the ring buffer was full, %d details were lost" % (name, lost))
+            tap.say("%s: the ring buffer was full, or hooks were left out: %d details were lost" % (name, lost))
         rows = [row for row in live.accounts(url, where="f.path = '%s'" % self.file) if row["pid"] != os.getpid()]
         odd = [live.describe(row) for row in rows if (row["read_ops"], row["read_bytes"], row["comm"]) != (3, 30, "dd")]
         tap.ok(count - lost <= len(rows) <= count and len({row["process_id"] for row in rows}) == len(rows),
@@ -167,6 +170,23 @@ class Churn:
 def kill(recorder):
     recorder.process.kill()
     recorder.wait()
+
+
+def check_counts(tap, url, many, name):
+    """
+    Exactly what was done. From Linux 7.0 on a thread may be preempted in a bpf(2) call that changes a map, whoever makes it, and as long as it is,
+    hooks are left out on its CPU: no more is missing than `loss` says.
+    """
+    done, lost = many.counts(), 0
+    if live.kernel() >= (7, 0):
+        lost = live.value(url, "select coalesce(sum(lost), 0) from loss where reason like 'hooks left out%calls not counted'")
+    wrong = many.differences(url, least={} if lost else done, most=done)
+    booked = sum(row["read_ops"] + row["read_errors"] + row["write_ops"] + row["write_errors"]
+                 for row in live.accounts(url, pids=set(many.pids()), route="rw", origin="fork"))
+    tap.ok(not wrong and many.operations() - booked <= lost, "%s: each of %d (process, file) is in the books" % (name, len(done)),
+           "%d differ; %d operations, %d booked, %d told as left out" % (len(wrong), many.operations(), booked, lost), *wrong[:10])
+    if lost:
+        tap.say("%s: hooks were left out, %d calls" % (name, lost))
 
 
 def killed_on_sqlite(tap, scratch):
@@ -205,12 +225,12 @@ def killed_on_sqlite(tap, scratch):
     name = "sqlite, %d kills" % KILLS
     tap.say("seed %d; %d processes came and went, %d takeovers were waited for" % (SEED, count, takeovers))
     tap.equal(status, 0, name + ": the last recorder ends with exit status 0")
-    wrong = many.differences(url)
-    tap.ok(not wrong, "%s: each of %d (process, file) is in the books" % (name, len(many.counts())), "%d differ" % len(wrong), *wrong[:10])
+    check_counts(tap, url, many, name)
     churn.check(tap, url, count, name)
     live.check_balance(tap, url, name)
     many.stop()
-    losses = [row for row in live.losses(url) if not row["reason"].startswith(("AIO", "io_uring", "ring buffer full"))]
+    losses = [row for row in live.losses(url) if not row["reason"].startswith(("AIO", "io_uring", "ring buffer full")) and
+              not (live.kernel() >= (7, 0) and row["reason"].startswith("hooks left out"))]
     tap.equal(losses, [], name + ": nothing was lost")
 
 
@@ -238,8 +258,7 @@ def wait_for_operations(many, more):
 
 
 def check_books(tap, url, many, name):
-    wrong = many.differences(url)
-    tap.ok(not wrong, "%s: each of %d (process, file) is in the books" % (name, len(many.counts())), "%d differ" % len(wrong), *wrong[:10])
+    check_counts(tap, url, many, name)
     live.check_balance(tap, url, name)
 
 

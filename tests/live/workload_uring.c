@@ -233,21 +233,26 @@ static void direct(void)
     uring_done(&ring);
 }
 
-/* What cannot be done at once is done when poll says so. The data comes with system calls, after the submission. */
+/*
+ * What cannot be done at once is done when poll says so. The data comes with system calls, after the submission. Each reader has a pipe of its
+ * own: where pipes are not read without waiting (before 6.4), io_arm_poll_handler() gives up after 128 tries, and counts on below zero when the
+ * worker that takes over is one of IOSQE_ASYNC and asks once more, in vain when another reader was faster: then it tries without end (seen in 6.1).
+ */
 static void blocking(void)
 {
     static char full[65536];
     struct account event = {.path = "anon_inode:[eventfd]", .kind = "anon"};
     struct uring ring;
-    int ends[2], other[2], pair[2], counter = (int)must(eventfd(0, 0), "eventfd");
+    int ends[2], second[2], other[2], pair[2], counter = (int)must(eventfd(0, 0), "eventfd");
     uint64_t number = 3;
     must(pipe(ends), "pipe");
+    must(pipe(second), "pipe");
     must(pipe(other), "pipe");
     must(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), "socketpair");
     must_return("to fill a pipe", count_write(&pipes, ROUTE_RW, write(other[1], full, 65536)), 65536);
     const struct request requests[] = {
         {"READ of an empty pipe", IORING_OP_READ, 0, ends[0], buf, 500, -1, &pipes, NULL, 81},
-        {"READ of it in a worker", IORING_OP_READ, IOSQE_ASYNC, ends[0], buf, 500, -1, &pipes, NULL, 81},
+        {"READ of one in a worker", IORING_OP_READ, IOSQE_ASYNC, second[0], buf, 500, -1, &pipes, NULL, 81},
         {"WRITE to a full pipe", IORING_OP_WRITE, 0, other[1], buf, 83, -1, NULL, &pipes, 83},
         {"READ of a socket", IORING_OP_READ, 0, pair[0], buf, 500, -1, &sockets, NULL, 84},
         {"READ of an eventfd", IORING_OP_READ, 0, counter, &number, 8, -1, &event, NULL, 8},
@@ -257,14 +262,12 @@ static void blocking(void)
         uring_queue(&ring, &requests[i]);
     }
     uring_submit(&ring);
-    /* two writes for two readers, the second when one of them has had the first */
     must_return("write", count_write(&pipes, ROUTE_RW, write(ends[1], buf, 81)), 81);
-    uring_reap(&ring);
-    must_return("write", count_write(&pipes, ROUTE_RW, write(ends[1], buf, 81)), 81);
+    must_return("write", count_write(&pipes, ROUTE_RW, write(second[1], buf, 81)), 81);
     must_return("read", count_read(&pipes, ROUTE_RW, read(other[0], full, 65536)), 65536);
     must_return("write", count_write(&sockets, ROUTE_RW, write(pair[1], buf, 84)), 84);
     must_return("write", count_write(&event, ROUTE_RW, write(counter, &number, 8)), 8);
-    for (size_t i = 1; i < N(requests); i++) {
+    for (size_t i = 0; i < N(requests); i++) {
         uring_reap(&ring);
     }
     report("blocking", &event);
