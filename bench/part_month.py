@@ -52,6 +52,14 @@ def fill_minutes(server, first, count, begin_us):
                "--max_memory_usage", "0")
 
 
+def fill_totals(server):
+    """Who has rows in an interval has a total in it."""
+    counters = ("read_ops", "read_bytes", "write_ops", "write_bytes", "read_errors", "write_errors")
+    server.ask("many", "INSERT INTO total (ts_us, interval_ms, host_id, route, %s, batch_seq) SELECT ts_us, any(interval_ms), host_id, route, %s,"
+               " any(batch_seq) FROM io GROUP BY ts_us, host_id, route" % (", ".join(counters), ", ".join("sum(%s)" % name for name in counters)),
+               "--max_memory_usage", "0")
+
+
 def fill(bench, server):
     """The ledger of HOSTS machines of a month of whole days, of which the last is over: a question of an hour has a whole day to read."""
     url = server.create("many")
@@ -68,6 +76,7 @@ def fill(bench, server):
         say("bench: month: minute %d of %d" % (first, DAYS * 1440))
         fill_minutes(server, first, count, begin_us)
         first += count
+    fill_totals(server)
     server.wait_for_merges()
     return url
 
@@ -100,20 +109,21 @@ def measured(bench, server, *args):
 
 
 def span(end_us, seconds):
-    """What ends with the ledger, or so many seconds before."""
+    """So many seconds that end then."""
     end = datetime.datetime.fromtimestamp(end_us / 1e6, datetime.timezone.utc).replace(tzinfo=None)
     return ("--since", str(end - datetime.timedelta(seconds=seconds)), "--until", str(end + datetime.timedelta(seconds=1)))
 
 
 def questions(bench, server, url):
     end_us, rows = int(server.ask("many", "SELECT max(ts_us) FROM io")), []
-    minutes, hour = span(end_us, 600), span(end_us, 3600)
+    minutes, hour, then = span(end_us, 600), span(end_us, 3600), span(end_us - 14 * DAY_US, 3600)
     for title, args in (("`who` of a path that ten machines have", ("who", PATH)),
                         ("`who --host` of it on one machine", ("who", PATH, "--host", "machine3")),
                         ("`files COMM` of ten machines", ("files", "comm123")),
                         ("`files COMM --host` of one", ("files", "comm123", "--host", "machine3")),
                         ("`files --limit 20` of ten minutes", ("files", "--limit", "20", *minutes)),
                         ("`files --limit 20` of an hour", ("files", "--limit", "20", *hour)),
+                        ("`files --limit 20` of an hour two weeks before", ("files", "--limit", "20", *then)),
                         ("`files --by exe` of ten minutes", ("files", "--by", "exe", *minutes)),
                         ("`timeline` of a path on one machine", ("timeline", PATH, "--host", "machine3"))):
         say("bench: month: " + title)

@@ -20,7 +20,7 @@
 #include "store/schema_clickhouse.h"
 
 /* Columns of the first answer. UNKNOWN: a number is NULL, which is sorted behind all others. */
-enum { TOP_KEY, TOP_BYTES, TOP_ALL };
+enum { TOP_KEY, TOP_BYTES, TOP_UNKNOWN, TOP_ALL };
 #define UNKNOWN (-1)
 
 /* Columns of the whole one. */
@@ -91,7 +91,7 @@ static int take_top(struct iol_query *query, int64_t limit, struct top *top, str
     while (r >= 0 && (r = iol_query_next(query, err)) > 0) {
         const char *key = iol_query_text(query, TOP_KEY);
         top->unnamed |= !key || strcmp(key, "0") == 0;
-        top->all = iol_query_int(query, TOP_ALL);
+        top->all = top->all == UNKNOWN || iol_query_int(query, TOP_UNKNOWN) ? UNKNOWN : iol_query_int(query, TOP_ALL);
         part->least = iol_query_int(query, TOP_BYTES);
         part->length += (size_t)fprintf(out, "%s%s", part->n > 0 ? ", " : "", key ? key : "0");
         if (++part->n == limit)
@@ -105,7 +105,10 @@ static int take_top(struct iol_query *query, int64_t limit, struct top *top, str
     return r == 0 && !top->keys ? iol_error_set(err, -ENOMEM, "out of memory") : r;
 }
 
-/* The row of totals says in its last column how many there are without the limit. */
+/*
+ * With GROUP BY the number of rows before the limit is exact (https://clickhouse.com/docs/interfaces/formats/JSON); WITH TOTALS would take one more
+ * grouping to count the groups.
+ */
 static int ask_top(struct iol_db *db, const struct iol_ask_ch *of, struct top *top, struct iol_error *err)
 {
     const struct iol_ask *ask = of->ask;
@@ -115,12 +118,9 @@ static int ask_top(struct iol_db *db, const struct iol_ask_ch *of, struct top *t
 
     if (r < 0)
         return r;
-    fputs("SELECT " IOL_CH_NAME_KEY ", any(b) AS b, if(max(u), -1, toInt64(count())) FROM (SELECT " IOL_CH_NAME_KEY
-          ", sum(b) AS b, max(u) AS u FROM (SELECT * FROM (",
-          text.out);
+    fputs("SELECT " IOL_CH_NAME_KEY ", sum(b) AS b, max(u) AS u FROM (SELECT * FROM (", text.out);
     iol_ask_ch_put_named(text.out, of, IOL_CH_NAME_KEY, put_ranks);
-    fprintf(text.out,
-            ") GROUP BY " IOL_CH_NAME_KEY ") GROUP BY " IOL_CH_NAME_KEY " WITH TOTALS ORDER BY b DESC LIMIT %" PRId64,
+    fprintf(text.out, ") GROUP BY " IOL_CH_NAME_KEY " ORDER BY u DESC, b DESC LIMIT %" PRId64 " FORMAT JSONCompact",
             2 * ask->limit + 100);
     r = iol_ask_run_native(&text, db, ask, &query, err);
     return r == 0 ? take_top(query, ask->limit, top, err) : r;

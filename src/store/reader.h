@@ -65,7 +65,8 @@ int iol_db_focus(struct iol_db *db, const struct iol_focus *focus, struct iol_er
 
 /*
  * A query in the database's own SQL. Only on ClickHouse is that another language than the common one: there it runs on the server,
- * without a focus; of WITH TOTALS the last column is that of each row.
+ * without a focus; of WITH TOTALS the last column is that of each row. With FORMAT JSONCompact at its end, which is for up to 8 columns of
+ * numbers, there is one more, which says how many rows there are without the LIMIT.
  */
 int iol_query_new_native(struct iol_db *db, const char *sql, size_t n_params, const char *const *params,
                          struct iol_query **ret_query, struct iol_error *err);

@@ -24,7 +24,11 @@ struct native_query {
     const char **cells;
     size_t n_rows, n_columns, capacity, row; /* the current one is row - 1 */
     bool totals;                             /* an empty row has come: the next one is that of WITH TOTALS */
+    bool counted; /* the answer is JSONCompact, as it says how many rows there are without the limit */
 };
+
+#define COUNTED " FORMAT JSONCompact"
+#define COUNTED_MAX 8
 
 static int no_memory(struct iol_error *err)
 {
@@ -184,26 +188,18 @@ static void native_free(struct iol_query *base)
     free(query);
 }
 
-/* What totals say in the last column is said in that of each row. */
-static int take_totals(struct native_query *query, const char *const *fields, size_t n_fields)
+/* The last column of each row. */
+static int take_last(struct native_query *query, const char *last, size_t length)
 {
-    const char *last = n_fields > 0 && fields[n_fields - 1] ? fields[n_fields - 1] : "";
-    const char *text = iol_arena_dup(query->arena, last, strlen(last));
+    const char *text = iol_arena_dup(query->arena, last, length);
 
     for (size_t i = 0; i < query->n_rows && text; i++)
         query->cells[(i + 1) * query->n_columns - 1] = text;
     return text ? 0 : -ENOMEM;
 }
 
-static int take_cells(void *data, const char *const *fields, size_t n_fields)
+static int take_row(struct native_query *query, const char *const *fields, size_t n_fields)
 {
-    struct native_query *query = data;
-
-    if (query->totals)
-        return take_totals(query, fields, n_fields);
-    query->totals = query->n_columns != 1 && n_fields == 1 && fields[0] && !*fields[0];
-    if (query->totals)
-        return 0;
     if (query->n_columns == 0)
         query->n_columns = n_fields;
     if (iol_array_reserve(&query->cells, &query->capacity, (query->n_rows + 1) * query->n_columns,
@@ -217,6 +213,53 @@ static int take_cells(void *data, const char *const *fields, size_t n_fields)
     }
     query->n_rows++;
     return 0;
+}
+
+/* '["1", 2, null],' in place; one field is left for what is not known yet. */
+static int take_numbers(struct native_query *query, char *line)
+{
+    const char *fields[COUNTED_MAX + 1] = {0};
+    size_t n = 0;
+
+    for (char *next = line + 1, *field; n < COUNTED_MAX && (field = strsep(&next, ",]")) && next;) {
+        field += strspn(field, " \"");
+        field[strcspn(field, "\"")] = '\0';
+        fields[n++] = strcmp(field, "null") == 0 ? NULL : field;
+        if (*next == '\0' || *next == ',') /* behind the bracket */
+            break;
+    }
+    return take_row(query, fields, n + 1);
+}
+
+/* A line of JSONCompact: tabs, and what stands in it. */
+static int take_counted(struct native_query *query, const char *const *fields, size_t n_fields)
+{
+    static const char all[] = "\"rows_before_limit_at_least\": ";
+    const char *line = fields[n_fields - 1] ? fields[n_fields - 1] : "";
+
+    if (strncmp(line, all, strlen(all)) == 0) {
+        line += strlen(all);
+        return take_last(query, line, strspn(line, "0123456789"));
+    }
+    if (*line != '[' || n_fields != 3) /* two tabs before it: others tell the columns */
+        return 0;
+    _cleanup_free_ char *row = strdup(line);
+    return row ? take_numbers(query, row) : -ENOMEM;
+}
+
+/* What totals say in the last column is said in that of each row. */
+static int take_cells(void *data, const char *const *fields, size_t n_fields)
+{
+    struct native_query *query = data;
+
+    if (query->counted)
+        return take_counted(query, fields, n_fields);
+    if (query->totals) {
+        const char *last = fields[n_fields - 1] ? fields[n_fields - 1] : "";
+        return take_last(query, last, strlen(last));
+    }
+    query->totals = query->n_columns != 1 && n_fields == 1 && fields[0] && !*fields[0];
+    return query->totals ? 0 : take_row(query, fields, n_fields);
 }
 
 static int native_next(struct iol_query *base, struct iol_error *err)
@@ -276,6 +319,8 @@ static int clickhouse_native(struct iol_db *base, const char *sql, size_t n_para
             native_free(&query->query);
         return no_memory(err);
     }
+    size_t length = strlen(text), suffix = strlen(COUNTED);
+    query->counted = length > suffix && strcmp(text + length - suffix, COUNTED) == 0;
     query->query.ops = &native_ops;
     int r = iol_ch_run(
         db->ch, &(struct iol_ch_request){.sql = text, .doing = "query", .row = take_cells, .row_data = query}, err);

@@ -127,8 +127,9 @@ def main():
                                                          timeout=200, check=True).stdout)
         files, some = answer("files"), answer("files", "--limit", "3")
         sums = [int(cell) for cell in cluster.ask("SELECT %s FROM io" % ", ".join("sum(%s)" % name for name in counters)).split()]
-        good &= check(6, [sum(row[name] for row in files) for name in counters] == sums and some == files[:3],
-                      "the files of all hosts are what the rows add up to", files[:3], some, sums)
+        more = subprocess.run([IOLEDGER, "files", "--limit", "3", "--db", url], capture_output=True, text=True, timeout=200, check=True).stderr
+        good &= check(6, [sum(row[name] for row in files) for name in counters] == sums and some == files[:3] and "%d more;" % (len(files) - 3) in more,
+                      "the files of all hosts are what the rows add up to", files[:3], some, sums, len(files), more)
         whose = answer("who", files[0]["path"], "--host", files[0]["host"])
         good &= check(7, [sum(row[name] for row in whose) for name in counters] == [files[0][name] for name in counters] and
                       len(whose) == files[0]["processes"], "and so are the processes of one of them", whose[:3], files[0])
