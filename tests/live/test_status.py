@@ -504,7 +504,8 @@ def watch(tap, scratch):
     tap.ok(watching.text.count("%d (ioledger" % recorder.pid) >= 3, "--watch shows it again and again", watching.text[:2000])
     tap.equal(recorder.stop(), 0, "the recorder ends well")
     tap.equal(watching.wait(), 1, "--watch ends with it")
-    tap.ok(any(words in watching.text for words in ("no recorder is running", "has hung up")), "and says so", watching.text[-200:])
+    ends = ["no recorder is running", "has hung up"] + (["does not answer"] if live.SLOWNESS > 1 else [])  # where it takes long to end
+    tap.ok(any(words in watching.text for words in ends), "and says so", watching.text[-200:])
 
 
 if live.cannot_run() is None:
