@@ -474,6 +474,14 @@ def losses(url):
     return rows(url, "select reason, sum(lost) as lost from loss where reason not like 'route not covered: %' group by reason")
 
 
+def hooks_left_out(url, what=""):
+    """
+    What the kernel has left out, as `loss` tells: from 7.0 on a thread may be preempted in a bpf(2) call that changes a map, whoever makes it, and as
+    long as it is, hooks are left out on its CPU.
+    """
+    return value(url, "select coalesce(sum(lost), 0) from loss where reason like 'hooks left out%%%s'" % what) if kernel() >= (7, 0) else 0
+
+
 def images(url, pid):
     """The process rows of a pid in the order in which they lived."""
     found = rows(url, "select * from process where pid = %d" % pid)

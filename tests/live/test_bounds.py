@@ -99,15 +99,10 @@ def let_settle(url, number=6):
     live.wait_for(lambda: batches(url) >= until, "%d more batches" % number, PATIENCE)
 
 
-def left_out(url):
-    """Calls that the kernel has left out, as `loss` tells: from 7.0 on, while somebody is preempted in a bpf(2) call that changes a map."""
-    return live.value(url, "select coalesce(sum(lost), 0) from loss where reason like 'hooks left out%'") if live.kernel() >= (7, 0) else 0
-
-
 def stored(url, churn):
     """Whether all that the children wrote, 7 bytes at most at a time, is in the books."""
     done = live.rows(url, "select sum(write_bytes) as n from io where file_id in (select id from file where path = '%s/sink')" % churn.folder)
-    return churn.written() - 7 * left_out(url) <= (done[0]["n"] or 0) <= churn.written()
+    return churn.written() - 7 * live.hooks_left_out(url) <= (done[0]["n"] or 0) <= churn.written()
 
 
 def end(tap, recorder, name):
@@ -332,7 +327,7 @@ def full_table(tap, scratch):
     tap.equal(churn.stop(), 0, "the workload ends well")
     check_held(tap, "full table", end(tap, recorder, "full table"), len(live.children()) + OTHERS, 65536 + OTHERS, OTHERS)
     live.check_balance(tap, url, "full table")
-    if left_out(url):
+    if live.hooks_left_out(url):
         tap.skip("full table: what each process did", "this kernel leaves out hooks where a table is filled by bpf(2) calls, as the test does")
     else:
         check_exact(tap, url, churn, "full table")

@@ -173,13 +173,8 @@ def kill(recorder):
 
 
 def check_counts(tap, url, many, name):
-    """
-    Exactly what was done. From Linux 7.0 on a thread may be preempted in a bpf(2) call that changes a map, whoever makes it, and as long as it is,
-    hooks are left out on its CPU: no more is missing than `loss` says.
-    """
-    done, lost = many.counts(), 0
-    if live.kernel() >= (7, 0):
-        lost = live.value(url, "select coalesce(sum(lost), 0) from loss where reason like 'hooks left out%calls not counted'")
+    """Exactly what was done; where hooks are left out no more is missing than `loss` says."""
+    done, lost = many.counts(), live.hooks_left_out(url, "calls not counted")
     wrong = many.differences(url, least={} if lost else done, most=done)
     booked = sum(row["read_ops"] + row["read_errors"] + row["write_ops"] + row["write_errors"]
                  for row in live.accounts(url, pids=set(many.pids()), route="rw", origin="fork"))
