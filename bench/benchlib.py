@@ -7,6 +7,7 @@ run, each state `bench.rounds` times, and tells medians: machines drift, ratios 
 """
 import dataclasses
 import json
+import math
 import os
 import platform
 import resource
@@ -23,6 +24,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(HERE)
 READY_SECONDS = 120
+MIN_ROUNDS = 6  # of fewer ratios even the lowest and the highest do not hold their median with 95 % certainty
 PARTS = ("calls", "work", "others", "scaling", "store", "questions", "outage", "clickhouse", "month")
 
 
@@ -93,6 +95,18 @@ def median(values):
     return statistics.median(values)
 
 
+def median_interval(values):
+    """The lowest and the highest that the median may be, with 95 % certainty at least: of n sorted values those of rank k and n + 1 - k.
+
+    Each value is above the true median or below it, as a coin falls, so that fewer than k are below with the sum of binomial(n, i) for
+    i < k of 2 ** n cases, and fewer than k above with as many; k is the largest with which both together are one in twenty at most. Of
+    fewer than MIN_ROUNDS values there is none: then it is the lowest and the highest value."""
+    count = len(values)
+    ranks = [rank for rank in range(1, count // 2 + 1) if 20 * 2 * sum(math.comb(count, below) for below in range(rank)) <= 2 ** count]
+    rank = max(ranks, default=1)
+    return sorted(values)[rank - 1], sorted(values)[count - rank]
+
+
 def significant(value, digits=3):
     """A number as a reader wants it: three digits that count, thousands separated."""
     if value == 0:
@@ -107,11 +121,17 @@ def percent(ratio):
     return "%+.1f %%" % (100 * (ratio - 1))
 
 
+def percent_interval(ratios):
+    """The median of ratios and in parentheses its interval, in percent: +3.0 % (+1.2 to +4.1)."""
+    return "%s (%s)" % (percent(median(ratios)), " to ".join("%+.1f" % (100 * (ratio - 1)) for ratio in median_interval(ratios)))
+
+
 def cpu_seconds(pid):
-    """User and system time of a process and of its children that it has waited for."""
+    """(user time, system time) of a process and of its children that it has waited for."""
     with open("/proc/%d/stat" % pid, encoding="ascii", errors="replace") as stat:
         fields = stat.read().rsplit(")", 1)[1].split()
-    return sum(int(field) for field in fields[11:15]) / os.sysconf("SC_CLK_TCK")
+    user, system, children_user, children_system = (int(field) / os.sysconf("SC_CLK_TCK") for field in fields[11:15])
+    return user + children_user, system + children_system
 
 
 def status_mb(pid, name):
@@ -227,9 +247,13 @@ def in_turns(rounds, states, measure):
     return found
 
 
+def paired_ratios(found, state, base):
+    """The ratios of `state` to `base`, each within its round."""
+    return [a / b for a, b in zip(found[state], found[base])]
+
+
 def paired_ratio(found, state, base):
-    """The median of the ratios of `state` to `base`, each within its round."""
-    return median([a / b for a, b in zip(found[state], found[base])])
+    return median(paired_ratios(found, state, base))
 
 
 def write_file(path, text):

@@ -5,6 +5,7 @@ import contextlib
 import dataclasses
 import functools
 import glob
+import mmap
 import os
 import random
 import shlex
@@ -14,16 +15,19 @@ import sqlite3
 import subprocess
 import time
 
-from benchlib import (ROOT, Chart, Floor, Recorder, Result, Table, Unavailable, children_seconds, cpu_seconds, drop_idle_time, in_turns,
-                      median, paired_ratio, percent, resident_mb, run_seconds, say, significant)
+from benchlib import (MIN_ROUNDS, ROOT, Chart, Floor, Recorder, Result, Table, Unavailable, children_seconds, cpu_seconds,
+                      drop_idle_time, in_turns, median, median_interval, paired_ratio, paired_ratios, percent, percent_interval,
+                      resident_mb, run_seconds, say, significant)
 
 STATES = ("nothing", "floor", "record")
-AIM_FLOOR, AIM_NOTHING = 1.03, 1.08
+AIMS = {"floor": 1.03, "nothing": 1.08}
 SETTLE_SECONDS = 0.5  # what the last state left behind is taken down: maps are freed after a grace period
 TREE_FILES = 30_000
 SQLITE_TRANSACTIONS = 20_000
 PGBENCH_TRANSACTIONS = 4_000  # of each of two clients
 PROCESSES = 3_000
+PIECES = 30  # of those processes
+FIXED_WORK = 8 << 20  # bytes of fresh memory, some 5 ms
 IDLE_SECONDS = 3
 
 
@@ -34,6 +38,7 @@ class Program:
     command: tuple
     fresh: str = ""  # a folder that is emptied before each run
     server: int = 0  # a process that works for it beside its children
+    pieces: int = 0  # the command is run so many times with fixed work in between, as its user time cannot be told (see run_in_pieces)
     worst: bool = False  # next to no work for each file, and each of them new: it tells how bad it gets, and has no aim
 
 
@@ -41,6 +46,7 @@ class Program:
 class Run:
     wall: float
     cpu: float
+    user: float  # seconds in user mode, where the recorder does nothing, or of fixed work: they tell how fast the machine was
     own_cpu: float = 0  # of the recorder, until all is stored
     resident: float = 0  # of the recorder, when the program ends
     ops: int = 0
@@ -168,27 +174,25 @@ def pgbench_program(scratch, cleanup):
 
 
 def processes_program(_scratch):
-    script = "i=0; while [ $i -lt %d ]; do /bin/true; i=$((i + 1)); done" % PROCESSES
-    return Program("processes", "%s × /bin/true" % significant(PROCESSES), shell(script))
+    script = "i=0; while [ $i -lt %d ]; do /bin/true; i=$((i + 1)); done" % (PROCESSES // PIECES)
+    return Program("processes", "%s × /bin/true" % significant(PROCESSES), shell(script), pieces=PIECES)
 
 
 def with_children(pid):
-    """CPU time of a server, of its children and of those that have ended."""
+    """(user time, system time) of a server, of its children and of those that have ended."""
     if not pid:
-        return 0
+        return 0, 0
     with open("/proc/%d/task/%d/children" % (pid, pid), encoding="ascii") as file:
         children = [int(child) for child in file.read().split()]
-    total = cpu_seconds(pid)
+    user, system = cpu_seconds(pid)
     for child in children:
         with contextlib.suppress(OSError):
-            total += cpu_seconds(child)
-    return total
+            more = cpu_seconds(child)
+            user, system = user + more[0], system + more[1]
+    return user, system
 
 
-def run(program):
-    if program.fresh:
-        shutil.rmtree(program.fresh, ignore_errors=True)
-        os.makedirs(program.fresh)
+def run_command(program):
     server = with_children(program.server)
     began = time.monotonic()
     process = subprocess.Popen(program.command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
@@ -206,7 +210,42 @@ def run(program):
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
         raise Unavailable("%s: exit %d: %s" % (program.name, process.returncode, said.decode(errors="replace").strip()[-200:]))
-    return Run(wall, usage.ru_utime + usage.ru_stime + with_children(program.server) - server)
+    user, system = (after - before for before, after in zip(server, with_children(program.server)))
+    user += usage.ru_utime
+    return Run(wall, user + usage.ru_stime + system, user)
+
+
+def fixed_work():
+    """Seconds of CPU for memory that is touched for the first time: much of what a new process does, and the recorder does nothing in it.
+    The time of a loop that only counts varies with the machine in another way than that of /bin/true, and would tell nothing of it."""
+    began = time.thread_time()
+    with mmap.mmap(-1, FIXED_WORK, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS) as memory:
+        with contextlib.suppress(OSError):  # a kernel without large pages
+            memory.madvise(mmap.MADV_NOHUGEPAGE)
+        for place in range(0, FIXED_WORK, mmap.PAGESIZE):
+            memory[place] = 1
+    return time.thread_time() - began
+
+
+def run_in_pieces(program):
+    """For processes that last less than a tick of the kernel's clock, 4 ms: unless it has CONFIG_VIRT_CPU_ACCOUNTING_GEN, the kernel looks
+    at each tick which mode a process is in, and gives all CPU time of one that has seen no tick as user time (cputime_adjust() in
+    kernel/sched/cputime.c). What makes such processes slower would be taken for a slower machine. So `user` is the time of the fixed
+    work between the pieces, which is in none of the other times."""
+    whole = Run(0, 0, 0)
+    for _ in range(program.pieces):
+        piece = run_command(program)
+        whole.wall += piece.wall
+        whole.cpu += piece.cpu
+        whole.user += fixed_work()
+    return whole
+
+
+def run(program):
+    if program.fresh:
+        shutil.rmtree(program.fresh, ignore_errors=True)
+        os.makedirs(program.fresh)
+    return run_in_pieces(program) if program.pieces else run_command(program)
 
 
 def settle(recorder=None):
@@ -255,14 +294,17 @@ def each(found, value):
     return {state: [getattr(one, value) for one in runs] for state, runs in found.items()}
 
 
+def equal_speed(found):
+    """{state: [wall clock time of a second of user mode, ...]}: what takes as long in user mode in all states had the same machine."""
+    return {state: [run.wall / run.user for run in runs] for state, runs in found.items()}
+
+
 def time_row(title, found):
-    wall, cpu = each(found, "wall"), each(found, "cpu")
-    ratios = [one / base for one, base in zip(wall["record"], wall["nothing"])]
-    row = [title, "%.2f" % median(wall["nothing"]), percent(paired_ratio(wall, "floor", "nothing")),
-           percent(paired_ratio(wall, "record", "floor")),
-           "%s (%s to %s)" % (percent(median(ratios)), *["%+.1f" % (100 * (ratio - 1)) for ratio in (min(ratios), max(ratios))])]
-    return row + ["%.2f" % median(cpu["nothing"])] + [percent(paired_ratio(cpu, state, base)) for state, base in (
-        ("floor", "nothing"), ("record", "floor"), ("record", "nothing"))]
+    wall, cpu, equal = each(found, "wall"), each(found, "cpu"), equal_speed(found)
+    return [title, "%.2f" % median(wall["nothing"]), percent(paired_ratio(wall, "floor", "nothing")),
+            percent_interval(paired_ratios(wall, "record", "floor")), percent(paired_ratio(wall, "record", "nothing")),
+            *(percent_interval(paired_ratios(equal, "record", base)) for base in AIMS),
+            *(percent(paired_ratio(cpu, "record", base)) for base in AIMS)]
 
 
 def own_row(title, runs):
@@ -301,32 +343,63 @@ def measure_all(bench, cleanup, notes):
     return found
 
 
-def aims(figures, worst):
-    """`worst`: names of the programs that have none."""
-    over = ["%s %s" % (name[len("work "):], percent(ratio)) for name, ratio in figures.items()
-            if name.split(" ")[1] not in worst and ratio > (AIM_FLOOR if name.endswith("floor") else AIM_NOTHING)]
-    return ("Aims: record at most %s beside the floor, at most %s beside nothing. %s The last %d programs are the worst that there is, next to "
-            "no work for each of many new files, and have no aim." % (percent(AIM_FLOOR), percent(AIM_NOTHING), "Not met: %s." % ", ".join(over) if over else "All are met.", len(worst)))
+def aims(equal, worst):
+    """`equal`: {"PROGRAM record/BASE": [ratio at equal speed, ...]}; `worst`: names of the programs that have no aim."""
+    missed, unsure = [], {True: [], False: []}
+    for name, ratios in equal.items():
+        program, pair = name.split(" ")
+        if program in worst:
+            continue
+        aim, (low, high) = AIMS[pair.split("/")[1]], median_interval(ratios)
+        over = median(ratios) > aim
+        if over:
+            missed.append("%s %s" % (name, percent(median(ratios))))
+        if low <= aim < high:
+            unsure[over].append("%s %s" % (name, percent_interval(ratios)))
+    text = ["Aims, at equal speed: record at most %s beside the floor, at most %s beside nothing." % tuple(map(percent, AIMS.values())),
+            "Not met: %s." % ", ".join(missed) if missed else "All are met."]
+    if unsure[True] or unsure[False]:
+        told = ["%s %s" % (which, ", ".join(unsure[over]))
+                for over, which in ((True, "of those not met"), (False, "of those met")) if unsure[over]]
+        text.append("Cannot be told, as the interval reaches over the aim: %s." % "; ".join(told))
+    if worst:
+        text.append("The last %d programs are the worst that there is, next to no work for each of many new files, and have no aim."
+                    % len(worst))
+    return " ".join(text)
+
+
+def method(rounds):
+    interval = ("the interval in which the median lies with 95 % certainty" if rounds >= MIN_ROUNDS else
+                "the lowest and the highest, as it takes %d rounds to tell how sure a median is" % MIN_ROUNDS)
+    return ("Medians of the ratios within each of %d rounds, in parentheses %s. Wall clock and CPU are ratios of times as they were. At "
+            "equal speed is the ratio of wall clock time for each second of CPU that the program itself takes in user mode: there the "
+            "recorder does nothing, so that this time tells how fast the machine was in that run (for /bin/true, too short for that, the "
+            "time for fresh memory that is touched between groups of %d processes). It leaves out what slows the program's own code in "
+            "user mode, as when the recorder takes its place in the caches; the CPU columns, user and system time of the program, have "
+            "that too. The recorder's CPU time is that from the program's start until all is stored and the recorder has ended; the last "
+            "row shows what of it is there without a program." % (rounds, interval, PROCESSES // PIECES))
 
 
 def measure(bench):
-    missing, figures, bars = [], {}, []
+    missing, figures, ratios, bars = [], {}, {}, []
     with contextlib.ExitStack() as cleanup:
         found = measure_all(bench, cleanup, missing)
     for program, runs in found.items():
-        wall = each(runs, "wall")
-        for base in ("floor", "nothing"):
-            figures["work %s record/%s" % (program.name, base)] = paired_ratio(wall, "record", base)
+        wall, equal = each(runs, "wall"), equal_speed(runs)
+        for base in AIMS:
+            name = "%s record/%s" % (program.name, base)
+            ratios[name] = paired_ratios(equal, "record", base)
+            figures["work " + name] = paired_ratio(wall, "record", base)
+            figures["work %s at equal speed" % name] = median(ratios[name])
         for state in ("floor", "record"):
-            bars.append(("%s, %s" % (program.name, state), 100 * (paired_ratio(wall, state, "nothing") - 1)))
+            bars.append(("%s, %s" % (program.name, state), 100 * (paired_ratio(equal, state, "nothing") - 1)))
     times = Table("work", ["program", "nothing, s", "floor / nothing", "record / floor", "record / nothing",
-                           "CPU: nothing, s", "floor / nothing", "record / floor", "record / nothing"],
+                           "at equal speed: record / floor", "record / nothing", "CPU: record / floor", "record / nothing"],
                   [time_row(program.title, runs) for program, runs in found.items()])
     own = Table("work own use", ["program", "operations/s", "rows of `io`", "recorder's CPU", "of a core", "of the program's CPU",
                                  "resident", "details lost"],
                 [own_row(program.title, runs["record"]) for program, runs in found.items()] + [idle_row(bench)])
-    method = ("Medians of the ratios within each of %d rounds, of wall clock and of the programs' own CPU time; in parentheses the lowest "
-              "and the highest. The recorder's CPU time is that from the program's start until all is stored and the recorder has "
-              "ended; the last row shows what of it is there without a program." % bench.rounds)
-    chart = Chart("work", "How much slower real programs are", "", "% slower than with nothing", {"slower": bars}, bars=True)
-    return Result("work", [times, own], [chart], [method, aims(figures, {program.name for program in found if program.worst}), *missing], figures)
+    chart = Chart("work", "How much slower real programs are", "", "% slower than with nothing, at equal speed", {"slower": bars},
+                  bars=True)
+    worst = {program.name for program in found if program.worst}
+    return Result("work", [times, own], [chart], [method(bench.rounds), aims(ratios, worst), *missing], figures)
