@@ -53,7 +53,7 @@ __noinline int open_pseudo(__u64 image, __u32 pseudo, __u64 state, __u64 judged)
     if (!slot)
         return FOUND_NOTHING;
     slot_describe(slot, &key, number, number >= IOL_FILE_GROUP ? number - IOL_FILE_GROUP : (__u32)IOL_ABI_KIND_OTHER,
-                  route, verdict, (__u32)judged);
+                  route, verdict, (__u32)judged, bpf_ktime_get_boot_ns());
     published = slot_publish(&key, &ref);
     return published < 0 ? FOUND(route, IOL_VERDICT_AGGREGATE) : FOUND(published, verdict);
 }
@@ -144,7 +144,8 @@ __noinline int build_file(__u32 index)
         return 0;
     record = (struct iol_record_file *)scratch->record;
     record->head.type = IOL_RECORD_FILE;
-    record->head.ts = bpf_ktime_get_boot_ns();
+    scratch->seen_ns = bpf_ktime_get_boot_ns();
+    record->head.ts = scratch->seen_ns;
     record->key = scratch->file_key;
     fill_file_info(&record->info, scratch->file);
     begin_file_key(scratch);
@@ -291,8 +292,9 @@ __noinline int open_slot(__u32 index)
         slot = bpf_map_lookup_elem(&slots, &scratch->ref.slot);
         if (!slot)
             return FOUND_NOTHING;
+        ask_for_counters(slot);
         slot_describe(slot, &scratch->key, scratch->file_key, scratch->kind, scratch->route, scratch->verdict,
-                      scratch->sample);
+                      scratch->sample, scratch->seen_ns ? scratch->seen_ns : bpf_ktime_get_boot_ns());
         published = slot_publish(&scratch->key, &scratch->ref);
     }
     if (published >= 0)
@@ -413,6 +415,7 @@ __noinline int open_account(__u64 image, __u64 task, __u64 file, __u32 route)
     scratch->file = opened;
     scratch->verdict = IOL_VERDICT_AGGREGATE;
     scratch->sample = 1;
+    scratch->seen_ns = 0;
     name_account(&scratch->key, image, file, scratch->route);
     known = route & NO_ACCOUNT ? NULL : bpf_map_lookup_elem(&accounts, &scratch->key);
     scratch->kind = file ? file_kind(LOAD_ADDRESS(file, file, f_inode), LOAD_ADDRESS(file, file, f_path.dentry)) : 0;

@@ -204,8 +204,8 @@ static __always_inline struct kernfs_node *kernfs_parent(struct kernfs_node *nod
     struct kernfs_node___6_15 *renamed = (void *)node;
 
     if (bpf_core_field_exists(renamed->__parent))
-        return BPF_CORE_READ(renamed, __parent);
-    return BPF_CORE_READ(node, parent);
+        return (struct kernfs_node *)LOAD_ADDRESS(kernfs_node___6_15, (__u64)renamed, __parent);
+    return (struct kernfs_node *)LOAD_ADDRESS(kernfs_node, (__u64)node, parent);
 }
 
 /*
@@ -214,7 +214,7 @@ static __always_inline struct kernfs_node *kernfs_parent(struct kernfs_node *nod
  */
 static __always_inline bool last_thread(struct task_struct *task)
 {
-    return BPF_CORE_READ(task, signal, live.counter) == 0;
+    return LOAD(AS(signal_struct, LOAD_ADDRESS(task_struct, (__u64)task, signal)), live.counter) == 0;
 }
 
 #if defined(__TARGET_ARCH_x86)

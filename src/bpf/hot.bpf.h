@@ -20,57 +20,7 @@ static __always_inline __u64 name_descriptor(__u64 registers, __u64 task, __u32 
     return name ^ *(const volatile __u64 *)&control.changes;
 }
 
-/* The same for the file, its name and its mount: addresses as distances from `now`. */
-static __always_inline __u64 name_recent(const struct file *file, __u64 image)
-{
-    const struct iol_control *now = &control;
-    const struct inode *inode = LOAD(file, f_inode);
-    const struct dentry *dentry = LOAD(file, f_path.dentry);
-    __u64 h = (pointer_distance(dentry, now) ^ LOAD(dentry, d_name.hash_len)) * MIX_A ^
-              (LOAD(inode, i_ino) ^ (LOAD(dentry, d_hash.pprev) == NULL)) * MIX_B ^
-              (pointer_distance(LOAD(file, f_path.mnt), now) ^ (__u64)LOAD(inode, i_generation) << 32) * MIX_C;
-
-    h = (h ^ h >> 32 ^ pointer_distance(inode, now)) * MIX_A;
-    return h ^ h >> 29 ^ image ^ version_now() * MIX_C;
-}
-
 #define NOT_COUNTED (-1)
-
-/* In front of those that the thread has used before; the last of them goes. */
-static __always_inline void remember_account(struct iol_thread *place, __u64 name, __u32 found)
-{
-    struct iol_recent *recent = place->recent;
-
-    recent[3] = recent[2];
-    recent[2] = recent[1];
-    recent[1] = recent[0];
-    recent[0].slot = found;
-    recent[0].check = name ^ found;
-}
-
-_Static_assert(IOL_RECENT == 4, "remember_account() and recent_account() count on it");
-
-/* The account among those that the thread has used before, which changes places with the first of them; FOUND_NOTHING: it is none. */
-static __always_inline int recent_account(struct iol_thread *place, __u64 name)
-{
-    volatile struct iol_recent *first = place->recent, *recent;
-    __u64 slot = 0;
-    __u32 i;
-
-    for (i = 0; i < IOL_RECENT; i++) {
-        slot = first[i].slot;
-        if ((first[i].check ^ (__u32)slot) == name)
-            break;
-    }
-    if (i == IOL_RECENT)
-        return FOUND_NOTHING;
-    recent = &first[masked(i, IOL_RECENT - 1)];
-    recent->slot = first->slot;
-    recent->check = first->check;
-    first->slot = slot;
-    first->check = name ^ (__u32)slot;
-    return (__u32)slot;
-}
 
 /* The account is not the one that was used last, or something has happened since: finds it, and remembers it. */
 static __always_inline int find_anew(struct iol_thread *place, __u32 direction, __u64 name, __u64 image, __u64 task,

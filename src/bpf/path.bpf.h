@@ -229,6 +229,77 @@ __noinline int walk_path(__u32 index)
     return 0;
 }
 
+/*
+ * Sixty-four bits that stand for the walk that set_walk() has prepared: the dentry with its name, parent and inode, as an address may be another
+ * dentry's by now, the mount and what that hangs on, and where it ends. Of the names above, a change is counted.
+ */
+static __always_inline __u64 name_walk(const struct scratch *scratch)
+{
+    __u64 dentry = scratch->dentry, mount = scratch->mnt - bpf_core_field_offset(struct mount, mnt);
+    __u64 inode = LOAD_ADDRESS(dentry, dentry, d_inode), h = dentry * MIX_A;
+
+    h = (h ^ h >> 31 ^ LOAD(AS(dentry, dentry), d_name.hash_len)) * MIX_B;
+    h = (h ^ h >> 31 ^ LOAD_ADDRESS(dentry, dentry, d_parent) ^ dentry_is_unhashed(dentry)) * MIX_C;
+    h = (h ^ h >> 31 ^ LOAD(AS(inode, inode), i_ino)) * MIX_A;
+    h = (h ^ h >> 31 ^ (__u64)LOAD(AS(inode, inode), i_generation) << 32 ^ *(volatile __u32 *)&control.renames) * MIX_B;
+    h = (h ^ h >> 31 ^ mount) * MIX_C;
+    h = (h ^ h >> 31 ^ LOAD_ADDRESS(mount, mount, mnt_parent)) * MIX_A;
+    h = (h ^ h >> 31 ^ LOAD_ADDRESS(mount, mount, mnt_mountpoint)) * MIX_B;
+    h = (h ^ h >> 31 ^ scratch->root_dentry) * MIX_C;
+    h = (h ^ h >> 31 ^ scratch->root_mnt) * MIX_A;
+    return h ^ h >> 31;
+}
+
+/* Is scratch->name the one whose path was kept in this place? Then it is the path in scratch now. */
+static __always_inline bool take_known_path(struct scratch *scratch, __u32 place)
+{
+    const struct known_path *known = &scratch->known_paths[place];
+    __u32 len = known->len;
+
+    if (known->name != scratch->name || len == 0 || len > KNOWN_PATH_MAX - 1)
+        return false;
+    scratch->offset = IOL_PATH_MAX - len;
+    scratch->bits = known->bits;
+    bpf_probe_read_kernel(&scratch->path[scratch->offset & (IOL_PATH_MAX - 1)], masked(len, KNOWN_PATH_MAX - 1),
+                          known->text);
+    return true;
+}
+
+static __always_inline void keep_known_path(struct scratch *scratch, __u32 place)
+{
+    struct known_path *known = &scratch->known_paths[place];
+    __u32 len = IOL_PATH_MAX - scratch->offset;
+
+    if (len == 0 || len > KNOWN_PATH_MAX - 1 || scratch->bits & (IOL_FILE_TRUNCATED | IOL_FILE_PSEUDO_DENTRY))
+        return;
+    known->name = scratch->name;
+    known->bits = scratch->bits;
+    known->len = len;
+    bpf_probe_read_kernel(known->text, masked(len, KNOWN_PATH_MAX - 1),
+                          &scratch->path[scratch->offset & (IOL_PATH_MAX - 1)]);
+}
+
+/* After set_walk(), in place of walk_path(): 0 when the path is not known. Then it is to be walked, and kept with keep_path(). */
+__noinline int recall_path(__u32 index)
+{
+    struct scratch *scratch = bpf_map_lookup_elem(&scratches, &index);
+
+    if (!scratch || !scratch->dentry || !scratch->mnt)
+        return 0;
+    scratch->name = name_walk(scratch);
+    scratch->place_of_name = masked(scratch->name, KNOWN_PATHS - 1);
+    return take_known_path(scratch, masked(scratch->name, KNOWN_PATHS - 1));
+}
+
+__noinline int keep_path(__u32 index)
+{
+    struct scratch *scratch = bpf_map_lookup_elem(&scratches, &index);
+
+    if (scratch && scratch->dentry)
+        keep_known_path(scratch, masked(scratch->place_of_name, KNOWN_PATHS - 1));
+    return 0;
+}
+
 /* Marks for a process that sees another tree than the recorder does. */
 static __always_inline __u32 root_bits(struct task_struct *task, struct path *root)
 {

@@ -124,25 +124,23 @@ static __always_inline bool exe_matches(struct scratch *scratch)
 /* The v2 cgroup when the machine uses v2; else the one of the first v1 hierarchy that is not at its root. */
 static __always_inline struct kernfs_node *cgroup_node_of(struct task_struct *task)
 {
-    __u64 set = LOAD_ADDRESS(task_struct, (__u64)task, cgroups), cgroup = LOAD_ADDRESS(css_set, set, dfl_cgrp);
+    __u64 set = LOAD_ADDRESS(task_struct, (__u64)task, cgroups), newer = LOAD_ADDRESS(css_set, set, dfl_cgrp), cgroup;
 
-    if (LOAD(AS(cgroup, cgroup), level) > 0)
-        return (struct kernfs_node *)LOAD_ADDRESS(cgroup, cgroup, kn);
+    if (LOAD(AS(cgroup, newer), level) > 0)
+        return (struct kernfs_node *)LOAD_ADDRESS(cgroup, newer, kn);
 #define TRY_SUBSYS(id)                                                                                                 \
     if (bpf_core_enum_value_exists(enum cgroup_subsys_id, id)) {                                                       \
-        struct cgroup_subsys_state *state = NULL;                                                                      \
-        bpf_probe_read_kernel(&state, sizeof(state),                                                                   \
-                              (char *)set + bpf_core_field_offset(struct css_set, subsys) +                            \
-                                  sizeof(state) * bpf_core_enum_value(enum cgroup_subsys_id, id));                     \
-        struct cgroup *v1 = BPF_CORE_READ(state, cgroup);                                                              \
-        if (v1 && BPF_CORE_READ(v1, level) > 0)                                                                        \
-            return BPF_CORE_READ(v1, kn);                                                                              \
+        cgroup = load_word(set + bpf_core_field_offset(struct css_set, subsys) +                                       \
+                           sizeof(void *) * bpf_core_enum_value(enum cgroup_subsys_id, id));                           \
+        cgroup = LOAD_ADDRESS(cgroup_subsys_state, cgroup, cgroup);                                                    \
+        if (cgroup && LOAD(AS(cgroup, cgroup), level) > 0)                                                             \
+            return (struct kernfs_node *)LOAD_ADDRESS(cgroup, cgroup, kn);                                             \
     }
     TRY_SUBSYS(memory_cgrp_id)
     TRY_SUBSYS(pids_cgrp_id)
     TRY_SUBSYS(cpu_cgrp_id)
 #undef TRY_SUBSYS
-    return (struct kernfs_node *)LOAD_ADDRESS(cgroup, cgroup, kn);
+    return (struct kernfs_node *)LOAD_ADDRESS(cgroup, newer, kn);
 }
 
 /* The path of the cgroup scratch->node within its hierarchy, into scratch->path. */
@@ -157,6 +155,12 @@ __noinline int walk_cgroup(__u32 index)
         return 0;
     name = &scratch->path[IOL_PATH_MAX];
     node = scratch->node;
+    /* no two cgroups have the same id, ever; those of v1 can be renamed */
+    scratch->name =
+        (LOAD(AS(kernfs_node, node), id) * MIX_A ^ (__u64)node) * MIX_B ^ *(volatile __u32 *)&control.renames;
+    if (take_known_path(scratch, KNOWN_CGROUP))
+        return 0;
+    scratch->bits = 0;
     scratch->offset = IOL_PATH_MAX;
     for (i = 0; i < CGROUP_LEVELS; i++) {
         struct kernfs_node *parent = kernfs_parent(node);
@@ -172,6 +176,7 @@ __noinline int walk_cgroup(__u32 index)
     }
     if (scratch->offset == IOL_PATH_MAX)
         prepend_name(scratch, NULL, 0, true);
+    keep_known_path(scratch, KNOWN_CGROUP);
     return 0;
 }
 
@@ -207,6 +212,9 @@ static __always_inline __u32 namespace_pid(struct task_struct *task)
     return level ? BPF_CORE_READ(innermost, nr) : 0;
 }
 
+_Static_assert(IOL_COMM_MAX == 16 && __builtin_offsetof(struct iol_record_process, comm) % 8 == 0,
+               "fill_process() copies it as words");
+
 /* What is of one size in the record of scratch->task. */
 __noinline int fill_process(__u32 index)
 {
@@ -215,7 +223,7 @@ __noinline int fill_process(__u32 index)
     const struct task_struct *typed, *leader;
     struct task_struct *task;
     const struct cred *cred;
-    __u64 mm, exe;
+    __u64 mm, exe, comm;
 
     if (!scratch)
         return 0;
@@ -243,12 +251,23 @@ __noinline int fill_process(__u32 index)
     record->session_id = bpf_core_field_exists(task->sessionid) ? LOAD(typed, sessionid) : (__u32)-1;
     if (LOAD(typed, flags) & PF_KTHREAD)
         record->bits |= IOL_PROCESS_KERNEL;
-    bpf_core_read_str(record->comm, sizeof(record->comm), &task->comm);
+    comm = (__u64)task + bpf_core_field_offset(struct task_struct, comm);
+    *(__u64 *)&record->comm[0] = load_word(comm);
+    *(__u64 *)&record->comm[8] = load_word(comm + 8);
     mm = LOAD_ADDRESS(task_struct, (__u64)task, mm);
     exe = LOAD_ADDRESS(mm_struct, mm, exe_file);
     if (scratch->origin != 0 && exe && LOAD_ADDRESS(task_struct, (__u64)task, fs))
         fill_file_info(&record->exe, (struct file *)exe);
     return 0;
+}
+
+/* Where set_walk() has pointed to. */
+static __always_inline void find_path(__u32 index)
+{
+    if (recall_path(index))
+        return;
+    walk_path(index);
+    keep_path(index);
 }
 
 /*
@@ -280,7 +299,7 @@ __noinline int build_process(__u32 index)
         record->bits |= IOL_PROCESS_INHERITS;
     } else if (exe && fs) {
         set_walk(scratch, __builtin_preserve_access_index(&exe->f_path), root);
-        walk_path(index);
+        find_path(index);
         record->exe.bits = scratch->bits | root_bits(task, root);
         record->exe.path_len = path_length(scratch);
         at = copy_path(scratch, at);
@@ -290,7 +309,7 @@ __noinline int build_process(__u32 index)
     }
     if (fs) {
         set_walk(scratch, __builtin_preserve_access_index(&fs->pwd), root);
-        walk_path(index);
+        find_path(index);
         record->cwd_bits = scratch->bits;
         record->cwd_len = path_length(scratch);
         at = copy_path(scratch, at);
@@ -323,8 +342,19 @@ static __always_inline void judge_process(struct scratch *scratch)
         record->bits |= IOL_PROCESS_TRACED;
 }
 
+/*
+ * A process that is there already keeps its place: to take another one is a lock, and two places in memory. Its image first: who reads the two
+ * in between finds the bits of the image before, of which the filters' are the ones that it was used by until then.
+ */
 static __always_inline void remember_task(__u32 tgid, const struct iol_task *entry)
 {
+    struct iol_task *known = bpf_map_lookup_elem(&tasks, &tgid);
+
+    if (known) {
+        *(volatile __u64 *)&known->image = entry->image;
+        *(volatile __u32 *)&known->bits = entry->bits;
+        return;
+    }
     if (bpf_map_update_elem(&tasks, &tgid, entry, BPF_ANY))
         count_lost(settings.filter & ~IOL_FILTER_ANY ? IOL_LOST_TASKS_UNJUDGED : IOL_LOST_TASKS_FULL, 1);
 }

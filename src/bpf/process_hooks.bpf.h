@@ -62,6 +62,7 @@ static __always_inline int exited(struct task_struct *task)
 {
     __u32 tgid = LOAD(AS(task_struct, task), tgid);
     struct iol_record_exit record = {};
+    const struct signal_struct *signal;
     struct iol_task *known;
 
     if (!last_thread(task))
@@ -75,9 +76,10 @@ static __always_inline int exited(struct task_struct *task)
     record.pid = tgid;
     record.tid = LOAD(AS(task_struct, task), pid);
     /* what wait_task_zombie() of kernel/exit.c hands to the parent */
-    record.status = BPF_CORE_READ(task, signal, flags) & SIGNAL_GROUP_EXIT
-                        ? BPF_CORE_READ(task, signal, group_exit_code)
-                        : BPF_CORE_READ(task, group_leader, exit_code);
+    signal = AS(signal_struct, LOAD_ADDRESS(task_struct, (__u64)task, signal));
+    record.status = LOAD(signal, flags) & SIGNAL_GROUP_EXIT
+                        ? LOAD(signal, group_exit_code)
+                        : LOAD(AS(task_struct, LOAD_ADDRESS(task_struct, (__u64)task, group_leader)), exit_code);
     known = bpf_map_lookup_elem(&tasks, &tgid);
     if (known && known->bits & IOL_TASK_TRACED)
         record.bits |= IOL_PROCESS_TRACED;

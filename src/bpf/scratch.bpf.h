@@ -13,6 +13,18 @@
 #define NAME_SLACK 256 /* a name is at most NAME_MAX (255) bytes */
 #define RECORD_OFFSET_MASK 0x7fff
 
+/* The path of a directory, a program or a cgroup as it was walked last: one process after the other has the same ones. */
+#define KNOWN_PATHS 8
+#define KNOWN_CGROUP KNOWN_PATHS
+#define KNOWN_PATH_MAX 256
+
+struct known_path {
+    __u64 name; /* of all that leads to it: see name_walk(); 0: none */
+    __u32 bits; /* enum iol_file_bits */
+    __u32 len;
+    char text[KNOWN_PATH_MAX];
+};
+
 /*
  * The members before `path` are also how a global function gets its arguments: the verifier looks at
  * such a function once, whoever calls it, but up to 6.8 lets scalars only be passed to it.
@@ -33,8 +45,11 @@ struct scratch {
     __u64 root_dentry;
     __u64 root_mnt;
     __u64 parent;
-    __u64 hash_len; /* of the name */
-    __u64 mixed;    /* what has been passed so far: dentries and their names */
+    __u64 hash_len;      /* of the name */
+    __u64 mixed;         /* what has been passed so far: dentries and their names */
+    __u64 name;          /* of the walk, while its path is not known: see recall_path() */
+    __u32 place_of_name; /* in known_paths */
+    __u32 reserved3;
     struct kernfs_node *node;
 
     /* the record that is being built */
@@ -58,6 +73,7 @@ struct scratch {
     __u32 name_sequence; /* of the file's own dentry before its key was made */
     __u32 kind;
     __u64 version; /* version_now() before anything was looked at */
+    __u64 seen_ns; /* when the record of the file was made; 0: it was sent before */
     __u32 route;
     __u32 reserved2;
     struct known_file known_file;
@@ -69,6 +85,8 @@ struct scratch {
     __u32 event; /* enum iol_abi_event */
     __u32 at;
     __u32 change_bits; /* enum iol_name_bits of the second name */
+
+    struct known_path known_paths[KNOWN_PATHS + 1]; /* the last one: of a cgroup */
 
     char path[IOL_PATH_MAX + NAME_SLACK];
     union {

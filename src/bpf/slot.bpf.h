@@ -15,7 +15,8 @@ static __always_inline void counters_add(__u64 *counters, __u32 direction, __s64
         __sync_fetch_and_add(&counters[4 + direction], 1);
     } else {
         __sync_fetch_and_add(&counters[2 * direction], 1);
-        __sync_fetch_and_add(&counters[2 * direction + 1], result);
+        if (result) /* of mappings, and at the end of a file, there are none */
+            __sync_fetch_and_add(&counters[2 * direction + 1], result);
     }
 }
 
@@ -174,8 +175,17 @@ static __always_inline int slot_publish(const struct iol_account_key *key, const
     return winner ? winner->slot : -1;
 }
 
+/*
+ * Has the processor fetch the counters that the first operation will be added to, while it waits for the table of accounts: nothing here
+ * waits for what is loaded, and an addition by an atomic would.
+ */
+static __always_inline void ask_for_counters(const struct iol_account *slot)
+{
+    (void)*(const volatile __u64 *)&slot->epoch[*(const volatile __u64 *)&control.epoch & 1].last;
+}
+
 static __always_inline void slot_describe(struct iol_account *slot, const struct iol_account_key *key, __u64 file,
-                                          __u32 kind, __u32 route, __u32 verdict, __u32 sample)
+                                          __u32 kind, __u32 route, __u32 verdict, __u32 sample, __u64 opened_ns)
 {
     slot->key = *key;
     slot->file = file;
@@ -183,5 +193,5 @@ static __always_inline void slot_describe(struct iol_account *slot, const struct
     slot->route = route;
     slot->verdict = verdict;
     slot->sample = sample;
-    slot->opened_ns = bpf_ktime_get_boot_ns();
+    slot->opened_ns = opened_ns;
 }

@@ -241,6 +241,34 @@ def two_of_a_prefix(tap, scratch):
     tap.ok(done.returncode == 2 and b"give more of its id" in done.stderr, "--container: the beginning of two ids is refused", done)
 
 
+# In which cgroup a program was started, by a shell that moves from one to the next; those of the first version can have another name.
+MOVES = """
+set -e
+echo $$ >"$0/one/cgroup.procs"; /bin/true 1; /bin/true 2
+echo $$ >"$0/two/cgroup.procs"; /bin/true 3
+if [ $1 = rename ]; then mv "$0/two" "$0/three"; /bin/true 4; /bin/true 5; mv "$0/three" "$0/two"; /bin/true 6; fi
+"""
+
+
+def which_cgroup(tap, scratch):
+    points = hierarchies()
+    # the one that a process's row tells of: see cgroup_node_of() in bpf/process.bpf.h
+    nested = "v2" in points and home_of(os.getpid(), "v2", points["v2"]) != points["v2"] + "/"
+    what = next((word for word in (("v2",) if nested else ()) + ("v1 memory", "v1 pids", "v2") if word in points), None)
+    if not what:
+        raise live.Skip("no cgroups are mounted here")
+    url, top = live.new_url("sqlite", scratch), "ioledger-%d" % os.getpid()
+    recorder = live.Recorder(url)
+    with cgroup(points[what], top + "/one"), cgroup(points[what], top + "/two"):
+        with subprocess.Popen(["/bin/sh", "-c", MOVES, os.path.join(points[what], top), "rename" if what != "v2" else "no"]) as shell:
+            tap.equal(shell.wait(live.PATIENCE), 0, "which cgroup: the shell ends well")
+    tap.equal(recorder.stop(), 0, "which cgroup: the recorder ends well")
+    want = {"1": "one", "2": "one", "3": "two", **({"4": "three", "5": "three", "6": "two"} if what != "v2" else {})}
+    rows = live.rows(url, "select argv, cgroup from process where ppid = %d and origin = 'exec' and argv like '/bin/true%%'" % shell.pid)
+    tap.equal({row["argv"].split()[1]: row["cgroup"] for row in rows}, {number: "/%s/%s" % (top, name) for number, name in want.items()},
+              "which cgroup: that of each program (%s)" % what)
+
+
 # SIGHUP
 
 def reload(tap, recorder, want, name):
@@ -320,4 +348,4 @@ def without_a_file(tap, scratch):
     live.check_balance(tap, url, "SIGHUP without --config")
 
 
-live.main(by_cgroup, in_it_already, by_container, two_of_a_prefix, rules_change, an_open_account_changes, without_a_file)
+live.main(by_cgroup, in_it_already, by_container, two_of_a_prefix, which_cgroup, rules_change, an_open_account_changes, without_a_file)

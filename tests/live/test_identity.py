@@ -16,6 +16,21 @@ import livelib as live
 
 NAMESPACE_FORKS = 400
 NAMESPACE_PID_MAX = 400
+FOLDERS = 60
+
+# Each program is given a number, and the folder that it runs in is known: of another name, gone, made anew, and many that come and go one after the other.
+PLACES = """
+set -e
+mkdir -p one/below; cd one/below; /bin/true 1 'one/below'
+mv ../../one ../../two; /bin/true 2 'two/below'
+cd ../..; rm -r two; mkdir -p one/below; cd one/below; /bin/true 3 'one/below'
+cd ..; rmdir below; mkdir other; cd other; /bin/true 4 'one/other'
+rmdir ../other; /bin/true 5 'one/other'
+cd ../..; mkdir -p one/other; cd one/other; /bin/true 6 'one/other'; cd ../..
+cp /bin/true program; ./program 7 ''; mv program renamed; ./renamed 8 ''
+i=10
+while [ $i -lt %d ]; do mkdir folder$i; cd folder$i; /bin/true $i folder$i; cd ..; rmdir folder$i; i=$((i + 1)); done
+""" % (10 + FOLDERS)
 
 
 class Work:
@@ -81,6 +96,7 @@ def record(tap, scratch, kind):
     recorder = live.Recorder(work.url)
     path = work.file
     work.run("sh", "/bin/sh", "-c", "exec /bin/cat '%s'" % os.path.join(scratch, "sh"))
+    work.run("places", "/bin/sh", "-c", PLACES)
     work.run("subshell", "/bin/sh", "-c", "(while read -r line; do :; done < '%s'; exit 5); exit 4" % os.path.join(scratch, "subshell"))
     work.identity("fork", "fork", path("fork"), "7")
     work.identity("thread", "thread", path("thread"), "9")
@@ -150,6 +166,22 @@ def check_images(work):
     return notes, expected
 
 
+def check_places(work):
+    """Folder and program of each, though what they were for the one before is remembered."""
+    work.expect("the programs in folders that change end well", work.status["places"], 0)
+    rows = live.rows(work.url, "select argv, cwd, exe from process where ppid = %d and origin = 'exec'" % work.pid["places"])
+    found = {int(row["argv"].split()[1]): row for row in rows if row["argv"].split()[1:2] and row["argv"].split()[1].isdigit()}
+    work.expect("each of them has a row", sorted(found), [*range(1, 9), *range(10, 10 + FOLDERS)])
+    wrong = []
+    for number, row in sorted(found.items()):
+        below = (row["argv"].split() + [""])[2]
+        program = {7: "program", 8: "renamed"}.get(number)
+        want = (os.path.join(work.scratch, below) if below else work.scratch, os.path.join(work.scratch, program) if program else os.path.realpath("/bin/true"))
+        if (row["cwd"], row["exe"]) != want:
+            wrong.append("%d: in %s, %s, and not in %s, %s" % (number, row["cwd"], row["exe"], *want))
+    work.tap.ok(not wrong, "%s: each of %d programs has its own folder and path" % (work.kind, len(found)), *wrong[:10])
+
+
 def check_reuse(work, notes, expected):
     if notes["reuse"][-1][1] == "absent":
         work.tap.skip("%s: a pid reused" % work.kind, "the pid did not come again")
@@ -201,6 +233,7 @@ def check_ends(work, notes):
 def check(tap, scratch, kind):
     work = record(tap, scratch, kind)
     notes, expected = check_images(work)
+    check_places(work)
     check_reuse(work, notes, expected)
     check_ends(work, notes)
 
