@@ -20,6 +20,7 @@ from benchlib import (Attached, Chart, Floor, Recorder, Result, ROOT, Table, Una
                       say, significant)
 
 FILES, FIRST_FD = 256, 100  # FIRST_FD is that of readers.c
+DEBUGFS = "/sys/kernel/debug"
 FILE_BYTES = 60_000  # the most reads of a file
 SECONDS = 2  # of a run
 SHORT_CALLS = 20  # of each file, in the run that tells what a tool uses whatever happens
@@ -437,11 +438,23 @@ def measure_all(bench):
     return Result("others", tables(bench, found, opened, states.reasons), [chart], notes, figures)
 
 
+@contextlib.contextmanager
+def tracing_mounted():
+    """bpftrace looks for tracepoints below debugfs, which a machine without systemd has not mounted."""
+    mine = not os.path.isdir(DEBUGFS + "/tracing/events") and subprocess.run(["mount", "-t", "debugfs", "none", DEBUGFS], check=False).returncode == 0
+    try:
+        yield
+    finally:
+        if mine:
+            subprocess.run(["umount", "-R", DEBUGFS], check=False)
+
+
 def measure(bench):
     """A signal that would end the bench at once must not leave tools and rules behind."""
     subprocess.run([os.path.join(ROOT, "tools/install-deps"), "others"], check=True)
     old = signal.signal(signal.SIGTERM, lambda *unused: sys.exit(143))
     try:
-        return measure_all(bench)
+        with tracing_mounted():
+            return measure_all(bench)
     finally:
         signal.signal(signal.SIGTERM, old)

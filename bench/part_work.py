@@ -324,14 +324,23 @@ def idle_row(bench):
     return row
 
 
-def measure_all(bench, cleanup, notes):
-    """{Program: {state: [Run, ...]}}"""
-    found = {}
+def programs(scratch, cleanup, notes):
+    """Each Program that this machine has; why it has not is noted."""
     makers = (compile_program, tar_program, git_status_program, git_grep_program, sqlite_wal_program,
               lambda scratch: pgbench_program(scratch, cleanup), processes_program, sqlite_journal_program, git_words_program)
     for make in makers:
         try:
-            program = make(bench.scratch)
+            yield make(scratch)
+        except Unavailable as reason:
+            say("bench: %s" % reason)
+            notes.append("Not measured: %s." % reason)
+
+
+def measure_all(bench, cleanup, notes):
+    """{Program: {state: [Run, ...]}}"""
+    found = {}
+    for program in programs(bench.scratch, cleanup, notes):
+        try:
             say("bench: work: %s" % program.name)
             run(program)  # caches are warm from here on
             found[program] = in_turns(bench.rounds, STATES, functools.partial(measure_state, bench, program))
