@@ -5,6 +5,7 @@
 A part is a module part_NAME.py with `measure(bench)`, which returns a Result. What it compares it measures in turns within one
 run, each state `bench.rounds` times, and tells medians: machines drift, ratios of one run do not.
 """
+import contextlib
 import dataclasses
 import json
 import math
@@ -158,15 +159,21 @@ def children_seconds():
     return used.ru_utime + used.ru_stime
 
 
+def descriptors(pid):
+    """What the kernel tells of each descriptor of a process: {word: value, as text}."""
+    for fd in os.listdir("/proc/%d/fdinfo" % pid):
+        with contextlib.suppress(FileNotFoundError), open("/proc/%d/fdinfo/%s" % (pid, fd), encoding="ascii", errors="replace") as info:
+            yield dict(line.rstrip("\n").split(":", 1) for line in info if ":" in line)
+
+
 def map_mb(pid):
     """Kernel memory of the BPF maps that a process holds."""
-    maps = {}
-    for fd in os.listdir("/proc/%d/fdinfo" % pid):
-        with open("/proc/%d/fdinfo/%s" % (pid, fd), encoding="ascii", errors="replace") as info:
-            words = dict(line.rstrip("\n").split(":", 1) for line in info if ":" in line)
-        if "map_id" in words:
-            maps[int(words["map_id"])] = int(words["memlock"])
-    return sum(maps.values()) / 1048576
+    return sum({int(words["map_id"]): int(words["memlock"]) for words in descriptors(pid) if "map_id" in words}.values()) / 1048576
+
+
+def hook_times(pid):
+    """{id: (seconds, runs)} of the BPF programs that a process holds, as long as the kernel keeps statistics of them."""
+    return {int(words["prog_id"]): (int(words["run_time_ns"]) / 1e9, int(words["run_cnt"])) for words in descriptors(pid) if "run_time_ns" in words}
 
 
 def drop_idle_time():

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # SPDX-FileCopyrightText: The ioledger authors
 """Puts the last results of the parts into docs/PERFORMANCE.md, between `<!-- bench: TABLE -->` and `<!-- end -->`, and draws
-their charts into docs/performance. What was not measured with this build stays as it is. What does not fit together is told, and then nothing is
+their charts into docs/performance. The tables of parts that were not measured with this build stay as they are. What does not fit together is told, and then nothing is
 written."""
 import os
 import re
@@ -63,10 +63,12 @@ def fill(page, results):
     measured = [table.name for result in results for table in result.tables]
     wrong = ["no place for table '%s': <!-- bench: %s -->" % (name, name) for name in measured if name not in places]
     wrong += ["two tables '%s'" % name for name in tables if measured.count(name) > 1]
+    kept = {name: old.strip("\n") for name, old in parts if name and name not in tables}
+    wrong += ["table '%s' was not measured" % name for name, old in kept.items()
+              if not old or any("PARTS=%s`" % result.part in old for result in results)]
     if wrong:
         raise Wrong("; ".join(wrong))
     last = {tables[name][1].part: name for name in places if name in tables}
-    kept = {name: old.strip("\n") for name, old in parts if name}
     return join(parts, lambda name: filling(*tables[name], name in last.values()) if name in tables else kept[name])
 
 

@@ -208,27 +208,13 @@ static __noinline int post_call(struct thread *thread, const struct pt_regs *reg
 #define MAP_PRIVATE 2
 #define MAP_ANONYMOUS 0x20
 
-/* The account of a mapping: a program maps a library in four pieces or five. */
-static __always_inline int find_mapped(const struct thread *thread, __u64 file)
-{
-    __u64 name = name_recent(AS(file, file), thread->image) ^ MIX_A; /* that of the same file by another route */
-    int found = recent_account(thread->place, name);
-
-    if (found >= 0)
-        return found;
-    found = find_or_open(thread->image, thread->task, file, IOL_ABI_ROUTE_MMAP);
-    if (found >= 0 && !(found & FOUND_FOR_NOW))
-        remember_account(thread->place, name, found);
-    return found;
-}
-
 /* A mapping of a file: what is read and written through it is not known. Shared and writable ones count as writes too. */
 static __noinline void post_mmap(const struct thread *thread, const struct pt_regs *regs, bool compat, bool old,
                                  __s64 result)
 {
     __u32 prot = syscall_argument3(regs, compat), flags = syscall_argument4(regs, compat);
     __u32 fd = syscall_argument5(regs, compat);
-    __u64 file, epoch;
+    __u64 file, epoch, name;
     int found;
 
     if (old) {
@@ -246,7 +232,9 @@ static __noinline void post_mmap(const struct thread *thread, const struct pt_re
     result = result < 0 && result >= -4095 ? result : 0;
     file = file_of(LOAD_ADDRESS(task_struct, thread->task, files), fd);
     epoch = current_epoch();
-    found = find_mapped(thread, file);
+    name = name_recent(AS(file, file), thread->image) ^ MIX_A; /* that of the same file by another route */
+    /* a program maps a library in four pieces or five */
+    found = find_recent(thread->place, name, thread->image, thread->task, file, IOL_ABI_ROUTE_MMAP);
     post_found(found, epoch, thread->image, HOW(IOL_ABI_ROUTE_MMAP, DIRECTION_READ), -1, result);
     if (result == 0 && (flags & MAP_TYPE) != MAP_PRIVATE && prot & PROT_WRITE)
         post_found(found, epoch, thread->image, HOW(IOL_ABI_ROUTE_MMAP, DIRECTION_WRITE), -1, result);

@@ -27,14 +27,10 @@ static __always_inline int find_anew(struct iol_thread *place, __u32 direction, 
                                      __u64 file)
 {
     struct iol_side *side = &place->side[direction & 1];
-    int found = recent_account(place, name);
+    int found = find_recent(place, name, image, task, file, IOL_ABI_ROUTE_RW);
 
-    if (found < 0) {
-        found = find_or_open(image, task, file, IOL_ABI_ROUTE_RW);
-        if (found < 0 || found & FOUND_FOR_NOW)
-            return found;
-        remember_account(place, name, found);
-    }
+    if (found < 0 || found & FOUND_FOR_NOW)
+        return found;
     side->descriptor_check = 0;
     side->slot = (__u32)found;
     side->file_check = name ^ (__u32)found;

@@ -287,7 +287,6 @@ __noinline int recall_path(__u32 index)
     if (!scratch || !scratch->dentry || !scratch->mnt)
         return 0;
     scratch->name = name_walk(scratch);
-    scratch->place_of_name = masked(scratch->name, KNOWN_PATHS - 1);
     return take_known_path(scratch, masked(scratch->name, KNOWN_PATHS - 1));
 }
 
@@ -296,7 +295,7 @@ __noinline int keep_path(__u32 index)
     struct scratch *scratch = bpf_map_lookup_elem(&scratches, &index);
 
     if (scratch && scratch->dentry)
-        keep_known_path(scratch, masked(scratch->place_of_name, KNOWN_PATHS - 1));
+        keep_known_path(scratch, masked(scratch->name, KNOWN_PATHS - 1));
     return 0;
 }
 

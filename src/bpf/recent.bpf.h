@@ -57,3 +57,17 @@ static __always_inline int recent_account(struct iol_thread *place, __u64 name)
     first->check = name ^ (__u32)slot;
     return (__u32)slot;
 }
+
+/* By that name: among those that the thread has used before, or in the table of all accounts; then it is one of them from here on. */
+static __always_inline int find_recent(struct iol_thread *place, __u64 name, __u64 image, __u64 task, __u64 file,
+                                       __u32 route)
+{
+    int found = recent_account(place, name);
+
+    if (found >= 0)
+        return found;
+    found = find_or_open(image, task, file, route);
+    if (found >= 0 && !(found & FOUND_FOR_NOW))
+        remember_account(place, name, found);
+    return found;
+}

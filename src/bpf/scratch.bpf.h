@@ -45,11 +45,9 @@ struct scratch {
     __u64 root_dentry;
     __u64 root_mnt;
     __u64 parent;
-    __u64 hash_len;      /* of the name */
-    __u64 mixed;         /* what has been passed so far: dentries and their names */
-    __u64 name;          /* of the walk, while its path is not known: see recall_path() */
-    __u32 place_of_name; /* in known_paths */
-    __u32 reserved3;
+    __u64 hash_len; /* of the name */
+    __u64 mixed;    /* what has been passed so far: dentries and their names */
+    __u64 name;     /* of the walk, while its path is not known: see recall_path() */
     struct kernfs_node *node;
 
     /* the record that is being built */
