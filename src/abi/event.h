@@ -11,7 +11,7 @@
  */
 #include <linux/types.h>
 
-#define IOL_ABI_VERSION 4
+#define IOL_ABI_VERSION 5
 
 #define IOL_PATH_MAX 4096      /* bytes of a path, its NUL not counted */
 #define IOL_ARGV_MAX 16384     /* bytes of argv kept of one process */
@@ -171,6 +171,7 @@ struct iol_settings {
     __u64 home_mnt_ns; /* inode of the mount namespace of which paths are not marked: see capture/settings.c */
     __u32 events;      /* bit per enum iol_event_kind of core/row.h: changes of files that become events */
     __u32 sent_mask;   /* entries of `sent`, a power of two, less one */
+    __u32 set_mask;    /* entries of `account_sets`, likewise */
     __u32 early; /* hooks are at the ends of functions: a thread may be preempted after its hook, and within its call */
 };
 
@@ -184,8 +185,8 @@ struct iol_control {
     __u32 renames;   /* counts what may give open accounts another path or verdict: renames, mounts, new rules */
     __u32 retired;   /* counts how often user space has taken keys out of the map `accounts` */
     __u32 halted;    /* the recording ends: reads and writes are not counted any more, but for the quickest ones */
-    __u32 reserved;
-    __u64 reserved2;
+    __u32 tasks_elsewhere; /* processes that are in the map `tasks`, or will be in a moment */
+    __u64 reserved;
 };
 
 #define IOL_CHANGE 0x165667B19E3779F9ULL /* not 1: programs take `changes` as a hash of itself */
@@ -247,12 +248,12 @@ struct iol_account_key {
     __u64 mix;    /* dentry, mount, hash of the name, unhashed or not, generation, route */
 };
 
-/* Value of the map `accounts`. */
+/* What leads to an account's slot: a place in a set of the map `account_sets`, or a value of the map `accounts`. */
 struct iol_account_ref {
-    __u32 slot;
+    __u32 tag;     /* in a set: 32 bits of a hash of the key, which stands in the slot; 0: the place is free */
+    __u32 found;   /* as find_account() returns it: slot and verdict */
     __u32 renames; /* iol_control.renames when path and verdict were last known to be right */
     __u32 rules;   /* iol_control.rules when the verdict was found */
-    __u32 verdict; /* enum iol_verdict */
 };
 
 /* One slot of the mmapable array `slots`. Three cache lines; the open epoch touches one of them. */
@@ -372,12 +373,15 @@ struct iol_cpu {
     __u64 lost[IOL_LOST_PLACES]; /* enum iol_lost */
 };
 
-/* Value of the map `tasks` (key: tgid). */
+/* What is known of a process: an element of the map `task_places`, or a value of the map `tasks` (key: tgid). */
 struct iol_task {
     __u64 image;
     __u32 bits; /* enum iol_task_bits */
-    __u32 reserved;
+    __u32 tgid; /* 0: nobody's place; IOL_TASK_CLAIMED */
 };
+
+#define IOL_TASK_PLACES 65536       /* a process's is that of the lower bits of its pid */
+#define IOL_TASK_CLAIMED 0xffffffff /* no pid: somebody's in a moment */
 
 /* Records on the ring buffer. size is the whole record's. */
 enum iol_record_type {

@@ -4,17 +4,13 @@
 
 /*
  * Accounts: one slot for each process image, file and route. The hot path knows the one that its thread used last; here is
- * everything else: one hash lookup when the account is open, and what it takes to open it when it is not.
+ * everything else: a look into its process's set when the account is open, and what it takes to open it when it is not.
  */
-#include "bpf/slot.bpf.h"
+#include "bpf/table.bpf.h"
 
-/* What find_account() and open_account() return: the slot and what is done with it; negative when neither could be had. */
-#define FOUND(slot, verdict) ((int)((slot) | (__u32)(verdict) << 28))
-#define FOUND_SLOT(found) ((__u32)(found)&0xffffff)
-#define FOUND_VERDICT(found) ((__u32)(found) >> 28)
+/* More of what find_account() and open_account() return. */
 #define FOUND_FOR_NOW 0x1000000 /* something was busy or full: not to be remembered, the next operation asks again */
 #define TAB_OF(epoch, found) ((epoch) << 32 | IOL_TAB_OPEN | (__u32)(found))
-#define FOUND_NOTHING (-1)
 #define FOUND_NO_SCRATCH (-2)
 #define FOUND_UNOPENED (-3)    /* from here on: to be opened */
 #define FOUND_UNANNOUNCED (-4) /* its process is not known to user space either */
@@ -33,29 +29,32 @@ __noinline int open_pseudo(__u64 image, __u32 pseudo, __u64 state, __u64 judged)
 {
     __u32 number = pseudo >> 8, route = pseudo & (IOL_ABI_ROUTE_SLOTS - 1), verdict = judged >> 32;
     struct iol_account_key key = {.image = image, .number = number, .mix = route};
-    struct iol_account_ref ref = {.renames = (__u32)state, .rules = state >> 32, .verdict = verdict};
-    struct iol_account_ref *known = bpf_map_lookup_elem(&accounts, &key);
+    struct iol_account_ref ref = {.renames = (__u32)state, .rules = state >> 32};
+    struct iol_account_ref *known = find_ref(&key);
     struct iol_account *slot;
     int published;
+    __u32 index;
 
-    if (known && known->rules != ref.rules && known->verdict == verdict) {
-        slot = bpf_map_lookup_elem(&slots, &known->slot);
+    if (known && known->rules != ref.rules && FOUND_VERDICT(known->found) == verdict) {
+        index = FOUND_SLOT(known->found);
+        slot = bpf_map_lookup_elem(&slots, &index);
         if (slot && slot->sample == (__u32)judged)
             known->rules = ref.rules;
     }
     if (known && known->rules == ref.rules)
-        return FOUND(known->slot, known->verdict);
+        return known->found;
     if (known)
-        bpf_map_delete_elem(&accounts, &key); /* the rules say something else of it now */
-    if (bpf_map_pop_elem(&free_slots, &ref.slot) && bpf_map_pop_elem(&spare_slots, &ref.slot))
+        remove_ref(&key, FOUND_SLOT(known->found)); /* the rules say something else of it now */
+    if (bpf_map_pop_elem(&free_slots, &index) && bpf_map_pop_elem(&spare_slots, &index))
         return FOUND(route, IOL_VERDICT_AGGREGATE);
-    slot = bpf_map_lookup_elem(&slots, &ref.slot);
+    slot = bpf_map_lookup_elem(&slots, &index);
     if (!slot)
         return FOUND_NOTHING;
+    ref.found = FOUND(index, verdict);
     slot_describe(slot, &key, number, number >= IOL_FILE_GROUP ? number - IOL_FILE_GROUP : (__u32)IOL_ABI_KIND_OTHER,
                   route, verdict, (__u32)judged, bpf_ktime_get_boot_ns());
-    published = slot_publish(&key, &ref);
-    return published < 0 ? FOUND(route, IOL_VERDICT_AGGREGATE) : FOUND(published, verdict);
+    published = publish_ref(&key, &ref);
+    return published < 0 ? FOUND(route, IOL_VERDICT_AGGREGATE) : published;
 }
 
 static __always_inline int open_other(__u64 image, __u32 route, __u64 state)
@@ -128,6 +127,40 @@ __noinline int make_file_key(__u32 index)
     }
     scratch->file_key = finish_file_key(scratch);
     return 0;
+}
+
+/*
+ * In place of make_file_key(), when the way up was walked before: one program after the other uses the same libraries. 0: the key is not known; then
+ * it is to be made, and kept. The key of the account stands for inode, name and mount; of the names above, a change is counted.
+ */
+__noinline int recall_file_key(__u32 index)
+{
+    struct scratch *scratch = bpf_map_lookup_elem(&scratches, &index);
+    struct known_key *known;
+    __u64 fs, dentry, h;
+
+    if (!scratch)
+        return 0;
+    fs = LOAD_ADDRESS(task_struct, (__u64)scratch->task, fs);
+    dentry = LOAD_ADDRESS(file, (__u64)scratch->file, f_path.dentry);
+    h = LOAD_ADDRESS(fs_struct, fs, root.dentry) * MIX_A ^ LOAD_ADDRESS(fs_struct, fs, root.mnt) * MIX_B;
+    h = (h ^ h >> 31 ^ LOAD_ADDRESS(dentry, dentry, d_parent)) * MIX_A;
+    h = (h ^ h >> 31 ^ name_of_account(&scratch->key, (__u32)scratch->version) ^ scratch->key.image) * MIX_C;
+    scratch->name = h ^ h >> 31;
+    known = &scratch->known_keys[masked(scratch->name, KNOWN_KEYS - 1)];
+    if (known->name != scratch->name)
+        return 0;
+    scratch->file_key = known->key;
+    scratch->torn = 0;
+    return 1;
+}
+
+static __always_inline void keep_file_key(struct scratch *scratch)
+{
+    struct known_key *known = &scratch->known_keys[masked(scratch->name, KNOWN_KEYS - 1)];
+
+    known->name = scratch->name;
+    known->key = scratch->file_key;
 }
 
 /*
@@ -226,7 +259,7 @@ static __always_inline bool consider_rules(struct scratch *scratch, __u32 index)
 }
 
 /* Once: see consider_file(). 1 + IOL_LOST_RENAMED: the name has changed meanwhile. */
-static __always_inline int try_to_consider(struct scratch *scratch, __u32 index)
+static __always_inline int try_to_consider(struct scratch *scratch, __u32 index, bool again)
 {
     bool judged, sends;
 
@@ -234,7 +267,11 @@ static __always_inline int try_to_consider(struct scratch *scratch, __u32 index)
     scratch->verdict = IOL_VERDICT_AGGREGATE;
     scratch->sample = 1;
 
-    make_file_key(index);
+    if (again || !recall_file_key(index)) {
+        make_file_key(index);
+        if (!is_torn(scratch))
+            keep_file_key(scratch);
+    }
     judged = scratch->rules && !is_torn(scratch) && consider_rules(scratch, index);
     if (is_torn(scratch))
         return 1 + IOL_LOST_RENAMED;
@@ -267,61 +304,68 @@ static __always_inline int consider_file(struct scratch *scratch, __u32 index)
 
     for (i = 0; i < TRIES; i++) {
         ADDRESSES_ANEW(scratch);
-        lost = try_to_consider(scratch, index);
+        lost = try_to_consider(scratch, index, i > 0);
         if (lost != 1 + IOL_LOST_RENAMED)
             break;
     }
     return lost;
 }
 
-/* Opens the account of a file, which consider_file() has looked at. */
+/* Takes a free slot for the account that is being opened, if there is one, and has the processor fetch what will be written there. */
+static __always_inline bool take_slot(struct scratch *scratch)
+{
+    const struct iol_account *slot;
+
+    if (bpf_map_pop_elem(&free_slots, &scratch->slot)) {
+        scratch->slot = 0;
+        return false;
+    }
+    slot = bpf_map_lookup_elem(&slots, &scratch->slot);
+    if (slot)
+        ask_for_slot(slot);
+    return true;
+}
+
+/* Opens the account of a file, which consider_file() has looked at. FOUND_NOTHING: there is no room for it. */
 __noinline int open_slot(__u32 index)
 {
     struct scratch *scratch = bpf_map_lookup_elem(&scratches, &index);
     struct iol_account *slot;
-    int published;
 
-    if (!scratch)
+    if (!scratch || (!scratch->slot && !take_slot(scratch)))
         return FOUND_NOTHING;
+    slot = bpf_map_lookup_elem(&slots, &scratch->slot);
+    if (!slot)
+        return FOUND_NOTHING;
+    slot_describe(slot, &scratch->key, scratch->file_key, scratch->kind, scratch->route, scratch->verdict,
+                  scratch->sample, scratch->seen_ns ? scratch->seen_ns : bpf_ktime_get_boot_ns());
+    scratch->ref.found = FOUND(scratch->slot, scratch->verdict);
     scratch->ref.renames = (__u32)scratch->version;
     scratch->ref.rules = scratch->rules;
-    scratch->ref.verdict = scratch->verdict;
-    if (bpf_map_pop_elem(&free_slots, &scratch->ref.slot)) {
-        published = -1;
-    } else {
-        slot = bpf_map_lookup_elem(&slots, &scratch->ref.slot);
-        if (!slot)
-            return FOUND_NOTHING;
-        ask_for_counters(slot);
-        slot_describe(slot, &scratch->key, scratch->file_key, scratch->kind, scratch->route, scratch->verdict,
-                      scratch->sample, scratch->seen_ns ? scratch->seen_ns : bpf_ktime_get_boot_ns());
-        published = slot_publish(&scratch->key, &scratch->ref);
-    }
-    if (published >= 0)
-        return FOUND(published, scratch->verdict);
-    count_lost(IOL_LOST_ACCOUNTS_FULL, 1);
+    return publish_ref(&scratch->key, &scratch->ref);
+}
+
+/* The account that takes the operations of one that cannot be had. */
+static __always_inline int open_substitute(const struct scratch *scratch, enum iol_lost reason)
+{
+    count_lost(reason, 1);
     return open_other(scratch->key.image, scratch->route, state_of(scratch->version, scratch->rules));
 }
 
 /* Whether the account is still the right one for what consider_file() found; or when that could not be told. */
 static __always_inline bool account_holds(struct iol_account_ref *known, const struct scratch *scratch, int lost)
 {
-    const struct iol_account *slot = bpf_map_lookup_elem(&slots, &known->slot);
+    __u32 index = FOUND_SLOT(known->found);
+    const struct iol_account *slot = bpf_map_lookup_elem(&slots, &index);
 
     if (!slot || lost)
         return slot != NULL;
-    if (slot->file != scratch->file_key || known->verdict != scratch->verdict || slot->sample != scratch->sample)
+    if (slot->file != scratch->file_key || FOUND_VERDICT(known->found) != scratch->verdict ||
+        slot->sample != scratch->sample)
         return false;
     known->rules = scratch->rules;
     known->renames = (__u32)scratch->version;
     return true;
-}
-
-static __always_inline bool slots_are_taken(void)
-{
-    __u32 next;
-
-    return bpf_map_peek_elem(&free_slots, &next) != 0;
 }
 
 /*
@@ -330,24 +374,27 @@ static __always_inline bool slots_are_taken(void)
  */
 static __always_inline int open_file(struct scratch *scratch, __u32 index, struct iol_account_ref *known)
 {
-    int lost;
+    int lost, found;
 
+    scratch->slot = 0;
     /* a walk each time that a file is used would be for nothing: when there is no slot, unless a rule asks for the path */
-    if (!known && !scratch->rules && slots_are_taken()) {
-        count_lost(IOL_LOST_ACCOUNTS_FULL, 1);
-        return open_other(scratch->key.image, scratch->route, state_of(scratch->version, scratch->rules));
-    }
+    if (!known && !scratch->rules && !take_slot(scratch))
+        return open_substitute(scratch, IOL_LOST_ACCOUNTS_FULL);
     /* or when nobody reads the ring buffer */
     lost = ring_is_full() ? 1 + IOL_LOST_FILE_RECORDS : consider_file(scratch, index);
     if (known && account_holds(known, scratch, lost))
-        return lost ? for_now(FOUND(known->slot, known->verdict)) : FOUND(known->slot, known->verdict);
+        return lost ? for_now(known->found) : (int)known->found;
     if (known) /* the slot lives on under its old path, until its process ends */
-        bpf_map_delete_elem(&accounts, &scratch->key);
+        remove_ref(&scratch->key, FOUND_SLOT(known->found));
     if (lost) {
-        count_lost(lost - 1, 1);
-        return for_now(open_other(scratch->key.image, scratch->route, state_of(scratch->version, scratch->rules)));
+        if (scratch->slot)
+            give_slot(scratch->slot);
+        return for_now(open_substitute(scratch, lost - 1));
     }
-    return scratch->verdict == IOL_VERDICT_IGNORE ? FOUND(0, IOL_VERDICT_IGNORE) : open_slot(index);
+    if (scratch->verdict == IOL_VERDICT_IGNORE)
+        return FOUND(0, IOL_VERDICT_IGNORE);
+    found = open_slot(index);
+    return found >= 0 ? found : open_substitute(scratch, IOL_LOST_ACCOUNTS_FULL);
 }
 
 /* The same, for an account that belongs to no single file: only rules can have changed. */
@@ -355,10 +402,10 @@ static __always_inline int open_group(struct scratch *scratch, __u32 index, stru
 {
     if (known && known->rules == scratch->rules) {
         known->renames = (__u32)scratch->version;
-        return FOUND(known->slot, known->verdict);
+        return known->found;
     }
     if (known)
-        bpf_map_delete_elem(&accounts, &scratch->key);
+        remove_ref(&scratch->key, FOUND_SLOT(known->found));
     if (scratch->rules && pseudo >= IOL_FILE_GROUP)
         judge_pseudo(index, pseudo - IOL_FILE_GROUP);
     if (scratch->verdict == IOL_VERDICT_IGNORE)
@@ -376,10 +423,10 @@ static __always_inline bool is_ignored(__u64 name)
 /* The account of a key that was noted earlier: it is open, unless slots are scarce. `was_ignored`: it had none then. */
 static __always_inline int find_noted(const struct iol_account_key *key, bool was_ignored, __u32 route)
 {
-    struct iol_account_ref *known = bpf_map_lookup_elem(&accounts, key);
+    struct iol_account_ref *known = find_ref(key);
 
     if (known)
-        return FOUND(known->slot, known->verdict);
+        return known->found;
     if (was_ignored || (control.rules && is_ignored(name_of_account(key, version_now()))))
         return FOUND(0, IOL_VERDICT_IGNORE);
     return open_other(key->image, route, state_of(version_now(), control.rules));
@@ -417,11 +464,11 @@ __noinline int open_account(__u64 image, __u64 task, __u64 file, __u32 route)
     scratch->sample = 1;
     scratch->seen_ns = 0;
     name_account(&scratch->key, image, file, scratch->route);
-    known = route & NO_ACCOUNT ? NULL : bpf_map_lookup_elem(&accounts, &scratch->key);
+    known = route & NO_ACCOUNT ? NULL : find_ref(&scratch->key);
     scratch->kind = file ? file_kind(LOAD_ADDRESS(file, file, f_inode), LOAD_ADDRESS(file, file, f_path.dentry)) : 0;
     ADDRESSES_ANEW(scratch);
     if (known && known->renames == (__u32)scratch->version)
-        found = FOUND(known->slot, known->verdict); /* another thread has opened it meanwhile */
+        found = known->found; /* another thread has opened it meanwhile */
     else if (!scratch->key.inode)
         found = open_group(scratch, index, known, scratch->key.number);
     else if (!(settings.kinds >> (scratch->kind & 31) & 1))
@@ -441,9 +488,9 @@ __noinline int open_blindly(__u64 image, __u64 file, __u32 route)
     struct iol_account_ref *known;
 
     name_account(&key, image, file, route & (IOL_ABI_ROUTE_SLOTS - 1));
-    known = bpf_map_lookup_elem(&accounts, &key);
+    known = find_ref(&key);
     if (known)
-        return for_now(FOUND(known->slot, known->verdict));
+        return for_now(known->found);
     count_lost(IOL_LOST_SCRATCH, 1);
     return for_now(open_other(image, route & (IOL_ABI_ROUTE_SLOTS - 1), state_of(version_now(), control.rules)));
 }
@@ -473,9 +520,9 @@ __noinline int find_account(__u64 image, __u64 task, __u64 file, __u32 route)
     __u64 version = version_now();
 
     name_account(&key, image, file, route & (IOL_ABI_ROUTE_SLOTS - 1));
-    known = bpf_map_lookup_elem(&accounts, &key);
+    known = find_ref(&key);
     if (known && known->renames == (__u32)version)
-        return FOUND(known->slot, known->verdict);
+        return known->found;
     if (control.rules && is_ignored(name_of_account(&key, version)))
         return FOUND(0, IOL_VERDICT_IGNORE);
     if (!known && file)

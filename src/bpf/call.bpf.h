@@ -249,6 +249,17 @@ static __always_inline void count_change(__u32 class)
         count_unlink();
 }
 
+/* By what its registers tell, the call has neither used nor changed a file: most mappings are of none, and most files that are opened were there. */
+static __always_inline bool is_of_no_concern(const struct pt_regs *regs, __u32 class, bool compat, __s64 result)
+{
+    if (class == CLASS_MMAP)
+        return syscall_argument4(regs, compat) & MAP_ANONYMOUS;
+    if (class == CLASS_OPEN || class == CLASS_OPENAT)
+        return opens_what_is_there(
+            class == CLASS_OPEN ? syscall_argument2(regs, compat) : syscall_argument3(regs, compat), result);
+    return false;
+}
+
 /* Everything but the hot path. */
 static __noinline int other_call(const struct told_call *call)
 {
@@ -258,10 +269,12 @@ static __noinline int other_call(const struct told_call *call)
     __u32 class, nr;
     bool compat;
 
-    find_thread(call->registers, &thread);
     nr = masked(syscall_number(regs), IOL_SYSCALLS_MAX - 1);
-    compat = syscall_is_compat(AS(task_struct, thread.task));
+    compat = syscall_is_compat(AS(task_struct, bpf_get_current_task()));
     class = compat ? compat_classes[nr] : native_classes[nr];
+    if (is_of_no_concern(regs, class, compat, result))
+        return 0;
+    find_thread(call->registers, &thread);
     if (class == CLASS_CLOSE)
         forget_descriptors(thread.place);
     if (result >= 0)

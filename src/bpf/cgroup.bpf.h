@@ -42,7 +42,7 @@ int BPF_PROG(on_cgroup_attach, struct cgroup *cgroup, const char *path, struct t
 {
     struct announcement what = {.task = BPF_CORE_READ(task, group_leader), .origin = 2};
     __u32 tgid = BPF_CORE_READ(task, tgid);
-    struct iol_task *known = bpf_map_lookup_elem(&tasks, &tgid);
+    struct iol_task *known = find_task(tgid);
     struct task_struct *parent;
     __u32 bits;
 

@@ -79,7 +79,7 @@ static __always_inline bool change_is_wanted(__u32 tgid)
         return false;
     if (!settings.filter || settings.filter == IOL_FILTER_ANY)
         return true;
-    known = bpf_map_lookup_elem(&tasks, &tgid);
+    known = find_task(tgid);
     return known && known->bits & IOL_TASK_TRACED;
 }
 
@@ -194,6 +194,12 @@ __noinline int send_change(__u32 index)
     size = scratch->at;
     record->head.size = size;
     return size > sizeof(scratch->record) || ring_send(scratch->record, size);
+}
+
+/* The call has opened a file that was there, and has left it as it was; or it has failed for a reason that is not told. */
+static __always_inline bool opens_what_is_there(__u64 flags, __s64 result)
+{
+    return result < 0 ? result != -EACCES && result != -EPERM : !(flags & (O_CREAT | O_TRUNC));
 }
 
 /* What an open was: the file created, an old one emptied, or not allowed; 0: none of these. */

@@ -79,6 +79,18 @@ static __always_inline bool try_own(__u64 *owner, __u64 name)
     return __sync_val_compare_and_swap(owner, 0, name) == 0;
 }
 
+/* Of a word that is 0. */
+static __always_inline bool try_claim(__u32 *word, __u32 claimed)
+{
+    return __sync_val_compare_and_swap(word, 0, claimed) == 0;
+}
+
+/* What was written before is seen by whoever sees this. */
+static __always_inline void publish_word(__u32 *word, __u32 value)
+{
+    __sync_lock_test_and_set(word, value);
+}
+
 #else
 
 /* Without atomics that return a value; up to 6.12 tracepoints run their programs with preemption off. */
@@ -95,6 +107,18 @@ static __always_inline bool try_own(__u64 *owner, __u64 name)
     (void)owner;
     (void)name;
     return false;
+}
+
+static __always_inline bool try_claim(__u32 *word, __u32 claimed)
+{
+    (void)word;
+    (void)claimed;
+    return false;
+}
+
+static __always_inline void publish_word(__u32 *word, __u32 value)
+{
+    *(volatile __u32 *)word = value;
 }
 
 #endif

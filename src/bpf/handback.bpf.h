@@ -3,21 +3,16 @@
 #pragma once
 
 /* What user space gives back at the end of an interval: accounts, their slots, files. See enum iol_hand_back_step. */
-#include "bpf/maps.bpf.h"
+#include "bpf/table.bpf.h"
+#include "bpf/task.bpf.h"
 
 struct iol_hand_back hand_back SEC(".data.hand_back");
 
 static __always_inline long take_key_out(__u32 slot)
 {
     const struct iol_account *account = bpf_map_lookup_elem(&slots, &slot);
-    const struct iol_account_ref *known;
 
-    if (!account)
-        return -1;
-    known = bpf_map_lookup_elem(&accounts, &account->key);
-    if (!known || known->slot != slot) /* the key leads to a younger slot, with another path */
-        return -1;
-    return bpf_map_delete_elem(&accounts, &account->key);
+    return account ? remove_ref(&account->key, slot) : -1;
 }
 
 static __always_inline long hand_back_one(__u32 step, __u32 i)
@@ -29,7 +24,7 @@ static __always_inline long hand_back_one(__u32 step, __u32 i)
     if (step == IOL_HAND_BACK_SPARE)
         return bpf_map_push_elem(&spare_slots, &hand_back.slots[i], BPF_ANY);
     if (step == IOL_HAND_BACK_TASKS)
-        return bpf_map_delete_elem(&tasks, &hand_back.tgids[i]);
+        return forget_task(hand_back.tgids[i]);
     return forget_sent(hand_back.files[i]);
 }
 

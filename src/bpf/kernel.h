@@ -345,6 +345,7 @@ struct bpf_iter__task {
 #define FMODE_CREATED 0x100000
 
 /* include/uapi: the same on x86 and arm64 */
+#define O_CREAT 0100
 #define O_TRUNC 01000
 #define AT_FDCWD (-100)
 #define AT_REMOVEDIR 0x200

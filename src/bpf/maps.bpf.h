@@ -31,6 +31,27 @@ struct {
     __type(value, struct iol_account);
 } slots SEC(".maps");
 
+/*
+ * The accounts of a process side by side, as its image leads to its set: most processes have no more, and the first one brings the others into the
+ * caches. Those that find no place there are in a hash table.
+ */
+#define PLACES_PER_SET 8
+#define PLACE_CLAIMED 1 /* no tag: somebody's in a moment */
+
+struct account_set {
+    union {
+        __u32 elsewhere; /* accounts of images of this set that are in `accounts`, or will be in a moment */
+        struct iol_account_ref places[PLACES_PER_SET]; /* but for the first one */
+    };
+};
+
+struct {
+    __uint(type, BPF_MAP_TYPE_ARRAY);
+    __uint(max_entries, 1);
+    __type(key, __u32);
+    __type(value, struct account_set);
+} account_sets SEC(".maps");
+
 struct {
     __uint(type, BPF_MAP_TYPE_HASH);
     __uint(max_entries, 1);
@@ -91,6 +112,14 @@ struct {
     __type(key, __u64);
     __type(value, __u8);
 } ignored SEC(".maps");
+
+struct {
+    __uint(type, BPF_MAP_TYPE_ARRAY);
+    __uint(map_flags, BPF_F_MMAPABLE);
+    __uint(max_entries, IOL_TASK_PLACES);
+    __type(key, __u32);
+    __type(value, struct iol_task);
+} task_places SEC(".maps");
 
 struct {
     __uint(type, BPF_MAP_TYPE_HASH);

@@ -204,6 +204,7 @@ __noinline int walk_path(__u32 index)
     if (!scratch)
         return 0;
     scratch->offset = IOL_PATH_MAX;
+    scratch->text = 0;
     scratch->bits = 0;
     scratch->done = 0;
     scratch->torn = 0;
@@ -250,7 +251,7 @@ static __always_inline __u64 name_walk(const struct scratch *scratch)
     return h ^ h >> 31;
 }
 
-/* Is scratch->name the one whose path was kept in this place? Then it is the path in scratch now. */
+/* Is scratch->name the one whose path was kept in this place? Then that is the path. */
 static __always_inline bool take_known_path(struct scratch *scratch, __u32 place)
 {
     const struct known_path *known = &scratch->known_paths[place];
@@ -259,9 +260,9 @@ static __always_inline bool take_known_path(struct scratch *scratch, __u32 place
     if (known->name != scratch->name || len == 0 || len > KNOWN_PATH_MAX - 1)
         return false;
     scratch->offset = IOL_PATH_MAX - len;
+    scratch->text = (__u32) __builtin_offsetof(struct scratch, known_paths) + place * sizeof(*known) +
+                    (__u32) __builtin_offsetof(struct known_path, text);
     scratch->bits = known->bits;
-    bpf_probe_read_kernel(&scratch->path[scratch->offset & (IOL_PATH_MAX - 1)], masked(len, KNOWN_PATH_MAX - 1),
-                          known->text);
     return true;
 }
 
@@ -319,13 +320,25 @@ static __always_inline __u32 path_length(const struct scratch *scratch)
     return len > IOL_PATH_MAX ? 0 : len;
 }
 
-/* Copies the walked path to the record at `at`; returns the offset behind it. */
+/* The path that was walked, or is known. */
+static __always_inline const char *path_text(const struct scratch *scratch)
+{
+    __u32 at = scratch->text ? scratch->text : (__u32) __builtin_offsetof(struct scratch, path) + scratch->offset;
+
+    return (const char *)scratch + masked(at, 2 * IOL_PATH_MAX - 1);
+}
+
+_Static_assert(__builtin_offsetof(struct scratch, path) + IOL_PATH_MAX < 2 * IOL_PATH_MAX &&
+                   sizeof(struct scratch) > 4 * IOL_PATH_MAX,
+               "the mask of path_text(), and a path from there");
+
+/* Copies the path to the record at `at`; returns the offset behind it. */
 static __always_inline __u32 copy_path(struct scratch *scratch, __u32 at)
 {
     __u32 len = path_length(scratch);
 
     bpf_probe_read_kernel(&scratch->record[at & RECORD_OFFSET_MASK], masked(len, 2 * IOL_PATH_MAX - 1),
-                          &scratch->path[scratch->offset & (2 * IOL_PATH_MAX - 1)]);
+                          path_text(scratch));
     return at + len;
 }
 

@@ -4,12 +4,17 @@
 
 /* Identity of process images, the filters' verdict on them, and the process records. */
 #include "bpf/path.bpf.h"
+#include "bpf/task.bpf.h"
 
+#define IMAGE_PID_BITS 16
+
+/* A hash, but for the lower bits, which are the pid's: processes that were made one after the other have neighbouring sets of accounts. */
 static __always_inline __u64 image_key(__u64 start_boottime, __u32 tgid, __u64 exec_id)
 {
     __u64 h = start_boottime * MIX_A ^ ((__u64)tgid << 32 | (__u32)exec_id) * MIX_B;
 
-    return h ^ h >> 29;
+    h = (h ^ h >> 29) * MIX_C;
+    return h >> IMAGE_PID_BITS << IMAGE_PID_BITS | (tgid & ((1U << IMAGE_PID_BITS) - 1));
 }
 
 /*
@@ -108,7 +113,7 @@ __noinline int judge(__u64 address, __u32 bits)
     return bits | IOL_TASK_TRACED;
 }
 
-/* Is the path now in scratch one of --exe? */
+/* Is the path that was found one of --exe? */
 static __always_inline bool exe_matches(struct scratch *scratch)
 {
     __u32 len = path_length(scratch);
@@ -116,8 +121,7 @@ static __always_inline bool exe_matches(struct scratch *scratch)
     if (len == 0 || len >= IOL_EXE_FILTER_MAX)
         return false;
     __builtin_memset(scratch->exe_key, 0, sizeof(scratch->exe_key));
-    bpf_probe_read_kernel(scratch->exe_key, masked(len, IOL_EXE_FILTER_MAX - 1),
-                          &scratch->path[scratch->offset & (IOL_PATH_MAX - 1)]);
+    bpf_probe_read_kernel(scratch->exe_key, masked(len, IOL_EXE_FILTER_MAX - 1), path_text(scratch));
     return bpf_map_lookup_elem(&exe_filter, scratch->exe_key) != NULL;
 }
 
@@ -161,6 +165,7 @@ __noinline int walk_cgroup(__u32 index)
     if (take_known_path(scratch, KNOWN_CGROUP))
         return 0;
     scratch->bits = 0;
+    scratch->text = 0;
     scratch->offset = IOL_PATH_MAX;
     for (i = 0; i < CGROUP_LEVELS; i++) {
         struct kernfs_node *parent = kernfs_parent(node);
@@ -342,24 +347,7 @@ static __always_inline void judge_process(struct scratch *scratch)
         record->bits |= IOL_PROCESS_TRACED;
 }
 
-/*
- * A process that is there already keeps its place: to take another one is a lock, and two places in memory. Its image first: who reads the two
- * in between finds the bits of the image before, of which the filters' are the ones that it was used by until then.
- */
-static __always_inline void remember_task(__u32 tgid, const struct iol_task *entry)
-{
-    struct iol_task *known = bpf_map_lookup_elem(&tasks, &tgid);
-
-    if (known) {
-        *(volatile __u64 *)&known->image = entry->image;
-        *(volatile __u32 *)&known->bits = entry->bits;
-        return;
-    }
-    if (bpf_map_update_elem(&tasks, &tgid, entry, BPF_ANY))
-        count_lost(settings.filter & ~IOL_FILTER_ANY ? IOL_LOST_TASKS_UNJUDGED : IOL_LOST_TASKS_FULL, 1);
-}
-
-/* Sends the record of the process in scratch->task and remembers the process in `tasks` with its verdict. */
+/* Sends the record of the process in scratch->task and remembers the process with its verdict. */
 __noinline int announce_scratch(__u32 index)
 {
     struct scratch *scratch = bpf_map_lookup_elem(&scratches, &index);
@@ -370,28 +358,26 @@ __noinline int announce_scratch(__u32 index)
     build_process(index);
     judge_process(scratch);
     task = scratch->task;
-    scratch->tgid = LOAD(AS(task_struct, task), tgid);
+    scratch->entry.tgid = LOAD(AS(task_struct, task), tgid);
     scratch->entry.image = image_of_other(task, 0);
     scratch->entry.bits = scratch->task_bits & ~(__u32)IOL_TASK_ANNOUNCED;
-    scratch->entry.reserved = 0;
     if (!send_record(scratch))
         scratch->entry.bits |= IOL_TASK_ANNOUNCED;
     else
         count_lost(IOL_LOST_PROCESS_RECORDS, 1);
-    remember_task(scratch->tgid, &scratch->entry);
+    remember_task(&scratch->entry);
     return 0;
 }
 
-/* Without a buffer for the record: the process has its place in `tasks` all the same. */
+/* Without a buffer for the record: the process is known all the same. */
 __noinline int announce_nothing(__u64 address, __u32 bits)
 {
     struct task_struct *task = (struct task_struct *)address;
-    struct iol_task entry = {.image = image_of_other(task, 0)};
-    __u32 tgid = LOAD(AS(task_struct, task), tgid);
+    struct iol_task entry = {.image = image_of_other(task, 0), .tgid = LOAD(AS(task_struct, task), tgid)};
 
     count_lost(IOL_LOST_PROCESS_RECORDS, 1);
     entry.bits = judge(address, bits) & ~(__u32)IOL_TASK_ANNOUNCED;
-    remember_task(tgid, &entry);
+    remember_task(&entry);
     return 0;
 }
 
@@ -404,7 +390,7 @@ struct announcement {
     __u32 task_bits;
 };
 
-/* A new image: its record, and its place in `tasks`. */
+/* A new image: its record, and what is known of the process from here on. */
 static __always_inline void announce(const struct announcement *what)
 {
     struct scratch *scratch;
@@ -435,7 +421,7 @@ static __always_inline __u32 parent_of(struct task_struct *task)
 /* What opening an account asks: has this image been announced? */
 static __always_inline bool is_announced(__u32 tgid, __u64 image)
 {
-    const struct iol_task *known = bpf_map_lookup_elem(&tasks, &tgid);
+    const struct iol_task *known = find_task(tgid);
 
     return known && known->image == image && known->bits & IOL_TASK_ANNOUNCED;
 }
@@ -446,7 +432,7 @@ __noinline int announce_task(__u64 image, __u64 address)
     struct task_struct *task = (struct task_struct *)address;
     struct announcement what = {.task = task, .origin = 2};
     __u32 tgid = LOAD(AS(task_struct, task), tgid);
-    struct iol_task *known = bpf_map_lookup_elem(&tasks, &tgid);
+    struct iol_task *known = find_task(tgid);
     struct task_struct *parent;
 
     if (is_announced(tgid, image))

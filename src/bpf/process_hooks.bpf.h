@@ -16,7 +16,7 @@ static __always_inline int forked(struct task_struct *parent, struct task_struct
         forget_thread(parent); /* another thread can change its descriptors from here on */
     if (LOAD(AS(task_struct, child), tgid) != LOAD(AS(task_struct, child), pid))
         return 0; /* a thread: it belongs to its process */
-    known = bpf_map_lookup_elem(&tasks, &parent_tgid);
+    known = find_task(parent_tgid);
     if (known)
         what.task_bits = known->bits & (IOL_TASK_DESCENDANT | IOL_TASK_EXE | IOL_TASK_EXCLUDED);
     what.parent_image = image_of_other(parent, 0);
@@ -35,7 +35,7 @@ static __always_inline int executed(struct task_struct *task)
 {
     __u32 tgid = LOAD(AS(task_struct, task), tgid);
     struct announcement what = {.task = task, .origin = 1, .own_memory = 1};
-    struct iol_task *known = bpf_map_lookup_elem(&tasks, &tgid);
+    struct iol_task *known = find_task(tgid);
 
     if (known)
         what.task_bits = known->bits;
@@ -80,12 +80,12 @@ static __always_inline int exited(struct task_struct *task)
     record.status = LOAD(signal, flags) & SIGNAL_GROUP_EXIT
                         ? LOAD(signal, group_exit_code)
                         : LOAD(AS(task_struct, LOAD_ADDRESS(task_struct, (__u64)task, group_leader)), exit_code);
-    known = bpf_map_lookup_elem(&tasks, &tgid);
+    known = find_task(tgid);
     if (known && known->bits & IOL_TASK_TRACED)
         record.bits |= IOL_PROCESS_TRACED;
     if (ring_send(&record, sizeof(record)))
         count_lost(IOL_LOST_EVENTS, 1);
-    bpf_map_delete_elem(&tasks, &tgid);
+    forget_task(tgid);
     return 0;
 }
 
@@ -140,7 +140,7 @@ int on_running(struct bpf_iter__task *ctx)
     if (tgid == control.self_tgid)
         find_home_root(task);
     image = image_of_other(task, 0);
-    known = bpf_map_lookup_elem(&tasks, &tgid);
+    known = find_task(tgid);
     if (BPF_CORE_READ(task, flags) & PF_EXITING || is_being_made(task, image, known))
         return 0;
     scratch = scratch_take(&index);
@@ -163,17 +163,18 @@ int on_running(struct bpf_iter__task *ctx)
     if (size <= sizeof(scratch->record))
         error = bpf_seq_write(ctx->meta->seq, scratch->record, size);
     entry.image = image;
+    entry.tgid = tgid;
     entry.bits = scratch->task_bits;
     scratch_give(scratch);
     if (error)
         return 0; /* the buffer is full: the iterator calls again for the same task */
     entry.bits |= IOL_TASK_ANNOUNCED;
-    known = bpf_map_lookup_elem(&tasks, &tgid);
+    known = find_task(tgid);
     if (known && known->image != image)
         return 0; /* an exec since then: its hook has judged it */
     if (known)
         known->bits = entry.bits; /* judged anew: user space has marked it since */
     else
-        bpf_map_update_elem(&tasks, &tgid, &entry, BPF_NOEXIST);
+        add_task(&entry);
     return 0;
 }

@@ -25,6 +25,14 @@ struct known_path {
     char text[KNOWN_PATH_MAX];
 };
 
+/* The key of a file, under all that leads to it: see recall_file_key(). */
+#define KNOWN_KEYS 64
+
+struct known_key {
+    __u64 name; /* 0: none */
+    __u64 key;
+};
+
 /*
  * The members before `path` are also how a global function gets its arguments: the verifier looks at
  * such a function once, whoever calls it, but up to 6.8 lets scalars only be passed to it.
@@ -33,14 +41,14 @@ struct scratch {
     __u32 busy;
 
     /* the walk of a path: where it is, where it ends, and what was found */
-    __u32 offset; /* of the path's first byte within path */
+    __u32 offset; /* of the path's first byte within path, or as if it were there */
+    __u32 text;   /* of that byte within scratch, when the path is a known one; 0: it is in `path` */
     __u32 bits;   /* enum iol_file_bits */
     __u32 done;
     __u32 sequence; /* of the dentry whose name is being read */
     __u32 torn;     /* how often that was being renamed: see is_torn() */
     __u32 place;    /* the lower bits of file_key: see begin_file_key() */
-    __u32 reserved;
-    __u64 dentry; /* addresses, as those below */
+    __u64 dentry;   /* addresses, as those below */
     __u64 mnt;
     __u64 root_dentry;
     __u64 root_mnt;
@@ -60,10 +68,10 @@ struct scratch {
     __u32 own_memory; /* task is the current one: its argv can be read */
     __u32 task_bits;  /* enum iol_task_bits: inherited ones in, verdict out */
     struct iol_task entry;
-    __u32 tgid;
     __u32 rules;   /* generation of the rules that are looked up; 0: none */
     __u32 verdict; /* enum iol_verdict that they come to */
     __u32 sample;
+    __u32 reserved2;
 
     /* the account that is being opened: see open_account() */
     struct iol_account_key key;
@@ -73,7 +81,7 @@ struct scratch {
     __u64 version; /* version_now() before anything was looked at */
     __u64 seen_ns; /* when the record of the file was made; 0: it was sent before */
     __u32 route;
-    __u32 reserved2;
+    __u32 slot; /* that was taken for it; 0: none yet */
     struct known_file known_file;
 
     /* a change of a file: what the call was, and where the next text of its record goes */
@@ -85,6 +93,7 @@ struct scratch {
     __u32 change_bits; /* enum iol_name_bits of the second name */
 
     struct known_path known_paths[KNOWN_PATHS + 1]; /* the last one: of a cgroup */
+    struct known_key known_keys[KNOWN_KEYS];
 
     char path[IOL_PATH_MAX + NAME_SLACK];
     union {

@@ -160,28 +160,13 @@ static __always_inline __u64 state_of(__u64 version, __u32 rules)
 }
 
 /*
- * Makes ref->slot the slot of `key`. Another thread may have been first: then its slot is the one, and
- * ours goes back unused. Returns the slot's index, or -1 when the map of accounts takes no more.
+ * Has the processor fetch what a new account will be written to, and the counters that its first operation will be added to, while its path is
+ * walked: nothing here waits for what is loaded, and an addition by an atomic would.
  */
-static __always_inline int slot_publish(const struct iol_account_key *key, const struct iol_account_ref *ref)
-{
-    struct iol_account_ref *winner;
-    __u32 index = ref->slot;
-
-    if (!bpf_map_update_elem(&accounts, key, ref, BPF_NOEXIST))
-        return index;
-    bpf_map_push_elem(&free_slots, &index, BPF_ANY);
-    winner = bpf_map_lookup_elem(&accounts, key);
-    return winner ? winner->slot : -1;
-}
-
-/*
- * Has the processor fetch the counters that the first operation will be added to, while it waits for the table of accounts: nothing here
- * waits for what is loaded, and an addition by an atomic would.
- */
-static __always_inline void ask_for_counters(const struct iol_account *slot)
+static __always_inline void ask_for_slot(const struct iol_account *slot)
 {
     (void)*(const volatile __u64 *)&slot->epoch[*(const volatile __u64 *)&control.epoch & 1].last;
+    (void)*(const volatile __u64 *)&slot->key.image;
 }
 
 static __always_inline void slot_describe(struct iol_account *slot, const struct iol_account_key *key, __u64 file,

@@ -50,7 +50,7 @@ static __always_inline __u64 standing_of(const struct task_struct *task)
         return IOL_STANDING_EXCLUDED;
     if (!settings.filter)
         return IOL_STANDING_TRACED;
-    known = bpf_map_lookup_elem(&tasks, &tgid);
+    known = find_task(tgid);
     if (!known)
         return settings.filter == IOL_FILTER_ANY ? IOL_STANDING_TRACED : IOL_STANDING_UNTRACED;
     if (known->bits & IOL_TASK_EXCLUDED)

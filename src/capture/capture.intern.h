@@ -51,6 +51,8 @@ struct iol_capture {
     const struct iol_cpu *cpus;
     struct iol_thread *threads; /* IOL_THREADS */
     struct iol_hand_back *hand_back;
+    struct iol_task *task_places;
+    size_t n_task_places;
     size_t n_slots;
     size_t n_cpus;
 

@@ -27,7 +27,7 @@
 #define RING_BYTES_MIN (1U << 20)
 #define RING_BYTES_MAX (64U << 20)
 #define MAX_FILES 65536U
-#define MAX_TASKS 65536U
+#define MAX_TASKS 32768U  /* beyond those that have a place in `task_places` */
 #define SCRATCH_PER_CPU 2 /* bpf/scratch.bpf.h */
 
 static __attribute__((format(printf, 2, 0))) int print_verbose(enum libbpf_print_level level, const char *format,
@@ -131,6 +131,16 @@ static uint32_t sent_sets(size_t slots)
     return sets;
 }
 
+/* A power of two, each with places for seven accounts: most find one. */
+static uint32_t account_sets(size_t slots)
+{
+    uint32_t sets = 1;
+
+    while (sets < slots / 8)
+        sets *= 2;
+    return sets;
+}
+
 /* Slots are shared between the host's own (one for each route), the spare ones for pseudo files, and the rest. */
 static void choose_sizes(struct iol_capture *capture)
 {
@@ -139,6 +149,7 @@ static void choose_sizes(struct iol_capture *capture)
     capture->n_spare = spare < 16 ? 16 : spare > 4096 ? 4096 : spare;
     capture->ring_bytes = ring_bytes(capture->n_slots);
     capture->settings.sent_mask = sent_sets(capture->n_slots) - 1;
+    capture->settings.set_mask = account_sets(capture->n_slots) - 1;
     capture->settings.ring_wakeup = capture->ring_bytes / 4; /* see ring_send_event() */
 }
 
@@ -147,6 +158,7 @@ static void set_sizes(struct iol_capture *capture)
     uint32_t slots = (uint32_t)capture->n_slots;
 
     set_size(capture, "slots", slots);
+    set_size(capture, "account_sets", capture->settings.set_mask + 1);
     set_size(capture, "accounts", slots);
     set_size(capture, "free_slots", slots);
     set_size(capture, "spare_slots", capture->n_spare);

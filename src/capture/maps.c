@@ -99,9 +99,20 @@ int iol_capture_map_hand_back(struct iol_capture *capture)
     return capture->hand_back ? 0 : -errno;
 }
 
+static uint32_t entries_of(int fd)
+{
+    struct bpf_map_info info = {0};
+    uint32_t size = sizeof(info);
+
+    return bpf_obj_get_info_by_fd(fd, &info, &size) < 0 ? 0 : info.max_entries;
+}
+
 int iol_capture_map_memory(struct iol_capture *capture)
 {
     capture->tasks_fd = iol_capture_map(capture, "tasks");
+    capture->n_task_places = entries_of(iol_capture_map(capture, "task_places"));
+    capture->task_places = map_memory(capture, "task_places", capture->n_task_places * sizeof(*capture->task_places),
+                                      PROT_READ | PROT_WRITE);
     capture->clock = map_memory(capture, ".data.clock", sizeof(*capture->clock), PROT_READ);
     capture->control = map_memory(capture, ".data.control", sizeof(*capture->control), PROT_READ | PROT_WRITE);
     capture->slots = map_memory(capture, "slots", capture->n_slots * sizeof(*capture->slots), PROT_READ | PROT_WRITE);
@@ -109,8 +120,8 @@ int iol_capture_map_memory(struct iol_capture *capture)
         map_memory(capture, ".bss.threads", IOL_THREADS * sizeof(*capture->threads), PROT_READ | PROT_WRITE);
     capture->cpus = map_memory(capture, "cpus", capture->n_cpus * sizeof(*capture->cpus), PROT_READ);
     capture->fold = &capture->own_fold;
-    if (iol_capture_map_hand_back(capture) < 0 || !capture->clock || !capture->control || !capture->slots ||
-        !capture->threads || !capture->cpus)
+    if (iol_capture_map_hand_back(capture) < 0 || !capture->task_places || !capture->clock || !capture->control ||
+        !capture->slots || !capture->threads || !capture->cpus)
         return -errno;
     return iol_capture_map(capture, "books") >= 0 ? map_books(capture) : 0;
 }
@@ -126,6 +137,7 @@ void iol_capture_drop_maps(struct iol_capture *capture)
     unmap(capture->clock, sizeof(*capture->clock));
     unmap(capture->hand_back, sizeof(*capture->hand_back));
     unmap(capture->control, sizeof(*capture->control));
+    unmap(capture->task_places, capture->n_task_places * sizeof(*capture->task_places));
     unmap(capture->slots, capture->n_slots * sizeof(*capture->slots));
     unmap(capture->threads, IOL_THREADS * sizeof(*capture->threads));
     unmap(capture->cpus, capture->n_cpus * sizeof(*capture->cpus));

@@ -104,15 +104,33 @@ static void hand_down(struct running_list *list)
     }
 }
 
-/* Adds `bits` to the process's entry; on_running judges it anew at the next look. Returns whether anything changed. */
+/* The process's place, if it has one: see bpf/task.bpf.h. */
+static struct iol_task *find_place(const struct iol_capture *capture, uint32_t pid)
+{
+    size_t place = pid & (IOL_TASK_PLACES - 1);
+
+    if (place >= capture->n_task_places)
+        return NULL;
+    return __atomic_load_n(&capture->task_places[place].tgid, __ATOMIC_ACQUIRE) == pid ? &capture->task_places[place]
+                                                                                       : NULL;
+}
+
+/* Adds `bits` to what is known of the process; on_running judges it anew at the next look. Returns whether anything changed. */
 static bool mark(struct iol_capture *capture, const struct running *process, uint32_t bits)
 {
-    struct iol_task entry = {.image = process->image};
+    struct iol_task entry = {.image = process->image, .tgid = process->pid};
+    struct iol_task *place = find_place(capture, process->pid);
 
+    if (place)
+        return (__atomic_fetch_or(&place->bits, bits, __ATOMIC_RELAXED) & bits) != bits;
     if (bpf_map_lookup_elem(capture->tasks_fd, &process->pid, &entry) == 0 && (entry.bits & bits) == bits)
         return false;
     entry.bits |= bits;
-    bpf_map_update_elem(capture->tasks_fd, &process->pid, &entry, BPF_ANY);
+    __atomic_add_fetch(&capture->control->tasks_elsewhere, 1, __ATOMIC_RELEASE);
+    if (bpf_map_update_elem(capture->tasks_fd, &process->pid, &entry, BPF_NOEXIST) < 0) {
+        __atomic_sub_fetch(&capture->control->tasks_elsewhere, 1, __ATOMIC_RELEASE);
+        bpf_map_update_elem(capture->tasks_fd, &process->pid, &entry, BPF_EXIST);
+    }
     return true;
 }
 
@@ -178,7 +196,7 @@ out:
 }
 
 /*
- * Takes a process out of the map when there is no such pid: the iterator may have put it there while it ended. The kernel
+ * Forgets a process when there is no such pid: the iterator may have found it while it ended. The kernel
  * makes an entry after a pid and removes it before, so that an entry without a pid is a stale one.
  */
 static void drop_stale(struct iol_capture *capture, uint32_t pid)
@@ -197,6 +215,11 @@ static void drop_stale_tasks(struct iol_capture *capture)
     /* pids of the map are those of the initial namespace */
     if (capture->control->self_tgid != (uint32_t)getpid())
         return;
+    for (size_t i = 0; i < capture->n_task_places; i++) {
+        pid = __atomic_load_n(&capture->task_places[i].tgid, __ATOMIC_RELAXED);
+        if (pid != 0 && pid != IOL_TASK_CLAIMED)
+            drop_stale(capture, pid);
+    }
     for (r = bpf_map_get_next_key(capture->tasks_fd, NULL, &next); r == 0 && n < most; n++) {
         pid = next;
         /* a key that is gone would lead back to the first one */
@@ -246,7 +269,10 @@ int iol_capture_exclude(struct iol_capture *capture, pid_t pid, iol_capture_reco
 
 bool iol_capture_lives(const struct iol_capture *capture, uint32_t pid, uint64_t image)
 {
+    const struct iol_task *place = find_place(capture, pid);
     struct iol_task entry;
 
+    if (place)
+        return place->image == image;
     return bpf_map_lookup_elem(capture->tasks_fd, &pid, &entry) == 0 && entry.image == image;
 }

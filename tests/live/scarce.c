@@ -3,7 +3,8 @@
 
 /*
  * Loaded into the recorder (LD_PRELOAD): the hash map that IOLEDGER_SCARCE names gets the memory of an entry when the entry is made, and not
- * all of it at once. Where the recorder's cgroup has no more memory, the kernel itself then refuses entries, with ENOMEM.
+ * all of it at once. Where the recorder's cgroup has no more memory, the kernel itself then refuses entries, with ENOMEM. Of the places in front of
+ * the map `tasks` there is one then, and so next to no process that does not need an entry.
  */
 #include <dlfcn.h>
 #include <stdarg.h>
@@ -20,6 +21,8 @@ static void make_scarce(union bpf_attr *attr)
 
     if (name && attr->map_type == BPF_MAP_TYPE_HASH && strncmp(attr->map_name, name, BPF_OBJ_NAME_LEN) == 0)
         attr->map_flags |= BPF_F_NO_PREALLOC;
+    if (name && strcmp(name, "tasks") == 0 && strncmp(attr->map_name, "task_places", BPF_OBJ_NAME_LEN) == 0)
+        attr->max_entries = 1;
 }
 
 /* libbpf's way into the kernel. */

@@ -249,14 +249,26 @@ def lost_exits(tap, scratch):
     tap.ok("(unknown)" not in {row["comm"] for row in mine}, "who was there all the time is known: %s" % mine)
 
 
-def table_of_processes(pid):
-    """A descriptor of our own for the recorder's map of processes."""
+PLACES = 65536
+
+
+def map_of_processes(pid, kind, entries):
+    """A descriptor of our own for the recorder's map with processes that is of this kind."""
+    wanted = {"map_type": kind, "key_size": 4, "value_size": 16, "max_entries": entries}
     for name in os.listdir("/proc/%d/fdinfo" % pid):
         with open("/proc/%d/fdinfo/%s" % (pid, name), encoding="ascii") as info:
             text = info.read()
-        if all(re.search(r"^%s:\s+%d$" % what, text, re.M) for what in (("map_type", 1), ("key_size", 4), ("value_size", 16))):
+        if all(re.search(r"^%s:\s+%d$" % what, text, re.M) for what in wanted.items()):
             return ctypes.CDLL(None, use_errno=True).syscall(438, os.pidfd_open(pid), int(name), 0)  # pidfd_getfd(2)
-    raise live.Failure("the recorder has no map of processes")
+    raise live.Failure("the recorder has no such map of processes")
+
+
+class Table:
+    """The recorder's table of processes: places, and a map for those that find theirs taken."""
+
+    def __init__(self, pid):
+        self.more = map_of_processes(pid, 1, 32768)
+        self.places = mmap.mmap(map_of_processes(pid, 2, PLACES), 16 * PLACES)
 
 
 NOBODY = 1 << 30  # no process has this number, nor one above it, nor one that is a little below
@@ -280,7 +292,10 @@ def on_entries(command, table, pids):
 
 def fill(table):
     """Entries of processes that are none, until no more fit."""
-    return on_entries(UPDATE, table, range(NOBODY, 2 * NOBODY))
+    free = [i for i, (pid,) in enumerate(struct.iter_unpack("=12xI", table.places)) if pid == 0]
+    for i in free:
+        struct.pack_into("=I", table.places, 16 * i + 12, NOBODY + i)
+    return len(free) + on_entries(UPDATE, table.more, range(NOBODY + PLACES, 2 * NOBODY))
 
 
 def has_room(table):
@@ -289,10 +304,10 @@ def has_room(table):
     of the time: where there is not enough room the table is full afterwards, and a process is lost.
     """
     more = range(NOBODY - ROOM, NOBODY)
-    if on_entries(UPDATE, table, more) < ROOM:
+    if on_entries(UPDATE, table.more, more) < ROOM:
         subprocess.run(["true"], check=True)
         return False
-    return on_entries(DELETE, table, more) == ROOM
+    return on_entries(DELETE, table.more, more) == ROOM
 
 
 def full_table(tap, scratch):
@@ -303,7 +318,7 @@ def full_table(tap, scratch):
     churn = Churn(scratch, 2, 100)
     recorder = live.Recorder(url, "--interval", "0.25s", "--max-accounts", "262144", "--verbose")
     lost = "select coalesce(sum(lost), 0) from loss where reason like 'process table full%'"
-    table = table_of_processes(recorder.pid)
+    table = Table(recorder.pid)
 
     def over_and_full():
         """A sweep that finds the table full empties it: so that the churn meets it full, it is filled again and again."""

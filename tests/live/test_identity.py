@@ -6,11 +6,15 @@
 Forks without exec, threads, exec from a thread, chains of exec, a pid that comes again, ends by exit and by signal,
 execs that fail: all on one recording for each database.
 """
+import contextlib
+import ctypes
 import errno
 import os
 import platform
 import signal
+import struct
 import subprocess
+import sys
 
 import livelib as live
 
@@ -246,4 +250,142 @@ def postgresql(tap, scratch):
     check(tap, scratch, "postgresql")
 
 
-live.main(sqlite, postgresql)
+SHARED_BITS = 16  # processes whose pids have the same lower bits want the same place in the recorder's tables
+NEIGHBOUR_FILES = 30  # more than there are places for accounts in front of the table
+NEIGHBOUR_UID = 54322
+
+# "read N": a byte of each file N times. "exec": becomes cat, of all files.
+NEIGHBOUR = """
+import os, sys
+files = sys.argv[1:]
+while True:
+    words = os.read(0, 64).decode().split()
+    if not words:
+        break
+    if words[0] == "exec":
+        os.dup2(os.open("/dev/null", os.O_WRONLY), 1)
+        os.execv("/bin/cat", ["cat", *files])
+    for path in files:
+        fd = os.open(path, os.O_RDONLY)
+        for _ in range(int(words[1])):
+            os.pread(fd, 1, 0)
+        os.close(fd)
+    os.write(1, b"done\\n")
+"""
+
+
+class Neighbour:
+    """A process with the pid that it is asked for."""
+
+    def __init__(self, scratch, files, uid, pid=0):
+        ours, theirs = os.pipe(), os.pipe()
+        os.setresuid(uid, 0, 0)  # before the fork, at which filters look
+        self.pid = clone(pid)
+        if self.pid == 0:
+            with contextlib.suppress(BaseException):
+                os.dup2(ours[0], 0)
+                os.dup2(theirs[1], 1)
+                os.closerange(3, 256)
+                os.chdir(scratch)
+                os.execv(sys.executable, [sys.executable, "-c", NEIGHBOUR, *files])
+            os._exit(127)  # pylint: disable=protected-access
+        os.setresuid(0, 0, 0)
+        os.close(ours[0])
+        os.close(theirs[1])
+        self.orders, self.answers = ours[1], theirs[0]
+
+    def order(self, words):
+        os.write(self.orders, words.encode())
+
+    def read(self, times):
+        self.order("read %d" % times)
+        if os.read(self.answers, 16) != b"done\n":
+            raise live.Failure("process %d ended" % self.pid)
+
+    def end(self):
+        os.close(self.orders)
+        os.waitpid(self.pid, 0)
+        os.close(self.answers)
+
+
+def clone(pid):
+    """As fork(2), with this pid for the child, or any."""
+    wanted = ctypes.c_int32(pid)
+    arguments = struct.pack("=11Q", 0, 0, 0, 0, signal.SIGCHLD, 0, 0, 0, *((ctypes.addressof(wanted), 1) if pid else (0, 0)), 0)
+    child = ctypes.CDLL(None, use_errno=True).syscall(435, arguments, len(arguments))  # clone3(2)
+    if child < 0:
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+    return child
+
+
+@contextlib.contextmanager
+def large_pids():
+    """For as long as there are processes that have such."""
+    with open("/proc/sys/kernel/pid_max", "r+", encoding="ascii") as file:
+        before = int(file.read())
+        file.seek(0)
+        file.write(str(max(before, 8 << SHARED_BITS)))
+    try:
+        yield
+    finally:
+        with open("/proc/sys/kernel/pid_max", "w", encoding="ascii") as file:
+            file.write(str(before))
+
+
+def run_neighbours(scratch, url, *options):
+    """(pid, what read, how often, by which uid) of all that was read of the files. Three live at once; one takes the place of the first that ends."""
+    files = ["n%d" % i for i in range(NEIGHBOUR_FILES)]
+    for name in files:
+        with open(os.path.join(scratch, name), "wb") as file:
+            file.write(b"x" * 10)
+    recorder = live.Recorder(url, "--interval", "0.2s", *options)
+    with large_pids():
+        first = Neighbour(scratch, files, 0)
+        above = [pid for pid in range(first.pid % (1 << SHARED_BITS), 8 << SHARED_BITS, 1 << SHARED_BITS) if pid > 300 and pid != first.pid]
+        second, third = (Neighbour(scratch, files, uid, pid) for uid, pid in zip((NEIGHBOUR_UID, 0), above))
+        for times, each in enumerate((first, second, third), 1):
+            each.read(times)
+        first.end()
+        fourth = Neighbour(scratch, files, NEIGHBOUR_UID, above[2])
+        fourth.read(4)
+        second.read(10)
+        turns, intervals = 0, "select count(*) from batch"
+        later = live.value(url, intervals) + 4
+        while live.value(url, intervals) < later:  # the accounts of the first one are closed meanwhile
+            fourth.read(1)
+            turns += 1
+        fourth.read(5)
+        second.order("exec")
+        for each in (second, third, fourth):
+            each.end()
+    if recorder.stop() != 0:
+        raise live.Failure("the recorder failed", recorder.lines)
+    return [(first.pid, "python", 1, 0), (second.pid, "python", 12, NEIGHBOUR_UID), (second.pid, "cat", 2, NEIGHBOUR_UID),
+            (third.pid, "python", 3, 0), (fourth.pid, "python", 9 + turns, NEIGHBOUR_UID)]
+
+
+def neighbours(tap, scratch):
+    """Processes that want the same place in the recorder's tables, alive at the same time, each with more accounts than have a place there."""
+    os.chmod(scratch, 0o755)
+    for name, options, recorded in (("neighbours", (), lambda uid: True),
+                                    ("neighbours, one uid", ("--uid", str(NEIGHBOUR_UID)), lambda uid: uid == NEIGHBOUR_UID)):
+        url = live.new_url("sqlite", scratch)
+        done = run_neighbours(scratch, url, *options)
+        booked = {}
+        for row in live.accounts(url):
+            if os.path.dirname(row["path"]) == scratch and os.path.basename(row["path"]).startswith("n") and row["read_ops"]:
+                booked.setdefault((row["pid"], "cat" if row["comm"] == "cat" else "python"), []).append(row["read_ops"])
+        wanted = {(pid, comm): [times] * NEIGHBOUR_FILES for pid, comm, times, uid in done if recorded(uid)}
+        tap.equal(booked, wanted, "%s: each has read what it has read, of each file" % name)
+        pids = sorted({pid for pid, _, _, uid in done if recorded(uid)})
+        ended = [row["pid"] for row in live.rows(url, "select p.pid from process_exit e join process p on p.id = e.process_id where p.pid in (%s) order by p.pid"
+                                                 % ", ".join(map(str, pids)))]
+        tap.equal(ended, pids, "%s: and each has ended once" % name)
+        twice = live.rows(url, "select p.pid, f.path, count(*) as accounts from io i join process p on p.id = i.process_id join file f on f.id = i.file_id "
+                               "where p.pid in (%s) group by p.pid, f.path, i.ts, i.process_id, i.file_id, i.route having count(*) > 1"
+                               % ", ".join(map(str, pids)))
+        tap.ok(not twice, "%s: no file of a process has two accounts" % name, *twice[:10])
+        live.check_balance(tap, url, name)
+
+
+live.main(sqlite, postgresql, neighbours)

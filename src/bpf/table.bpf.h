@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* SPDX-FileCopyrightText: The ioledger authors */
+#pragma once
+
+/*
+ * From an account's key to its slot. Who looks while another CPU writes may miss an account that is open: then it is opened a second time, and both
+ * slots count as one account.
+ */
+#include "bpf/slot.bpf.h"
+
+/* What find_account() and open_account() return: the slot and what is done with it; negative when neither could be had. */
+#define FOUND(slot, verdict) ((int)((slot) | (__u32)(verdict) << 28))
+#define FOUND_SLOT(found) ((__u32)(found)&0xffffff)
+#define FOUND_VERDICT(found) ((__u32)(found) >> 28)
+#define FOUND_NOTHING (-1)
+
+static __always_inline struct account_set *set_of(__u64 image)
+{
+    __u32 index = (__u32)image & settings.set_mask;
+
+    return bpf_map_lookup_elem(&account_sets, &index);
+}
+
+/* Never 0, and not PLACE_CLAIMED. */
+static __always_inline __u32 tag_of(const struct iol_account_key *key)
+{
+    return (__u32)(name_of_account(key, 0) >> 32) | 2;
+}
+
+static __always_inline bool same_key(const struct iol_account_key *a, const struct iol_account_key *b)
+{
+    return a->image == b->image && a->inode == b->inode && a->number == b->number && a->mix == b->mix;
+}
+
+/* The place of the set that leads to the slot of this key; 0: none does. */
+static __noinline int place_in_set(const struct account_set *set, const struct iol_account_key *key)
+{
+    __u32 tag = tag_of(key), i;
+
+    for (i = 1; i < PLACES_PER_SET; i++) {
+        const struct iol_account *slot;
+        __u32 index;
+
+        if (*(const volatile __u32 *)&set->places[i].tag != tag)
+            continue;
+        index = FOUND_SLOT(*(const volatile __u32 *)&set->places[i].found);
+        slot = bpf_map_lookup_elem(&slots, &index);
+        if (slot && same_key(&slot->key, key))
+            return i;
+    }
+    return 0;
+}
+
+/* NULL: the account is not open. */
+static __always_inline struct iol_account_ref *find_ref(const struct iol_account_key *key)
+{
+    struct account_set *set = set_of(key->image);
+    int place = set ? place_in_set(set, key) : 0;
+
+    if (place > 0)
+        return &set->places[masked(place, PLACES_PER_SET - 1)];
+    return set && *(volatile __u32 *)&set->elsewhere ? bpf_map_lookup_elem(&accounts, key) : NULL;
+}
+
+/* The key leads to this slot no more; -1: it has not, as it leads to a younger one with another path. */
+static __noinline long remove_ref(const struct iol_account_key *key, __u32 slot)
+{
+    struct account_set *set = set_of(key->image);
+    const struct iol_account_ref *known;
+    __u32 tag = tag_of(key), i;
+
+    if (!set)
+        return -1;
+    for (i = 1; i < PLACES_PER_SET; i++) {
+        struct iol_account_ref *place = &set->places[i];
+
+        if (*(volatile __u32 *)&place->tag == tag && FOUND_SLOT(*(volatile __u32 *)&place->found) == slot) {
+            *(volatile __u32 *)&place->tag = 0;
+            return 0;
+        }
+    }
+    known = bpf_map_lookup_elem(&accounts, key);
+    if (!known || FOUND_SLOT(known->found) != slot || bpf_map_delete_elem(&accounts, key))
+        return -1;
+    __sync_fetch_and_add(&set->elsewhere, -1);
+    return 0;
+}
+
+/* A place of the set that nobody else has or gets; 0: there is none. */
+static __always_inline __u32 claim_place(struct account_set *set)
+{
+    __u32 i;
+
+    for (i = 1; i < PLACES_PER_SET; i++) {
+        if (!*(volatile __u32 *)&set->places[i].tag && try_claim(&set->places[i].tag, PLACE_CLAIMED))
+            return i;
+    }
+    return 0;
+}
+
+static __always_inline void give_slot(__u32 slot)
+{
+    bpf_map_push_elem(&free_slots, &slot, BPF_ANY);
+}
+
+/*
+ * Has the key lead to the slot of `ref`, which has been described. Another thread may have been first: then its slot is the one, and
+ * ours goes back unused. Returns what the key leads to, or FOUND_NOTHING when the table takes no more.
+ */
+static __noinline int publish_ref(const struct iol_account_key *key, const struct iol_account_ref *ref)
+{
+    struct account_set *set = set_of(key->image);
+    struct iol_account_ref *place, *winner = NULL;
+    __u32 mine;
+    int first;
+
+    if (!set)
+        return FOUND_NOTHING;
+    mine = claim_place(set);
+    if (mine) {
+        place = &set->places[masked(mine, PLACES_PER_SET - 1)];
+        place->found = ref->found;
+        place->renames = ref->renames;
+        place->rules = ref->rules;
+        publish_word(&place->tag, tag_of(key));
+        first = place_in_set(set, key);
+        if (first <= 0 || first == mine)
+            return ref->found;
+        *(volatile __u32 *)&place->tag = 0;
+        winner = &set->places[masked(first, PLACES_PER_SET - 1)];
+    } else {
+        __sync_fetch_and_add(&set->elsewhere, 1); /* before it is there: who does not see this does not look there */
+        if (!bpf_map_update_elem(&accounts, key, ref, BPF_NOEXIST))
+            return ref->found;
+        __sync_fetch_and_add(&set->elsewhere, -1);
+        winner = bpf_map_lookup_elem(&accounts, key);
+    }
+    give_slot(FOUND_SLOT(ref->found));
+    return winner ? (int)winner->found : FOUND_NOTHING;
+}
