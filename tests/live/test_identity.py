@@ -388,4 +388,90 @@ def neighbours(tap, scratch):
         live.check_balance(tap, url, name)
 
 
-live.main(sqlite, postgresql, neighbours)
+class Readers:
+    """One process after the other reads some bytes, each another number of them, of a file whose path as it sees it is known."""
+
+    def __init__(self, scratch):
+        self.scratch, self.wanted, self.pids = scratch, {}, set()
+
+    def read(self, path, root="/", times=2):
+        for _ in range(times):
+            number = len(self.wanted) + 1
+            self.wanted[number] = os.path.join(self.scratch, path)  # which is what an absolute one is
+            child = os.fork()
+            if child == 0:
+                with contextlib.suppress(BaseException):
+                    if root != "/":
+                        os.chroot(root)
+                    os.pread(os.open(self.wanted[number], os.O_RDONLY), number, 0)
+                    os._exit(0)  # pylint: disable=protected-access
+                os._exit(1)  # pylint: disable=protected-access
+            self.pids.add(child)
+            if os.waitpid(child, 0)[1] != 0:
+                raise live.Failure("%s cannot be read" % path)
+
+    def make(self, path):
+        os.makedirs(os.path.dirname(self.at(path)), exist_ok=True)
+        with open(self.at(path), "wb") as file:
+            file.write(b"x" * 100)
+
+    def at(self, path):
+        return os.path.join(self.scratch, path)
+
+
+def other_paths(readers):
+    """The same file, and others in its place, by other paths."""
+    at = readers.at
+    readers.make("one/below/file")
+    readers.read("one/below/file")
+    os.rename(at("one"), at("two"))
+    readers.read("two/below/file")
+    os.rename(at("two/below/file"), at("two/below/renamed"))
+    readers.read("two/below/renamed")
+    os.link(at("two/below/renamed"), at("two/linked"))
+    readers.read("two/linked", times=1)
+    readers.read("two/below/renamed", times=1)
+    readers.read("/two/below/renamed", root=readers.scratch)
+    readers.read("two/below/renamed", times=1)
+    os.mkdir(at("bound"))
+    subprocess.run(["mount", "--bind", at("two/below"), at("bound")], check=True)
+    try:
+        readers.read("bound/renamed")
+    finally:
+        subprocess.run(["umount", at("bound")], check=True)
+    readers.read("two/below/renamed", times=1)
+    for i in range(20):
+        os.unlink(at("two/below/renamed"))
+        os.rmdir(at("two/below"))
+        os.rename(at("two"), at("three"))
+        os.mkdir(at("three/below"))
+        readers.make("three/below/renamed")
+        readers.read("three/below/renamed", times=1)
+        os.rename(at("three"), at("two"))
+        readers.read("two/below/renamed", times=1)
+        if i % 2:
+            os.rename(at("two/below/renamed"), at("two/renamed"))
+            readers.read("two/renamed", times=1)
+            os.rename(at("two/renamed"), at("two/below/renamed"))
+
+
+def remembered(tap, scratch):
+    """What a process reads has the path that it had then, though the recorder remembers what it was for the process before, on the same CPU."""
+    url, readers = live.new_url("sqlite", scratch), Readers(scratch)
+    recorder = live.Recorder(url)
+    cpus = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(cpus)})
+    try:
+        other_paths(readers)
+    finally:
+        os.sched_setaffinity(0, cpus)
+    tap.equal(recorder.stop(), 0, "remembered: the recorder ends well")
+    found = {}
+    for row in live.accounts(url, pids=readers.pids):
+        if row["read_ops"]:
+            found.setdefault(row["read_bytes"], []).append(row["path"])
+    tap.equal(found, {number: [path] for number, path in readers.wanted.items()}, "remembered: each of %d processes has its path" % len(readers.wanted))
+    live.check_balance(tap, url, "remembered")
+
+
+live.main(sqlite, postgresql, neighbours, remembered)
