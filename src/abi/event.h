@@ -72,7 +72,7 @@ enum iol_file_pseudo {
     IOL_FILE_PSEUDO_END = 64,
 };
 
-/* Verdict bits of a process, kept in the map `tasks`. */
+/* Verdict bits of a process, kept in struct iol_task. */
 enum iol_task_bits {
     IOL_TASK_TRACED = 1,     /* its operations are accounted */
     IOL_TASK_EXCLUDED = 2,   /* the recorder's database server: counted as excluded */
@@ -183,7 +183,7 @@ struct iol_control {
     __u32 self_tgid; /* the recorder, in the initial pid namespace; 0: there is none */
     __u32 rules;     /* generation of the rules in force */
     __u32 renames;   /* counts what may give open accounts another path or verdict: renames, mounts, new rules */
-    __u32 retired;   /* counts how often user space has taken keys out of the map `accounts` */
+    __u32 retired;   /* counts how often user space has taken keys of accounts away */
     __u32 halted;    /* the recording ends: reads and writes are not counted any more, but for the quickest ones */
     __u32 tasks_elsewhere; /* processes that are in the map `tasks`, or will be in a moment */
     __u64 reserved;
@@ -240,7 +240,7 @@ struct iol_counters {
     __u64 last;
 };
 
-/* Key of the map `accounts`: process image, and file and route mixed. Pseudo files have inode 0 and no mix but the route. */
+/* Key of an account: process image, and file and route mixed. Pseudo files have inode 0 and no mix but the route. */
 struct iol_account_key {
     __u64 image;
     __u64 inode;  /* address of the struct inode; its other members below tell a reused address apart */

@@ -37,8 +37,8 @@ static __always_inline long add_task(const struct iol_task *task)
         publish_word(&place->tgid, task->tgid);
         return 0;
     }
-    __sync_fetch_and_add(&control.tasks_elsewhere,
-                         1); /* before it is there: who does not see this does not look there */
+    /* counted before it is there: who does not see this does not look there */
+    __sync_fetch_and_add(&control.tasks_elsewhere, 1);
     error = bpf_map_update_elem(&tasks, &task->tgid, task, BPF_NOEXIST);
     if (error)
         __sync_fetch_and_add(&control.tasks_elsewhere, -1);

@@ -366,7 +366,6 @@ def run_neighbours(scratch, url, *options):
 
 def neighbours(tap, scratch):
     """Processes that want the same place in the recorder's tables, alive at the same time, each with more accounts than have a place there."""
-    os.chmod(scratch, 0o755)
     for name, options, recorded in (("neighbours", (), lambda uid: True),
                                     ("neighbours, one uid", ("--uid", str(NEIGHBOUR_UID)), lambda uid: uid == NEIGHBOUR_UID)):
         url = live.new_url("sqlite", scratch)
