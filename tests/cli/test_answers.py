@@ -344,7 +344,7 @@ def test_clock_ahead(tap, scratch):
         connection.execute("UPDATE batch SET ts = '2100-01-01 00:00:00.000000'")
     lag = ask_json("fleet", "--db", "sqlite:" + path)[0]["lag_ms"]
     table = ask("fleet", "--db", "sqlite:" + path)
-    tap.ok(lag < -86400000 and re.search(r"^alpha .* -\d+ d \d+ h ", table.out, re.MULTILINE), "fleet: a clock that is ahead has a lag below zero", table)
+    tap.ok(lag < -86400000 and re.search(r"^alpha .* -\d+ d( \d+ h)? ", table.out, re.MULTILINE), "fleet: a clock that is ahead has a lag below zero", table)
 
 
 def test_screens(tap, db, scratch):
