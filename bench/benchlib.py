@@ -26,7 +26,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(HERE)
 READY_SECONDS = 120
 MIN_ROUNDS = 6  # of fewer ratios even the lowest and the highest do not hold their median with 95 % certainty
-PARTS = ("calls", "work", "hooks", "others", "scaling", "store", "questions", "outage", "clickhouse", "month")
+PARTS = ("calls", "work", "turns", "hooks", "others", "scaling", "store", "questions", "outage", "clickhouse", "month")
 
 
 class Unavailable(Exception):

@@ -20,7 +20,6 @@
 #include "base/log.h"
 #include "core/model.h"
 
-#define DEFAULT_ACCOUNTS 65536
 #define DEFAULT_SPOOL_MAX (1LL << 30)
 #define NS_PER_MS 1000000LL
 #define NS_PER_S 1000000000LL
@@ -460,7 +459,7 @@ void iol_record_options_init(struct iol_record_options *ret_options)
 {
     *ret_options = (struct iol_record_options){
         .interval_ns = NS_PER_S,
-        .max_accounts = DEFAULT_ACCOUNTS,
+        .max_accounts = IOL_RECORD_DEFAULT_ACCOUNTS,
         .spool_max = DEFAULT_SPOOL_MAX,
         .events = IOL_RECORD_DEFAULT_EVENTS,
         .rules = {.event_budget = IOL_RECORD_EVENT_BUDGET, .event_budget_process = IOL_RECORD_EVENT_BUDGET},

@@ -1,18 +1,21 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-2-Clause
 # SPDX-FileCopyrightText: The ioledger authors
-"""What the bench tells of ratios: how sure a median is, what is left of it at equal speed, and which aims are met. Prints TAP.
+"""What the bench tells of ratios: how sure a median is, what is left of it at equal speed, and which aims are met; and what it makes of
+turns. Prints TAP.
 
 usage: tests/check/ratios.py ROOT
 """
 import os
 import sys
+import tempfile
 import time
 
 ROOT = os.path.abspath(sys.argv[1])
 sys.dont_write_bytecode = True
 sys.path[:0] = [os.path.join(ROOT, "bench"), os.path.join(ROOT, "tests", "live")]
 import benchlib  # pylint: disable=wrong-import-position
+import part_turns  # pylint: disable=wrong-import-position
 import part_work  # pylint: disable=wrong-import-position
 from livelib import Tap  # pylint: disable=wrong-import-position
 
@@ -76,9 +79,42 @@ def check_aims(tap):
            "two rounds do", said)
 
 
+TURNS = """#!/bin/sh
+printf '%s\\n' "$@" >"$0.args"
+echo 100 90 50 101 91 50 104.03 93 50
+echo 200 180 100 202 182 100 212.1 186 125
+echo lost 3
+"""
+
+
+def check_turns(tap):
+    """By a program that tells two rounds: in the second one the machine is half as fast, and slower still, in user mode too, while the recorder is measured."""
+    with tempfile.TemporaryDirectory() as folder:
+        program = os.path.join(folder, "turns")
+        with open(program, "w", encoding="ascii") as file:
+            file.write(TURNS)
+        os.chmod(program, 0o755)
+        home = os.path.join(folder, "turn-7")
+        os.mkdir(home)
+        bench = benchlib.Bench(folder, 1, folder, None)
+        bench.program = lambda name: program
+        first = os.path.join(folder, "turn-0")
+        work = part_work.Program("p", "title", part_work.shell("cat %s/tree >%s/out/all" % (first, first)), first + "/out")
+        found = part_turns.measure_piece(bench, part_turns.Piece(work, moves=True))
+        with open(program + ".args", encoding="ascii") as file:
+            _, db, prepare, command = file.read().splitlines()
+        tap.ok(os.path.isdir(first) and db == "sqlite:%s/turns.db" % folder, "turns begin with the first name of the folder", db)
+        tap.equal(prepare, "mv {0}$((TURN - 1)) {0}$TURN; rm -rf {0}$TURN/out; mkdir {0}$TURN/out".format(folder + "/turn-"), "what runs before a turn")
+        tap.equal(command, "cat {0}/tree >{0}/out/all".format(folder + "/turn-$TURN"), "what runs in it")
+        row = part_turns.row(part_turns.Piece(work), found)
+        tap.equal(row[2:], ["6", "150 ms", "+1.0 % (+1.0 to +1.0)", "+4.0 % (+3.0 to +5.0)", "+5.0 % (+4.0 to +6.0)", "+2.2 %", "9"], "turns by the clock")
+        row = part_turns.row(part_turns.Piece(work, whole=True), found)
+        tap.equal(row[3:7], ["0.15 s", "+1.0 % (+1.0 to +1.0)", "-6.5 % (-16.0 to +3.0)", "-5.6 % (-15.2 to +4.0)"], "turns at equal speed")
+
+
 def main():
     tap = Tap()
-    for check in (check_interval, check_times, check_equal_speed, check_aims):
+    for check in (check_interval, check_times, check_equal_speed, check_aims, check_turns):
         check(tap)
     print("1..%d" % tap.count)
     return 1 if tap.failed else 0
