@@ -105,8 +105,7 @@ def compile_program(scratch, files=None):
     # An interrupted compiler leaves temporary files.
     script = "export TMPDIR=%s; printf '%%s\\0' %s | xargs -0 -P2 -n1 sh -c" % (
         output, " ".join(shlex.quote(line) for line in lines))
-    title = "cc -O2, %d files, two at a time" % len(lines)
-    return Program("compile", title, shell(script), output)
+    return Program("compile", "cc -O2, %d files, two at a time" % len(lines), shell(script), output)
 
 
 def tar_program(scratch, folder="."):

@@ -25,8 +25,9 @@ struct iol_record_rules {
 };
 
 /* The command line of `record`, and its configuration file. */
-/* Changes of files that are told, by default and at most. */
 #define IOL_RECORD_DEFAULT_ACCOUNTS 65536
+
+/* Changes of files that are told, by default and at most. */
 #define IOL_RECORD_DEFAULT_EVENTS (IOL_MODEL_TREE_EVENTS | IOL_MODEL_EVENT_BIT(IOL_EVENT_MMAP))
 #define IOL_RECORD_ALL_EVENTS                                                                                          \
     (IOL_RECORD_DEFAULT_EVENTS | IOL_MODEL_EVENT_BIT(IOL_EVENT_OPEN_FAILED) |                                          \
