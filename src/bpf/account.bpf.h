@@ -184,8 +184,8 @@ __noinline int build_file(__u32 index)
     begin_file_key(scratch);
     walk_path(index);
     fs = LOAD_ADDRESS(task_struct, (__u64)scratch->task, fs);
-    record->info.bits =
-        scratch->bits | root_bits(scratch->task, (struct path *)(fs + bpf_core_field_offset(struct fs_struct, root)));
+    record->info.bits = scratch->bits | root_bits(AS(task_struct, scratch->task),
+                                                  (struct path *)(fs + bpf_core_field_offset(struct fs_struct, root)));
     record->info.path_len = path_length(scratch);
     record->head.size = copy_path(scratch, sizeof(*record));
     return 0;

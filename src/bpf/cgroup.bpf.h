@@ -40,25 +40,25 @@ static __always_inline void forget_image(__u64 image)
 SEC("tp_btf/cgroup_attach_task")
 int BPF_PROG(on_cgroup_attach, struct cgroup *cgroup, const char *path, struct task_struct *task)
 {
-    struct announcement what = {.task = BPF_CORE_READ(task, group_leader), .origin = 2};
+    struct announcement what = {.task = LOAD(task, group_leader), .origin = 2};
     __u32 tgid = BPF_CORE_READ(task, tgid);
     struct iol_task *known = find_task(tgid);
     struct task_struct *parent;
     __u32 bits;
 
     what.task_bits = known ? known->bits : 0;
-    bits = judge((__u64)what.task, what.task_bits);
+    bits = judge(address_of(what.task), what.task_bits);
     if (last_thread(what.task) || !((bits ^ what.task_bits) & IOL_TASK_TRACED))
         return 0;
     if (bits & IOL_TASK_TRACED) {
         parent = BPF_CORE_READ(task, real_parent);
         what.ppid = BPF_CORE_READ(parent, tgid);
-        what.parent_image = image_of_other(parent, 0);
+        what.parent_image = image_at(parent);
         announce(&what);
     } else if (known) {
         known->bits = bits;
     }
-    forget_image(image_of_other(what.task, 0));
+    forget_image(image_of(what.task));
     __sync_fetch_and_add(&control.changes, IOL_CHANGE); /* what its threads remember of their descriptors is void too */
     return 0;
 }

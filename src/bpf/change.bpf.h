@@ -138,7 +138,8 @@ __noinline int put_name(__u32 index, __u32 fd, __u32 string, __u32 second)
     name = second ? &record->other : &record->file;
     task = (struct task_struct *)bpf_get_current_task();
     fs = (struct fs_struct *)LOAD_ADDRESS(task_struct, (__u64)task, fs);
-    name->info.bits = root_bits(task, (struct path *)((char *)fs + bpf_core_field_offset(struct fs_struct, root)));
+    name->info.bits =
+        root_bits(AS(task_struct, task), (struct path *)((char *)fs + bpf_core_field_offset(struct fs_struct, root)));
     name->info.kind = IOL_ABI_KIND_OTHER;
     if (fd)
         start = (__s32)scratch->argument[masked(fd, 7)];

@@ -131,6 +131,7 @@ extern void *bpf_rdonly_cast(const void *obj, __u32 btf_id) __ksym;
 /* An address as a pointer to what is there. Loads through it are checked by the JIT: one that faults reads 0. */
 #define AS(type, address) ((struct type *)bpf_rdonly_cast((void *)(address), bpf_core_type_id_kernel(struct type)))
 #define LOAD(pointer, member) ((pointer)->member)
+#define LOAD_WORD(pointer, member, n) (*(const __u64 *)&(pointer)->member[8 * (n)]) /* of an array of bytes */
 
 /* A typed pointer as a number: the verifier lets pointers be subtracted, and nothing else be done with them. */
 static __always_inline __u64 pointer_distance(const void *pointer, const void *base)
@@ -183,6 +184,7 @@ static __always_inline const struct task_struct *sparing_task(__u64 address)
 
 #define AS(type, address) ((struct type *)(address))
 #define LOAD(pointer, member) BPF_CORE_READ(pointer, member)
+#define LOAD_WORD(pointer, member, n) load_word((__u64) & (pointer)->member[8 * (n)])
 
 static __always_inline __u64 pointer_distance(const void *pointer, const void *base)
 {
@@ -236,9 +238,11 @@ static __always_inline struct kernfs_node *kernfs_parent(struct kernfs_node *nod
  * From 6.16 on the tracepoint sched_process_exit says whether the group is dead; signal->live says it
  * on every kernel, to more than one thread perhaps when two exit at the same moment.
  */
-static __always_inline bool last_thread(struct task_struct *task)
+static __always_inline bool last_thread(const struct task_struct *task)
 {
-    return LOAD(AS(signal_struct, LOAD_ADDRESS(task_struct, (__u64)task, signal)), live.counter) == 0;
+    const struct signal_struct *signal = LOAD(task, signal);
+
+    return LOAD(signal, live.counter) == 0;
 }
 
 #if defined(__TARGET_ARCH_x86)

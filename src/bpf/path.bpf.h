@@ -301,9 +301,9 @@ __noinline int keep_path(__u32 index)
 }
 
 /* Marks for a process that sees another tree than the recorder does. */
-static __always_inline __u32 root_bits(struct task_struct *task, struct path *root)
+static __always_inline __u32 root_bits(const struct task_struct *task, struct path *root)
 {
-    __u64 spaces = LOAD_ADDRESS(task_struct, (__u64)task, nsproxy);
+    __u64 spaces = address_of(LOAD(task, nsproxy));
 
     if (LOAD(AS(mnt_namespace, LOAD_ADDRESS(nsproxy, spaces, mnt_ns)), ns.inum) != (__u32)settings.home_mnt_ns)
         return IOL_FILE_MNTNS;

@@ -52,9 +52,7 @@ static __always_inline bool may_send_event(__u64 image, __u64 second)
 /* The current thread, or 0 when it is none of the process's: a request of io_uring may end in any. */
 static __always_inline __u32 tid_within(__u64 image)
 {
-    struct task_struct *task = (struct task_struct *)bpf_get_current_task();
-
-    return image_of_other(task, 0) == image ? (__u32)bpf_get_current_pid_tgid() : 0;
+    return image_of(AS(task_struct, bpf_get_current_task())) == image ? (__u32)bpf_get_current_pid_tgid() : 0;
 }
 
 /*

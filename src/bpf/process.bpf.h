@@ -28,12 +28,18 @@ static __always_inline __u64 image_of(const struct task_struct *task)
     return image_key(LOAD(leader, start_boottime), LOAD(task, tgid), LOAD(task, self_exec_id));
 }
 
-/* The same for tasks that are not typed pointers. */
-static __always_inline __u64 image_of_other(struct task_struct *task, __u64 execs_back)
+/* The one that ran in it an exec before. */
+static __always_inline __u64 image_before(const struct task_struct *task)
 {
-    const struct task_struct *typed = AS(task_struct, task), *leader = LOAD(typed, group_leader);
+    const struct task_struct *leader = LOAD(task, group_leader);
 
-    return image_key(LOAD(leader, start_boottime), LOAD(typed, tgid), LOAD(typed, self_exec_id) - execs_back);
+    return image_key(LOAD(leader, start_boottime), LOAD(task, tgid), LOAD(task, self_exec_id) - 1);
+}
+
+/* Of a task that is no typed pointer. */
+static __always_inline __u64 image_at(const void *address)
+{
+    return image_of(AS(task_struct, address));
 }
 
 #define CGROUP_LEVELS 24
@@ -126,12 +132,15 @@ static __always_inline bool exe_matches(struct scratch *scratch)
 }
 
 /* The v2 cgroup when the machine uses v2; else the one of the first v1 hierarchy that is not at its root. */
-static __always_inline struct kernfs_node *cgroup_node_of(struct task_struct *task)
+static __always_inline struct kernfs_node *cgroup_node_of(const struct task_struct *task)
 {
-    __u64 set = LOAD_ADDRESS(task_struct, (__u64)task, cgroups), newer = LOAD_ADDRESS(css_set, set, dfl_cgrp), cgroup;
+    const struct css_set *typed_set = LOAD(task, cgroups);
+    const struct cgroup *newer = LOAD(typed_set, dfl_cgrp);
+    __u64 set, cgroup;
 
-    if (LOAD(AS(cgroup, newer), level) > 0)
-        return (struct kernfs_node *)LOAD_ADDRESS(cgroup, newer, kn);
+    if (LOAD(newer, level) > 0)
+        return LOAD(newer, kn);
+    set = address_of(typed_set);
 #define TRY_SUBSYS(id)                                                                                                 \
     if (bpf_core_enum_value_exists(enum cgroup_subsys_id, id)) {                                                       \
         cgroup = load_word(set + bpf_core_field_offset(struct css_set, subsys) +                                       \
@@ -144,7 +153,7 @@ static __always_inline struct kernfs_node *cgroup_node_of(struct task_struct *ta
     TRY_SUBSYS(pids_cgrp_id)
     TRY_SUBSYS(cpu_cgrp_id)
 #undef TRY_SUBSYS
-    return (struct kernfs_node *)LOAD_ADDRESS(cgroup, newer, kn);
+    return LOAD(newer, kn);
 }
 
 /* The path of the cgroup scratch->node within its hierarchy, into scratch->path. */
@@ -206,11 +215,10 @@ static __always_inline __u32 copy_argv(struct scratch *scratch, struct iol_recor
 }
 
 /* What the innermost pid namespace calls the process; 0: it is in no other than the host's. */
-static __always_inline __u32 namespace_pid(struct task_struct *task)
+static __always_inline __u32 namespace_pid(const struct task_struct *leader)
 {
-    __u64 leader = LOAD_ADDRESS(task_struct, (__u64)task, group_leader);
-    struct pid *pid = (struct pid *)LOAD_ADDRESS(task_struct, leader, thread_pid);
-    __u32 level = LOAD(AS(pid, pid), level);
+    struct pid *pid = LOAD(leader, thread_pid);
+    __u32 level = LOAD(pid, level);
     struct upid *innermost =
         (void *)pid + bpf_core_field_offset(struct pid, numbers) + (__u64)level * bpf_core_type_size(struct upid);
 
@@ -220,50 +228,39 @@ static __always_inline __u32 namespace_pid(struct task_struct *task)
 _Static_assert(IOL_COMM_MAX == 16 && __builtin_offsetof(struct iol_record_process, comm) % 8 == 0,
                "fill_process() copies it as words");
 
-/* What is of one size in the record of scratch->task. */
-__noinline int fill_process(__u32 index)
+/* What is of one size in the record of the process. */
+static __always_inline void fill_process(struct scratch *scratch, struct iol_record_process *record,
+                                         const struct task_struct *task)
 {
-    struct scratch *scratch = bpf_map_lookup_elem(&scratches, &index);
-    struct iol_record_process *record;
-    const struct task_struct *typed, *leader;
-    struct task_struct *task;
-    const struct cred *cred;
-    __u64 mm, exe, comm;
+    const struct task_struct *leader = LOAD(task, group_leader);
+    const struct cred *cred = LOAD(task, real_cred);
+    __u64 mm, exe;
 
-    if (!scratch)
-        return 0;
-    task = scratch->task;
-    typed = AS(task_struct, task);
-    leader = LOAD(typed, group_leader);
-    cred = LOAD(typed, real_cred);
-    record = (struct iol_record_process *)scratch->record;
     __builtin_memset(record, 0, sizeof(*record));
     record->head.type = IOL_RECORD_PROCESS;
     record->head.ts = bpf_ktime_get_boot_ns();
-    record->image = image_of_other(task, 0);
+    record->image = image_of(task);
     record->parent_image = scratch->parent_image;
     record->start_ns = LOAD(leader, start_boottime);
     record->exec_ns = scratch->origin == 1 ? record->head.ts : 0;
-    record->pid = LOAD(typed, tgid);
-    record->tid = LOAD(typed, pid);
-    record->ns_pid = namespace_pid(task);
+    record->pid = LOAD(task, tgid);
+    record->tid = LOAD(task, pid);
+    record->ns_pid = namespace_pid(leader);
     record->ppid = scratch->ppid;
     record->origin = scratch->origin;
     record->uid = LOAD(cred, uid.val);
     record->euid = LOAD(cred, euid.val);
     record->gid = LOAD(cred, gid.val);
-    record->login_uid = bpf_core_field_exists(task->loginuid) ? LOAD(typed, loginuid.val) : (__u32)-1;
-    record->session_id = bpf_core_field_exists(task->sessionid) ? LOAD(typed, sessionid) : (__u32)-1;
-    if (LOAD(typed, flags) & PF_KTHREAD)
+    record->login_uid = bpf_core_field_exists(task->loginuid) ? LOAD(task, loginuid.val) : (__u32)-1;
+    record->session_id = bpf_core_field_exists(task->sessionid) ? LOAD(task, sessionid) : (__u32)-1;
+    if (LOAD(task, flags) & PF_KTHREAD)
         record->bits |= IOL_PROCESS_KERNEL;
-    comm = (__u64)task + bpf_core_field_offset(struct task_struct, comm);
-    *(__u64 *)&record->comm[0] = load_word(comm);
-    *(__u64 *)&record->comm[8] = load_word(comm + 8);
-    mm = LOAD_ADDRESS(task_struct, (__u64)task, mm);
+    *(__u64 *)&record->comm[0] = LOAD_WORD(task, comm, 0);
+    *(__u64 *)&record->comm[8] = LOAD_WORD(task, comm, 1);
+    mm = address_of(LOAD(task, mm));
     exe = LOAD_ADDRESS(mm_struct, mm, exe_file);
-    if (scratch->origin != 0 && exe && LOAD_ADDRESS(task_struct, (__u64)task, fs))
+    if (scratch->origin != 0 && exe && LOAD(task, fs))
         fill_file_info(&record->exe, (struct file *)exe);
-    return 0;
 }
 
 /* Where set_walk() has pointed to. */
@@ -276,15 +273,15 @@ static __always_inline void find_path(__u32 index)
 }
 
 /*
- * Builds the record of the process scratch->task in scratch->record and returns its size; the verdict
+ * Builds the record of the process in scratch->record and returns its size; the verdict
  * of the filters is missing in it, see judge_process(). A fork inherits exe and argv from its parent in user
  * space, which knows them; only its working directory is walked here.
  */
-__noinline int build_process(__u32 index)
+static __noinline int build_process(__u32 index, const struct task_struct *task)
 {
     struct scratch *scratch = bpf_map_lookup_elem(&scratches, &index);
     struct iol_record_process *record;
-    struct task_struct *task;
+    struct mm_struct *mm;
     struct fs_struct *fs;
     struct kernfs_node *node;
     struct file *exe;
@@ -293,13 +290,13 @@ __noinline int build_process(__u32 index)
 
     if (!scratch)
         return 0;
-    task = scratch->task;
     record = (struct iol_record_process *)scratch->record;
-    fs = (struct fs_struct *)LOAD_ADDRESS(task_struct, (__u64)task, fs);
-    exe = (struct file *)LOAD_ADDRESS(mm_struct, LOAD_ADDRESS(task_struct, (__u64)task, mm), exe_file);
+    fs = (struct fs_struct *)address_of(LOAD(task, fs));
+    mm = (struct mm_struct *)address_of(LOAD(task, mm));
+    exe = (struct file *)LOAD_ADDRESS(mm_struct, (__u64)mm, exe_file);
     root = __builtin_preserve_access_index(&fs->root);
 
-    fill_process(index);
+    fill_process(scratch, record, task);
     if (scratch->origin == 0) {
         record->bits |= IOL_PROCESS_INHERITS;
     } else if (exe && fs) {
@@ -326,8 +323,6 @@ __noinline int build_process(__u32 index)
     record->cgroup_len = path_length(scratch);
     at = copy_path(scratch, at);
     if (scratch->origin != 0) {
-        struct mm_struct *mm = (struct mm_struct *)LOAD_ADDRESS(task_struct, (__u64)task, mm);
-
         if (mm && scratch->own_memory)
             at = copy_argv(scratch, record, at, mm);
         else
@@ -347,19 +342,17 @@ static __always_inline void judge_process(struct scratch *scratch)
         record->bits |= IOL_PROCESS_TRACED;
 }
 
-/* Sends the record of the process in scratch->task and remembers the process with its verdict. */
-__noinline int announce_scratch(__u32 index)
+/* Sends the record of the process and remembers the process with its verdict. */
+static __noinline int announce_scratch(__u32 index, const struct task_struct *task)
 {
     struct scratch *scratch = bpf_map_lookup_elem(&scratches, &index);
-    struct task_struct *task;
 
     if (!scratch)
         return 0;
-    build_process(index);
+    build_process(index, task);
     judge_process(scratch);
-    task = scratch->task;
-    scratch->entry.tgid = LOAD(AS(task_struct, task), tgid);
-    scratch->entry.image = image_of_other(task, 0);
+    scratch->entry.tgid = LOAD(task, tgid);
+    scratch->entry.image = image_of(task);
     scratch->entry.bits = scratch->task_bits & ~(__u32)IOL_TASK_ANNOUNCED;
     if (!send_record(scratch))
         scratch->entry.bits |= IOL_TASK_ANNOUNCED;
@@ -373,7 +366,7 @@ __noinline int announce_scratch(__u32 index)
 __noinline int announce_nothing(__u64 address, __u32 bits)
 {
     struct task_struct *task = (struct task_struct *)address;
-    struct iol_task entry = {.image = image_of_other(task, 0), .tgid = LOAD(AS(task_struct, task), tgid)};
+    struct iol_task entry = {.image = image_at(task), .tgid = LOAD(AS(task_struct, task), tgid)};
 
     count_lost(IOL_LOST_PROCESS_RECORDS, 1);
     entry.bits = judge(address, bits) & ~(__u32)IOL_TASK_ANNOUNCED;
@@ -382,7 +375,7 @@ __noinline int announce_nothing(__u64 address, __u32 bits)
 }
 
 struct announcement {
-    struct task_struct *task;
+    const struct task_struct *task;
     __u64 parent_image;
     __u32 ppid;
     __u32 origin;
@@ -401,19 +394,19 @@ static __always_inline void announce(const struct announcement *what)
         announce_nothing(address_of(what->task), what->task_bits);
         return;
     }
-    scratch->task = what->task;
+    scratch->task = (struct task_struct *)address_of(what->task);
     scratch->parent_image = what->parent_image;
     scratch->ppid = what->ppid;
     scratch->origin = what->origin;
     scratch->own_memory = what->own_memory;
     scratch->task_bits = what->task_bits;
-    announce_scratch(index);
+    announce_scratch(index, what->task);
     scratch_give(scratch);
 }
 
-static __always_inline __u32 parent_of(struct task_struct *task)
+static __always_inline __u32 parent_of(const struct task_struct *task)
 {
-    const struct task_struct *typed = AS(task_struct, task), *parent = LOAD(typed, real_parent);
+    const struct task_struct *parent = LOAD(task, real_parent);
 
     return LOAD(parent, tgid);
 }
@@ -429,11 +422,10 @@ static __always_inline bool is_announced(__u32 tgid, __u64 image)
 /* If not (its record was lost), then now. `task` is an address; its memory can be read when it is the current process. */
 __noinline int announce_task(__u64 image, __u64 address)
 {
-    struct task_struct *task = (struct task_struct *)address;
+    const struct task_struct *task = AS(task_struct, address), *parent;
     struct announcement what = {.task = task, .origin = 2};
-    __u32 tgid = LOAD(AS(task_struct, task), tgid);
+    __u32 tgid = LOAD(task, tgid);
     struct iol_task *known = find_task(tgid);
-    struct task_struct *parent;
 
     if (is_announced(tgid, image))
         return 0;
@@ -444,9 +436,9 @@ __noinline int announce_task(__u64 image, __u64 address)
     if (known)
         what.task_bits = known->bits;
     what.own_memory = bpf_get_current_pid_tgid() >> 32 == tgid;
-    parent = (struct task_struct *)LOAD_ADDRESS(task_struct, address, real_parent);
-    what.ppid = LOAD(AS(task_struct, parent), tgid);
-    what.parent_image = image_of_other(parent, 0);
+    parent = LOAD(task, real_parent);
+    what.ppid = LOAD(parent, tgid);
+    what.parent_image = image_of(parent);
     announce(&what);
     return 0;
 }

@@ -5,21 +5,21 @@
 /* Fork, exec and exit, and the processes that are there already when a recording begins. */
 #include "bpf/cgroup.bpf.h"
 
-static __always_inline int forked(struct task_struct *parent, struct task_struct *child)
+static __always_inline int forked(const struct task_struct *parent, const struct task_struct *child)
 {
-    __u32 parent_tgid = LOAD(AS(task_struct, parent), tgid);
+    __u32 parent_tgid = LOAD(parent, tgid);
     struct announcement what = {.task = child, .origin = 0};
     struct iol_task *known;
 
     forget_thread(child);
-    if (LOAD(AS(task_struct, child), files) == LOAD(AS(task_struct, parent), files))
+    if (LOAD(child, files) == LOAD(parent, files))
         forget_thread(parent); /* another thread can change its descriptors from here on */
-    if (LOAD(AS(task_struct, child), tgid) != LOAD(AS(task_struct, child), pid))
+    if (LOAD(child, tgid) != LOAD(child, pid))
         return 0; /* a thread: it belongs to its process */
     known = find_task(parent_tgid);
     if (known)
         what.task_bits = known->bits & (IOL_TASK_DESCENDANT | IOL_TASK_EXE | IOL_TASK_EXCLUDED);
-    what.parent_image = image_of_other(parent, 0);
+    what.parent_image = image_of(parent);
     what.ppid = parent_of(child);
     announce(&what);
     return 0;
@@ -31,9 +31,9 @@ int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child)
     return forked(parent, child);
 }
 
-static __always_inline int executed(struct task_struct *task)
+static __always_inline int executed(const struct task_struct *task)
 {
-    __u32 tgid = LOAD(AS(task_struct, task), tgid);
+    __u32 tgid = LOAD(task, tgid);
     struct announcement what = {.task = task, .origin = 1, .own_memory = 1};
     struct iol_task *known = find_task(tgid);
 
@@ -41,7 +41,7 @@ static __always_inline int executed(struct task_struct *task)
         what.task_bits = known->bits;
     if (what.task_bits & IOL_TASK_AT_EXEC)
         what.task_bits = IOL_TASK_DESCENDANT;
-    what.parent_image = image_of_other(task, 1);
+    what.parent_image = image_before(task);
     what.ppid = parent_of(task);
     announce(&what);
     forget_thread(task);
@@ -54,13 +54,20 @@ int BPF_PROG(on_exec, struct task_struct *task)
     return executed(task);
 }
 
+static __always_inline __u32 leader_exit_code(const struct task_struct *task)
+{
+    const struct task_struct *leader = LOAD(task, group_leader);
+
+    return LOAD(leader, exit_code);
+}
+
 /*
  * Once for each thread; the process ends with the last one. Two that end at the same moment may both
  * find themselves the last: user space takes the first record of an image.
  */
-static __always_inline int exited(struct task_struct *task)
+static __always_inline int exited(const struct task_struct *task)
 {
-    __u32 tgid = LOAD(AS(task_struct, task), tgid);
+    __u32 tgid = LOAD(task, tgid);
     struct iol_record_exit record = {};
     const struct signal_struct *signal;
     struct iol_task *known;
@@ -72,14 +79,12 @@ static __always_inline int exited(struct task_struct *task)
     record.head.type = IOL_RECORD_EXIT;
     record.head.size = sizeof(record);
     record.head.ts = bpf_ktime_get_boot_ns();
-    record.image = image_of_other(task, 0);
+    record.image = image_of(task);
     record.pid = tgid;
-    record.tid = LOAD(AS(task_struct, task), pid);
+    record.tid = LOAD(task, pid);
     /* what wait_task_zombie() of kernel/exit.c hands to the parent */
-    signal = AS(signal_struct, LOAD_ADDRESS(task_struct, (__u64)task, signal));
-    record.status = LOAD(signal, flags) & SIGNAL_GROUP_EXIT
-                        ? LOAD(signal, group_exit_code)
-                        : LOAD(AS(task_struct, LOAD_ADDRESS(task_struct, (__u64)task, group_leader)), exit_code);
+    signal = LOAD(task, signal);
+    record.status = LOAD(signal, flags) & SIGNAL_GROUP_EXIT ? LOAD(signal, group_exit_code) : leader_exit_code(task);
     known = find_task(tgid);
     if (known && known->bits & IOL_TASK_TRACED)
         record.bits |= IOL_PROCESS_TRACED;
@@ -139,7 +144,7 @@ int on_running(struct bpf_iter__task *ctx)
     tgid = BPF_CORE_READ(task, tgid);
     if (tgid == control.self_tgid)
         find_home_root(task);
-    image = image_of_other(task, 0);
+    image = image_at(task);
     known = find_task(tgid);
     if (BPF_CORE_READ(task, flags) & PF_EXITING || is_being_made(task, image, known))
         return 0;
@@ -148,14 +153,14 @@ int on_running(struct bpf_iter__task *ctx)
         return 1; /* 1: the iterator calls again for the same task */
     parent = BPF_CORE_READ(task, real_parent);
     scratch->task = task;
-    scratch->parent_image = image_of_other(parent, 0);
+    scratch->parent_image = image_at(parent);
     scratch->ppid = BPF_CORE_READ(parent, tgid);
     scratch->origin = 2;
     scratch->own_memory = 0;
     scratch->task_bits = known ? known->bits : 0;
-    size = build_process(index);
+    size = build_process(index, AS(task_struct, task));
     judge_process(scratch);
-    if (image_of_other(task, 0) != image) {
+    if (image_at(task) != image) {
         /* an exec in the middle of the look: what was read is of two images, and the hook has not told of the second one perhaps */
         scratch_give(scratch);
         return 1;

@@ -113,9 +113,9 @@ static __always_inline void drop_note(struct iol_thread *place, __u64 registers)
 }
 
 /* The task has a new stack, or something else of what is kept of it has changed. */
-static __always_inline void forget_thread(struct task_struct *task)
+static __always_inline void forget_thread(const struct task_struct *task)
 {
-    __u64 registers = address_of(LOAD(AS(task_struct, task), stack)) + registers_offset;
+    __u64 registers = address_of(LOAD(task, stack)) + registers_offset;
     struct iol_thread *place = place_of(registers);
 
     drop_note(place, registers); /* of one that was killed in its sleep */
