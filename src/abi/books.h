@@ -11,7 +11,7 @@
  */
 #include "abi/event.h"
 
-#define IOL_LAYOUT 2
+#define IOL_LAYOUT 3
 
 /* Value of the map `about`: what is pinned. The first two members stay where they are in every version. */
 struct iol_about {

@@ -11,7 +11,7 @@
  */
 #include <linux/types.h>
 
-#define IOL_ABI_VERSION 5
+#define IOL_ABI_VERSION 6
 
 #define IOL_PATH_MAX 4096      /* bytes of a path, its NUL not counted */
 #define IOL_ARGV_MAX 16384     /* bytes of argv kept of one process */
@@ -173,6 +173,7 @@ struct iol_settings {
     __u32 sent_mask;   /* entries of `sent`, a power of two, less one */
     __u32 set_mask;    /* entries of `account_sets`, likewise */
     __u32 early; /* hooks are at the ends of functions: a thread may be preempted after its hook, and within its call */
+    __u32 whole; /* each record of a process says everything, as who reads it may not have read the one before */
 };
 
 /* The one variable of section .data.control, which user space maps; it writes all but what the programs count, and self_tgid when it ends. */
@@ -376,8 +377,10 @@ struct iol_cpu {
 /* What is known of a process: an element of the map `task_places`, or a value of the map `tasks` (key: tgid). */
 struct iol_task {
     __u64 image;
-    __u32 bits; /* enum iol_task_bits */
-    __u32 tgid; /* 0: nobody's place; IOL_TASK_CLAIMED */
+    __u32 bits;     /* enum iol_task_bits */
+    __u32 tgid;     /* 0: nobody's place; IOL_TASK_CLAIMED */
+    __u64 location; /* hash of working directory and cgroup, as they were told last; 0: not known */
+    __u64 traits;   /* hash of its name, users and session, likewise */
 };
 
 #define IOL_TASK_PLACES 65536       /* a process's is that of the lower bits of its pid */
@@ -391,6 +394,7 @@ enum iol_record_type {
     IOL_RECORD_FILE,
     IOL_RECORD_EVENT,
     IOL_RECORD_CHANGE,
+    IOL_RECORD_FORK, /* a process that is in everything as its parent was told to be */
 };
 
 struct iol_record {
@@ -422,9 +426,12 @@ struct iol_file_info {
 enum iol_process_bits {
     IOL_PROCESS_TRACED = 1,
     IOL_PROCESS_ARGV_TRUNCATED = 2,
-    IOL_PROCESS_INHERITS = 4, /* exe, argv and cgroup are those of the parent image (fork) */
-    IOL_PROCESS_NO_ARGV = 8,  /* not readable from where the record was made: look in /proc */
-    IOL_PROCESS_KERNEL = 16,  /* a kernel thread */
+    IOL_PROCESS_INHERITS = 4,       /* exe and argv are those of the parent image (fork) */
+    IOL_PROCESS_NO_ARGV = 8,        /* not readable from where the record was made: look in /proc */
+    IOL_PROCESS_KERNEL = 16,        /* a kernel thread */
+    IOL_PROCESS_SAME_LOCATION = 32, /* cwd and cgroup, too, are those of the parent image */
+    IOL_PROCESS_SAME_TRAITS = 64,   /* so are comm, users and session */
+    IOL_PROCESS_PARENT_MOVED = 128, /* cwd and cgroup are the parent image's from here on */
 };
 
 /* data: exe path, cwd path, cgroup path, argv (NUL-separated), of the lengths given, in this order. */
@@ -434,7 +441,6 @@ struct iol_record_process {
     __u64 parent_image;
     __u64 start_ns;
     __u64 exec_ns; /* 0: none known */
-    __u64 cgroup_id;
     __u32 pid;
     __u32 ppid;
     __u32 tid;
@@ -454,6 +460,17 @@ struct iol_record_process {
     __u32 argv_len;
     char comm[IOL_COMM_MAX];
     char data[];
+};
+
+struct iol_record_fork {
+    struct iol_record head;
+    __u64 image;
+    __u64 parent_image;
+    __u64 start_ns;
+    __u32 pid;
+    __u32 ppid;
+    __u32 ns_pid; /* as in struct iol_record_process */
+    __u32 bits;   /* enum iol_process_bits: TRACED */
 };
 
 struct iol_record_exit {

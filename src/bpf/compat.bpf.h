@@ -238,11 +238,16 @@ static __always_inline struct kernfs_node *kernfs_parent(struct kernfs_node *nod
  * From 6.16 on the tracepoint sched_process_exit says whether the group is dead; signal->live says it
  * on every kernel, to more than one thread perhaps when two exit at the same moment.
  */
-static __always_inline bool last_thread(const struct task_struct *task)
+static __always_inline int threads_of(const struct task_struct *task)
 {
     const struct signal_struct *signal = LOAD(task, signal);
 
-    return LOAD(signal, live.counter) == 0;
+    return LOAD(signal, live.counter);
+}
+
+static __always_inline bool last_thread(const struct task_struct *task)
+{
+    return threads_of(task) == 0;
 }
 
 #if defined(__TARGET_ARCH_x86)

@@ -131,13 +131,14 @@ static __always_inline bool exe_matches(struct scratch *scratch)
     return bpf_map_lookup_elem(&exe_filter, scratch->exe_key) != NULL;
 }
 
-/* The v2 cgroup when the machine uses v2; else the one of the first v1 hierarchy that is not at its root. */
-static __always_inline struct kernfs_node *cgroup_node_of(const struct task_struct *task)
+/* The v2 cgroup when the machine uses v2; else the one of the first v1 hierarchy that is not at its root: those can be renamed. */
+static __always_inline struct kernfs_node *cgroup_node_of(const struct task_struct *task, bool *ret_older)
 {
     const struct css_set *typed_set = LOAD(task, cgroups);
     const struct cgroup *newer = LOAD(typed_set, dfl_cgrp);
     __u64 set, cgroup;
 
+    *ret_older = false;
     if (LOAD(newer, level) > 0)
         return LOAD(newer, kn);
     set = address_of(typed_set);
@@ -146,14 +147,103 @@ static __always_inline struct kernfs_node *cgroup_node_of(const struct task_stru
         cgroup = load_word(set + bpf_core_field_offset(struct css_set, subsys) +                                       \
                            sizeof(void *) * bpf_core_enum_value(enum cgroup_subsys_id, id));                           \
         cgroup = LOAD_ADDRESS(cgroup_subsys_state, cgroup, cgroup);                                                    \
-        if (cgroup && LOAD(AS(cgroup, cgroup), level) > 0)                                                             \
+        if (cgroup && LOAD(AS(cgroup, cgroup), level) > 0) {                                                           \
+            *ret_older = true;                                                                                         \
             return (struct kernfs_node *)LOAD_ADDRESS(cgroup, cgroup, kn);                                             \
+        }                                                                                                              \
     }
     TRY_SUBSYS(memory_cgrp_id)
     TRY_SUBSYS(pids_cgrp_id)
     TRY_SUBSYS(cpu_cgrp_id)
 #undef TRY_SUBSYS
     return LOAD(newer, kn);
+}
+
+#define LOCATION_STEPS 32
+
+/*
+ * Of the directory up to the root, with the names and mounts in between: what its path is made of. 0: it is too deep, or there is none. Who is
+ * renamed meanwhile brings a hash that nothing else has.
+ */
+static __always_inline __u64 hash_directory(__u64 fs)
+{
+    __u64 root_dentry = LOAD_ADDRESS(fs_struct, fs, root.dentry), root_mnt = LOAD_ADDRESS(fs_struct, fs, root.mnt);
+    __u64 dentry = LOAD_ADDRESS(fs_struct, fs, pwd.dentry), mnt = LOAD_ADDRESS(fs_struct, fs, pwd.mnt);
+    __u64 top = LOAD_ADDRESS(vfsmount, mnt, mnt_root);
+    __u64 h = (root_dentry * MIX_A ^ root_mnt) * MIX_B ^ dentry_is_unhashed(dentry);
+    int i;
+
+    for (i = 0; i < LOCATION_STEPS; i++) {
+        __u64 parent;
+
+        if (dentry == root_dentry && mnt == root_mnt)
+            return h;
+        parent = LOAD_ADDRESS(dentry, dentry, d_parent);
+        if (dentry == top || dentry == parent || !parent) {
+            __u64 mount = mnt - bpf_core_field_offset(struct mount, mnt);
+            __u64 above = LOAD_ADDRESS(mount, mount, mnt_parent);
+
+            h = mix_dentry(h, dentry, mnt);
+            if (dentry != top || !above || above == mount)
+                return h;
+            dentry = LOAD_ADDRESS(mount, mount, mnt_mountpoint);
+            mnt = above + bpf_core_field_offset(struct mount, mnt);
+            top = LOAD_ADDRESS(vfsmount, mnt, mnt_root);
+            continue;
+        }
+        h = mix_dentry(h, dentry, LOAD(AS(dentry, dentry), d_name.hash_len));
+        dentry = parent;
+    }
+    return 0;
+}
+
+/* Sixty-four bits that stand for its working directory and its cgroup; 0: they are to be told in full. */
+static __noinline __u64 location_of(const struct task_struct *task)
+{
+    __u64 fs = address_of(LOAD(task, fs)), h = fs ? hash_directory(fs) : 0;
+    const struct kernfs_node *node;
+    bool older;
+
+    if (!h)
+        return 0;
+    node = cgroup_node_of(task, &older);
+    h = (h ^ h >> 31 ^ LOAD(AS(kernfs_node, node), id)) * MIX_A;
+    h = (h ^ h >> 31 ^ address_of(node) ^ (older ? *(volatile __u32 *)&control.renames : 0)) * MIX_B;
+    return h ^ h >> 31;
+}
+
+/* Its name, its users and its session. */
+struct traits {
+    __u64 comm[2];
+    __u32 uid;
+    __u32 euid;
+    __u32 gid;
+    __u32 login_uid;
+    __u32 session_id;
+};
+
+static __always_inline void traits_of(const struct task_struct *task, struct traits *ret_traits)
+{
+    const struct cred *cred = LOAD(task, real_cred);
+
+    ret_traits->comm[0] = LOAD_WORD(task, comm, 0);
+    ret_traits->comm[1] = LOAD_WORD(task, comm, 1);
+    ret_traits->uid = LOAD(cred, uid.val);
+    ret_traits->euid = LOAD(cred, euid.val);
+    ret_traits->gid = LOAD(cred, gid.val);
+    ret_traits->login_uid = bpf_core_field_exists(task->loginuid) ? LOAD(task, loginuid.val) : (__u32)-1;
+    ret_traits->session_id = bpf_core_field_exists(task->sessionid) ? LOAD(task, sessionid) : (__u32)-1;
+}
+
+/* Sixty-four bits that stand for them. */
+static __always_inline __u64 hash_traits(const struct traits *traits)
+{
+    __u64 h = traits->comm[0] * MIX_A ^ traits->comm[1];
+
+    h = (h ^ h >> 31 ^ ((__u64)traits->euid << 32 | traits->uid)) * MIX_B;
+    h = (h ^ h >> 31 ^ ((__u64)traits->login_uid << 32 | traits->gid)) * MIX_C;
+    h = (h ^ h >> 31 ^ traits->session_id) * MIX_A;
+    return h ^ h >> 31;
 }
 
 /* The path of the cgroup scratch->node within its hierarchy, into scratch->path. */
@@ -233,8 +323,10 @@ static __always_inline void fill_process(struct scratch *scratch, struct iol_rec
                                          const struct task_struct *task)
 {
     const struct task_struct *leader = LOAD(task, group_leader);
-    const struct cred *cred = LOAD(task, real_cred);
+    struct traits traits;
     __u64 mm, exe;
+
+    traits_of(task, &traits);
 
     __builtin_memset(record, 0, sizeof(*record));
     record->head.type = IOL_RECORD_PROCESS;
@@ -248,15 +340,16 @@ static __always_inline void fill_process(struct scratch *scratch, struct iol_rec
     record->ns_pid = namespace_pid(leader);
     record->ppid = scratch->ppid;
     record->origin = scratch->origin;
-    record->uid = LOAD(cred, uid.val);
-    record->euid = LOAD(cred, euid.val);
-    record->gid = LOAD(cred, gid.val);
-    record->login_uid = bpf_core_field_exists(task->loginuid) ? LOAD(task, loginuid.val) : (__u32)-1;
-    record->session_id = bpf_core_field_exists(task->sessionid) ? LOAD(task, sessionid) : (__u32)-1;
+    record->uid = traits.uid;
+    record->euid = traits.euid;
+    record->gid = traits.gid;
+    record->login_uid = traits.login_uid;
+    record->session_id = traits.session_id;
     if (LOAD(task, flags) & PF_KTHREAD)
         record->bits |= IOL_PROCESS_KERNEL;
-    *(__u64 *)&record->comm[0] = LOAD_WORD(task, comm, 0);
-    *(__u64 *)&record->comm[8] = LOAD_WORD(task, comm, 1);
+    *(__u64 *)&record->comm[0] = traits.comm[0];
+    *(__u64 *)&record->comm[8] = traits.comm[1];
+    scratch->entry.traits = hash_traits(&traits);
     mm = address_of(LOAD(task, mm));
     exe = LOAD_ADDRESS(mm_struct, mm, exe_file);
     if (scratch->origin != 0 && exe && LOAD(task, fs))
@@ -283,9 +376,9 @@ static __noinline int build_process(__u32 index, const struct task_struct *task)
     struct iol_record_process *record;
     struct mm_struct *mm;
     struct fs_struct *fs;
-    struct kernfs_node *node;
     struct file *exe;
     struct path *root;
+    bool older;
     __u32 at = sizeof(*record);
 
     if (!scratch)
@@ -309,19 +402,20 @@ static __noinline int build_process(__u32 index, const struct task_struct *task)
         if (settings.filter & IOL_FILTER_EXE && exe_matches(scratch))
             scratch->task_bits |= IOL_TASK_EXE;
     }
-    if (fs) {
-        set_walk(scratch, __builtin_preserve_access_index(&fs->pwd), root);
-        find_path(index);
-        record->cwd_bits = scratch->bits;
-        record->cwd_len = path_length(scratch);
+    record->bits |= scratch->location_bits;
+    if (!(scratch->location_bits & IOL_PROCESS_SAME_LOCATION)) {
+        if (fs) {
+            set_walk(scratch, __builtin_preserve_access_index(&fs->pwd), root);
+            find_path(index);
+            record->cwd_bits = scratch->bits;
+            record->cwd_len = path_length(scratch);
+            at = copy_path(scratch, at);
+        }
+        scratch->node = cgroup_node_of(task, &older);
+        walk_cgroup(index);
+        record->cgroup_len = path_length(scratch);
         at = copy_path(scratch, at);
     }
-    node = cgroup_node_of(task);
-    scratch->node = node;
-    record->cgroup_id = LOAD(AS(kernfs_node, node), id);
-    walk_cgroup(index);
-    record->cgroup_len = path_length(scratch);
-    at = copy_path(scratch, at);
     if (scratch->origin != 0) {
         if (mm && scratch->own_memory)
             at = copy_argv(scratch, record, at, mm);
@@ -342,6 +436,22 @@ static __always_inline void judge_process(struct scratch *scratch)
         record->bits |= IOL_PROCESS_TRACED;
 }
 
+/*
+ * What the record of the process in scratch tells user space for good: of one image the first record counts. `entry` has its traits, and its location
+ * before it was told; the process may have moved meanwhile.
+ */
+static __always_inline void keep_told(struct iol_task *entry, const struct task_struct *task)
+{
+    const struct iol_task *known = find_task(entry->tgid);
+
+    if (known && known->image == entry->image && known->bits & IOL_TASK_ANNOUNCED) {
+        entry->location = known->location;
+        entry->traits = known->traits;
+    } else if (location_of(task) != entry->location) {
+        entry->location = 0;
+    }
+}
+
 /* Sends the record of the process and remembers the process with its verdict. */
 static __noinline int announce_scratch(__u32 index, const struct task_struct *task)
 {
@@ -354,6 +464,7 @@ static __noinline int announce_scratch(__u32 index, const struct task_struct *ta
     scratch->entry.tgid = LOAD(task, tgid);
     scratch->entry.image = image_of(task);
     scratch->entry.bits = scratch->task_bits & ~(__u32)IOL_TASK_ANNOUNCED;
+    keep_told(&scratch->entry, task);
     if (!send_record(scratch))
         scratch->entry.bits |= IOL_TASK_ANNOUNCED;
     else
@@ -381,6 +492,8 @@ struct announcement {
     __u32 origin;
     __u32 own_memory;
     __u32 task_bits;
+    __u32 location_bits; /* SAME_LOCATION and PARENT_MOVED of enum iol_process_bits */
+    __u64 location;      /* see location_of() */
 };
 
 /* A new image: its record, and what is known of the process from here on. */
@@ -400,6 +513,8 @@ static __always_inline void announce(const struct announcement *what)
     scratch->origin = what->origin;
     scratch->own_memory = what->own_memory;
     scratch->task_bits = what->task_bits;
+    scratch->location_bits = what->location_bits;
+    scratch->entry.location = what->location;
     announce_scratch(index, what->task);
     scratch_give(scratch);
 }
@@ -439,6 +554,7 @@ __noinline int announce_task(__u64 image, __u64 address)
     parent = LOAD(task, real_parent);
     what.ppid = LOAD(parent, tgid);
     what.parent_image = image_of(parent);
+    what.location = location_of(task);
     announce(&what);
     return 0;
 }

@@ -5,6 +5,60 @@
 /* Fork, exec and exit, and the processes that are there already when a recording begins. */
 #include "bpf/cgroup.bpf.h"
 
+/* Has user space been told of this image, so that what is as then need not be told again? */
+static __always_inline bool was_told(const struct iol_task *known, __u64 image)
+{
+    return !settings.whole && known && known->image == image && known->bits & IOL_TASK_ANNOUNCED;
+}
+
+/* Is the child, in all that its record would tell, as its parent was told to be? */
+static __always_inline bool is_as_parent(const struct iol_task *parent, const struct task_struct *child, __u64 location)
+{
+    struct traits traits;
+
+    if (!location || parent->location != location || LOAD(child, flags) & PF_KTHREAD)
+        return false;
+    traits_of(child, &traits);
+    return parent->traits == hash_traits(&traits);
+}
+
+/* Then this is said in a few words. */
+static __always_inline void announce_fork(const struct announcement *what, const struct iol_task *parent)
+{
+    const struct task_struct *child = what->task;
+    struct iol_task entry = {.location = parent->location, .traits = parent->traits};
+    struct iol_record_fork record = {};
+
+    record.head.type = IOL_RECORD_FORK;
+    record.head.size = sizeof(record);
+    record.head.ts = bpf_ktime_get_boot_ns();
+    record.image = image_of(child);
+    record.parent_image = what->parent_image;
+    record.start_ns = LOAD(child, start_boottime);
+    record.pid = LOAD(child, tgid);
+    record.ppid = what->ppid;
+    record.ns_pid = namespace_pid(child);
+    entry.image = record.image;
+    entry.tgid = record.pid;
+    entry.bits = judge(address_of(child), what->task_bits) & ~(__u32)IOL_TASK_ANNOUNCED;
+    if (entry.bits & IOL_TASK_TRACED)
+        record.bits |= IOL_PROCESS_TRACED;
+    if (!ring_send(&record, sizeof(record)))
+        entry.bits |= IOL_TASK_ANNOUNCED;
+    else
+        count_lost(IOL_LOST_PROCESS_RECORDS, 1);
+    remember_task(&entry);
+}
+
+/* The record of the child has told where its parent is. */
+static __always_inline void follow_child(struct iol_task *parent, const struct task_struct *child)
+{
+    const struct iol_task *known = find_task(LOAD(child, tgid));
+
+    if (was_told(known, image_of(child)))
+        parent->location = known->location;
+}
+
 static __always_inline int forked(const struct task_struct *parent, const struct task_struct *child)
 {
     __u32 parent_tgid = LOAD(parent, tgid);
@@ -21,7 +75,19 @@ static __always_inline int forked(const struct task_struct *parent, const struct
         what.task_bits = known->bits & (IOL_TASK_DESCENDANT | IOL_TASK_EXE | IOL_TASK_EXCLUDED);
     what.parent_image = image_of(parent);
     what.ppid = parent_of(child);
-    announce(&what);
+    what.location = location_of(child);
+    if (!was_told(known, what.parent_image)) {
+        announce(&what);
+    } else if (is_as_parent(known, child, what.location)) {
+        announce_fork(&what, known);
+    } else {
+        /* its next children are there too; of two threads who fork at the same time, user space may hear in another order */
+        if (known->location != what.location && threads_of(parent) == 1)
+            what.location_bits = IOL_PROCESS_PARENT_MOVED;
+        announce(&what);
+        if (what.location_bits)
+            follow_child(known, child);
+    }
     return 0;
 }
 
@@ -43,6 +109,9 @@ static __always_inline int executed(const struct task_struct *task)
         what.task_bits = IOL_TASK_DESCENDANT;
     what.parent_image = image_before(task);
     what.ppid = parent_of(task);
+    what.location = location_of(task);
+    if (was_told(known, what.parent_image) && what.location && known->location == what.location)
+        what.location_bits = IOL_PROCESS_SAME_LOCATION;
     announce(&what);
     forget_thread(task);
     return 0;
@@ -158,8 +227,13 @@ int on_running(struct bpf_iter__task *ctx)
     scratch->origin = 2;
     scratch->own_memory = 0;
     scratch->task_bits = known ? known->bits : 0;
+    scratch->location_bits = 0;
+    scratch->entry.tgid = tgid;
+    scratch->entry.image = image;
+    scratch->entry.location = location_of(AS(task_struct, task));
     size = build_process(index, AS(task_struct, task));
     judge_process(scratch);
+    keep_told(&scratch->entry, AS(task_struct, task));
     if (image_at(task) != image) {
         /* an exec in the middle of the look: what was read is of two images, and the hook has not told of the second one perhaps */
         scratch_give(scratch);
@@ -167,8 +241,7 @@ int on_running(struct bpf_iter__task *ctx)
     }
     if (size <= sizeof(scratch->record))
         error = bpf_seq_write(ctx->meta->seq, scratch->record, size);
-    entry.image = image;
-    entry.tgid = tgid;
+    entry = scratch->entry;
     entry.bits = scratch->task_bits;
     scratch_give(scratch);
     if (error)
@@ -177,9 +250,12 @@ int on_running(struct bpf_iter__task *ctx)
     known = find_task(tgid);
     if (known && known->image != image)
         return 0; /* an exec since then: its hook has judged it */
-    if (known)
+    if (known) {
         known->bits = entry.bits; /* judged anew: user space has marked it since */
-    else
+        known->location = entry.location;
+        known->traits = entry.traits;
+    } else {
         add_task(&entry);
+    }
     return 0;
 }

@@ -64,14 +64,14 @@ struct scratch {
     __u64 file_key;
     __u64 parent_image;
     __u32 ppid;
-    __u32 origin;     /* 0 fork, 1 exec, 2 running */
-    __u32 own_memory; /* task is the current one: its argv can be read */
-    __u32 task_bits;  /* enum iol_task_bits: inherited ones in, verdict out */
+    __u32 origin;        /* 0 fork, 1 exec, 2 running */
+    __u32 own_memory;    /* task is the current one: its argv can be read */
+    __u32 task_bits;     /* enum iol_task_bits: inherited ones in, verdict out */
+    __u32 location_bits; /* SAME_LOCATION and PARENT_MOVED of enum iol_process_bits */
     struct iol_task entry;
     __u32 rules;   /* generation of the rules that are looked up; 0: none */
     __u32 verdict; /* enum iol_verdict that they come to */
     __u32 sample;
-    __u32 reserved2;
 
     /* the account that is being opened: see open_account() */
     struct iol_account_key key;

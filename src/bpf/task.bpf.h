@@ -34,6 +34,8 @@ static __always_inline long add_task(const struct iol_task *task)
     if (place && !*(volatile __u32 *)&place->tgid && try_claim(&place->tgid, IOL_TASK_CLAIMED)) {
         place->image = task->image;
         place->bits = task->bits;
+        place->location = task->location;
+        place->traits = task->traits;
         publish_word(&place->tgid, task->tgid);
         return 0;
     }
@@ -56,6 +58,8 @@ static __always_inline void remember_task(const struct iol_task *task)
     if (known) {
         *(volatile __u64 *)&known->image = task->image;
         *(volatile __u32 *)&known->bits = task->bits;
+        known->location = task->location;
+        known->traits = task->traits;
         return;
     }
     if (add_task(task))

@@ -41,7 +41,7 @@ int iol_capture_settings(struct iol_capture *capture, const struct iol_capture_o
     settings->events = options->events;
     settings->n_cpus = (uint32_t)capture->n_cpus;
     settings->home_mnt_ns = mnt_ns;
-    settings->events = options->events;
+    settings->whole = options->pin != NULL; /* a successor has not read what the recorder before it has */
 
     if (options->excluded)
         settings->filter |= IOL_FILTER_ANY;

@@ -79,6 +79,28 @@ static int decode_process(struct cursor *cursor, struct iol_decoded *decoded)
     return take(cursor, process->fixed.argv_len, IOL_ARGV_MAX, &process->argv);
 }
 
+/* A process like any other, with nothing to say for itself. */
+static int decode_fork(struct cursor *cursor, struct iol_decoded *decoded)
+{
+    const struct iol_record_fork fork = decoded->fork;
+
+    (void)cursor;
+    decoded->type = IOL_RECORD_PROCESS;
+    decoded->process = (struct iol_decoded_process){
+        .fixed = {.head = fork.head,
+                  .image = fork.image,
+                  .parent_image = fork.parent_image,
+                  .start_ns = fork.start_ns,
+                  .pid = fork.pid,
+                  .ppid = fork.ppid,
+                  .tid = fork.pid,
+                  .ns_pid = fork.ns_pid,
+                  .origin = IOL_ORIGIN_FORK,
+                  .bits = fork.bits | IOL_PROCESS_INHERITS | IOL_PROCESS_SAME_LOCATION | IOL_PROCESS_SAME_TRAITS},
+    };
+    return 0;
+}
+
 static int decode_exit(struct cursor *cursor, struct iol_decoded *decoded)
 {
     (void)cursor, (void)decoded;
@@ -133,6 +155,7 @@ static const struct {
     [IOL_RECORD_FILE] = {sizeof(struct iol_record_file), decode_file},
     [IOL_RECORD_EVENT] = {sizeof(struct iol_record_event), decode_event},
     [IOL_RECORD_CHANGE] = {sizeof(struct iol_record_change), decode_change},
+    [IOL_RECORD_FORK] = {sizeof(struct iol_record_fork), decode_fork},
 };
 
 int iol_decode_record(const void *data, size_t size, struct iol_decoded *ret_decoded)

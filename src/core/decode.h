@@ -43,7 +43,8 @@ struct iol_decoded_change {
 struct iol_decoded {
     enum iol_record_type type;
     union {
-        struct iol_decoded_process process;
+        struct iol_decoded_process process; /* of a fork too, whatever its record is */
+        struct iol_record_fork fork;        /* not in what is returned */
         struct iol_record_exit exit;
         struct iol_decoded_exec_failed exec_failed;
         struct iol_decoded_file file;

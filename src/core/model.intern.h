@@ -13,6 +13,8 @@ struct iol_model_process {
     struct iol_process row;           /* its texts are this entry's own */
     struct iol_model_process *parent; /* counted in the parent's refs: an ancestor may still need its row */
     uint64_t parent_image;
+    struct iol_process
+        *moved; /* where it is now, for its children: cwd, cgroup and container_id; NULL: where its row says */
     struct iol_process_exit exit;          /* when it has exited: for a row that may come later */
     struct iol_model_process *prev, *next; /* in the list of ended images */
     uint64_t ended_epoch;                  /* the epoch that had been posted last when it ended */

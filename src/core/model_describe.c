@@ -15,15 +15,23 @@ static char *dup_or_null(const char *text)
     return text ? strdup(text) : NULL;
 }
 
-void iol_model_drop_texts(struct iol_model_process *process)
+static void drop_texts(struct iol_process *row)
 {
-    const char **texts[] = {&process->row.comm,   &process->row.exe,          &process->row.argv, &process->row.cwd,
-                            &process->row.cgroup, &process->row.container_id, &process->row.flags};
+    const char **texts[] = {&row->comm,   &row->exe,          &row->argv, &row->cwd,
+                            &row->cgroup, &row->container_id, &row->flags};
 
     for (size_t i = 0; i < IOL_ARRAY_SIZE(texts); i++) {
         free((void *)(uintptr_t)*texts[i]);
         *texts[i] = NULL;
     }
+}
+
+void iol_model_drop_texts(struct iol_model_process *process)
+{
+    drop_texts(&process->row);
+    if (process->moved)
+        drop_texts(process->moved);
+    free(TAKE_PTR(process->moved));
 }
 
 static void set_ids(struct iol_process *row, const struct iol_record_process *fixed)
@@ -70,20 +78,65 @@ static void set_texts(struct iol_model_process *process, const struct iol_decode
         iol_model_add_flag(flags, flags_size, "escaped");
 }
 
-/* A fork runs what its parent ran: exe and argv, and what there is to say about them. */
-static void inherit_texts(struct iol_model_process *process, const struct iol_model_process *parent, char *flags,
-                          size_t flags_size)
+static void inherit_text(const char **text, const char *parents)
+{
+    if (!*text)
+        *text = dup_or_null(parents);
+}
+
+static void inherit_location(struct iol_process *row, const struct iol_process *parent)
+{
+    inherit_text(&row->cwd, parent->cwd);
+    inherit_text(&row->cgroup, parent->cgroup);
+    inherit_text(&row->container_id, parent->container_id);
+}
+
+/* What `bits` say is as with the parent, and what there is to say about it. */
+static void inherit(struct iol_process *row, const struct iol_process *parent, const struct iol_process *location,
+                    uint32_t bits, char *flags, size_t flags_size)
 {
     static const char *const words[] = {"exe_deleted", "argv_truncated", "escaped"};
+    bool forked = bits & IOL_PROCESS_INHERITS;
 
-    if (!process->row.exe)
-        process->row.exe = dup_or_null(parent->row.exe);
-    if (!process->row.argv)
-        process->row.argv = dup_or_null(parent->row.argv);
-    for (size_t i = 0; i < IOL_ARRAY_SIZE(words) && parent->row.flags; i++) {
-        if (strstr(parent->row.flags, words[i]) && !strstr(flags, words[i]))
+    if (forked) {
+        inherit_text(&row->exe, parent->exe);
+        inherit_text(&row->argv, parent->argv);
+    }
+    if (bits & IOL_PROCESS_SAME_LOCATION)
+        inherit_location(row, location);
+    if (bits & IOL_PROCESS_SAME_TRAITS) {
+        bool known = parent->comm;
+
+        inherit_text(&row->comm, known ? parent->comm : "(unknown)");
+        row->uid = known ? parent->uid : IOL_NULL;
+        row->euid = known ? parent->euid : IOL_NULL;
+        row->gid = known ? parent->gid : IOL_NULL;
+        row->login_uid = known ? parent->login_uid : IOL_NULL;
+        row->session_id = known ? parent->session_id : IOL_NULL;
+    }
+    for (size_t i = forked ? 0 : IOL_ARRAY_SIZE(words) - 1; i < IOL_ARRAY_SIZE(words) && parent->flags; i++) {
+        if (strstr(parent->flags, words[i]) && !strstr(flags, words[i]))
             iol_model_add_flag(flags, flags_size, words[i]);
     }
+}
+
+/* The image that this one inherits from; NULL when nothing is known of it. */
+static struct iol_model_process *find_heritage(struct iol_model *model, const struct iol_model_process *process)
+{
+    struct iol_model_process *parent = iol_model_find_process(model, process->parent_image);
+
+    return parent && parent != process && parent->row.comm ? parent : NULL;
+}
+
+/* The child has told where its parent is. */
+static void move(struct iol_model_process *parent, const struct iol_process *child)
+{
+    if (parent->moved)
+        drop_texts(parent->moved);
+    else
+        parent->moved = calloc(1, sizeof(*parent->moved));
+    if (parent->moved)
+        inherit_location(parent->moved, child);
 }
 
 static void set_parent(struct iol_model *model, struct iol_model_process *process, uint64_t parent_image)
@@ -99,21 +152,21 @@ static void set_parent(struct iol_model *model, struct iol_model_process *proces
 void iol_model_describe(struct iol_model *model, struct iol_model_process *process,
                         const struct iol_decoded_process *record, struct iol_batch *batch)
 {
+    const uint32_t inherited =
+        record->fixed.bits & (IOL_PROCESS_INHERITS | IOL_PROCESS_SAME_LOCATION | IOL_PROCESS_SAME_TRAITS);
+    struct iol_process seen = process->row; /* by the iterator, of one whose parent nobody knows any more */
+    struct iol_model_process *parent;
     const char *comm = record->fixed.comm;
-    _cleanup_free_ char *exe = NULL, *argv = NULL;
     char flags[128] = "";
     bool escaped = false;
 
-    /* what the iterator has seen of a fork whose parent nobody knows any more */
-    if (record->fixed.bits & IOL_PROCESS_INHERITS && process->provisional) {
-        exe = dup_or_null(process->row.exe);
-        argv = dup_or_null(process->row.argv);
-    }
-    iol_model_drop_texts(process);
+    process->row.comm = process->row.exe = process->row.argv = process->row.cwd = NULL;
+    process->row.cgroup = process->row.container_id = process->row.flags = NULL;
     set_ids(&process->row, &record->fixed);
     process->row.start_time = iol_model_time(model, record->fixed.start_ns);
     process->row.exec_time = record->fixed.exec_ns ? iol_model_time(model, record->fixed.exec_ns) : IOL_NULL;
-    process->row.comm = dup_or_null(iol_text_store(batch->arena, comm, strnlen(comm, IOL_COMM_MAX), &escaped));
+    if (!(inherited & IOL_PROCESS_SAME_TRAITS))
+        process->row.comm = dup_or_null(iol_text_store(batch->arena, comm, strnlen(comm, IOL_COMM_MAX), &escaped));
     set_texts(process, record, flags, sizeof(flags), batch);
     if (escaped && !strstr(flags, "escaped"))
         iol_model_add_flag(flags, sizeof(flags), "escaped");
@@ -126,11 +179,14 @@ void iol_model_describe(struct iol_model *model, struct iol_model_process *proce
     if (record->fixed.origin == IOL_ORIGIN_EXEC && process->parent && process->parent->row.pid == process->row.pid &&
         process->parent->row.start_time != IOL_NULL)
         process->row.start_time = process->parent->row.start_time;
-    if (record->fixed.bits & IOL_PROCESS_INHERITS && process->parent)
-        inherit_texts(process, process->parent, flags, sizeof(flags));
-    if (!process->row.exe)
-        process->row.exe = TAKE_PTR(exe);
-    if (!process->row.argv)
-        process->row.argv = TAKE_PTR(argv);
+    parent = inherited ? find_heritage(model, process) : NULL;
+    if (inherited && parent)
+        inherit(&process->row, &parent->row, parent->moved ? parent->moved : &parent->row, inherited, flags,
+                sizeof(flags));
+    else if (inherited)
+        inherit(&process->row, &seen, &seen, inherited, flags, sizeof(flags));
+    if (parent && record->fixed.bits & IOL_PROCESS_PARENT_MOVED)
+        move(parent, &process->row);
+    drop_texts(&seen);
     process->row.flags = flags[0] ? strdup(flags) : NULL;
 }
