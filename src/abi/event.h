@@ -187,7 +187,8 @@ struct iol_control {
     __u32 retired;   /* counts how often user space has taken keys of accounts away */
     __u32 halted;    /* the recording ends: reads and writes are not counted any more, but for the quickest ones */
     __u32 tasks_elsewhere; /* processes that are in the map `tasks`, or will be in a moment */
-    __u64 reserved;
+    __u32 ring_high;       /* the ring buffer is so full that its reader is to be woken */
+    __u32 ring_full;       /* the last record found no room there */
 };
 
 #define IOL_CHANGE 0x165667B19E3779F9ULL /* not 1: programs take `changes` as a hash of itself */

@@ -318,25 +318,40 @@ __noinline int forget_sent(__u64 key)
 
 __u64 ring_woken; /* when the reader was last woken, in jiffies */
 
+static __always_inline void note(__u32 *word, __u32 value)
+{
+    if (*(volatile __u32 *)word != value)
+        *(volatile __u32 *)word = value;
+}
+
 /*
- * Wakes the reader on a fill level only; otherwise it looks in on its own timer. Once a tick: a wake-up costs many times what
- * the record does, and one that came while the reader was at work is not missed, as it looks whether there is more.
+ * Wakes the reader on a fill level only, with the record behind the one that reaches it; otherwise it looks in on its own timer. Once a
+ * tick: a wake-up costs many times what the record does, and one that came while the reader was at work is not missed, as it looks whether
+ * there is more. How full the ring is can be asked for next to nothing once its positions are this CPU's, and not before.
  */
 static __always_inline long ring_send(void *record, __u32 size)
 {
-    __u64 flags = BPF_RB_NO_WAKEUP, now = bpf_jiffies64();
+    __u64 flags = BPF_RB_NO_WAKEUP, now;
+    long error;
 
-    if (bpf_ringbuf_query(&ring, BPF_RB_AVAIL_DATA) >= settings.ring_wakeup && ring_woken != now) {
-        ring_woken = now;
-        flags = BPF_RB_FORCE_WAKEUP;
+    if (*(volatile __u32 *)&control.ring_high) {
+        now = bpf_jiffies64();
+        if (ring_woken != now) {
+            ring_woken = now;
+            flags = BPF_RB_FORCE_WAKEUP;
+        }
     }
-    return bpf_ringbuf_output(&ring, record, size, flags);
+    error = bpf_ringbuf_output(&ring, record, size, flags);
+    note(&control.ring_high, bpf_ringbuf_query(&ring, BPF_RB_AVAIL_DATA) >= settings.ring_wakeup);
+    note(&control.ring_full, error != 0);
+    return error;
 }
 
-/* Not even a small record would find room. */
+/* Not even a small record would find room. Asked of the ring itself only after some record has found none. */
 static __always_inline bool ring_is_full(void)
 {
-    return bpf_ringbuf_query(&ring, BPF_RB_AVAIL_DATA) + 4096 > 4 * (__u64)settings.ring_wakeup;
+    return *(volatile __u32 *)&control.ring_full &&
+           bpf_ringbuf_query(&ring, BPF_RB_AVAIL_DATA) + 4096 > 4 * (__u64)settings.ring_wakeup;
 }
 
 /* As ring_send(), for events of reads and writes: the last quarter is kept for processes and files, which the books need more. */
