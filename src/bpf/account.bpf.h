@@ -77,6 +77,15 @@ static __always_inline __u32 sent_place(__u64 inode_number, __u64 device)
     return (__u32)(inode_number >> PLACE_INODES_SHIFT ^ device * MIX_A >> (64 - PLACE_BITS));
 }
 
+/* Has the processor fetch the place in `sent`, while the way up to the root is walked: nothing here waits for what is loaded. */
+static __always_inline void ask_for_sent(__u32 place)
+{
+    const struct sent_files *set = sent_files_of(place);
+
+    if (set)
+        (void)*(const volatile __u64 *)&set->key[0];
+}
+
 /*
  * What tells this name of scratch->file, as scratch->task sees it, from any other, but for the directories and mounts above it:
  * into scratch->mixed. The walk begins at the file.
@@ -92,6 +101,7 @@ static __always_inline void begin_file_key(struct scratch *scratch)
     device = LOAD(AS(super_block, LOAD_ADDRESS(inode, inode, i_sb)), s_dev);
     h = LOAD(AS(inode, inode), i_ino);
     scratch->place = sent_place(h, device);
+    ask_for_sent(scratch->place);
     h = ((device << 32 | LOAD(AS(inode, inode), i_generation)) * MIX_A ^ h) * MIX_B;
     h = (h ^ h >> 31 ^ dentry ^ dentry_is_unhashed(dentry)) * MIX_C;
     h = (h ^ h >> 31 ^ scratch->mnt) * MIX_A;
@@ -444,7 +454,7 @@ static __always_inline void remember_ignored(const struct scratch *scratch)
  * Opens the account that find_account() did not find; its process has been announced. What it works with is in scratch, and
  * not on the stack: this is where the longest chains of calls pass, see "Stack" in compat.bpf.h.
  */
-__noinline int open_account(__u64 image, __u64 task, __u64 file, __u32 route)
+__noinline int open_account(__u64 image, __u64 task, __u64 file, __u32 route, __u64 name)
 {
     struct file *opened = (struct file *)file;
     struct iol_account_ref *known;
@@ -463,7 +473,7 @@ __noinline int open_account(__u64 image, __u64 task, __u64 file, __u32 route)
     scratch->verdict = IOL_VERDICT_AGGREGATE;
     scratch->sample = 1;
     scratch->seen_ns = 0;
-    name_account(&scratch->key, image, file, scratch->route);
+    name_account(&scratch->key, image, file, scratch->route, name);
     known = route & NO_ACCOUNT ? NULL : find_ref(&scratch->key);
     scratch->kind = file ? file_kind(LOAD_ADDRESS(file, file, f_inode), LOAD_ADDRESS(file, file, f_path.dentry)) : 0;
     ADDRESSES_ANEW(scratch);
@@ -487,7 +497,7 @@ __noinline int open_blindly(__u64 image, __u64 file, __u32 route)
     struct iol_account_key key = {};
     struct iol_account_ref *known;
 
-    name_account(&key, image, file, route & (IOL_ABI_ROUTE_SLOTS - 1));
+    name_account(&key, image, file, route & (IOL_ABI_ROUTE_SLOTS - 1), name_file(file));
     known = find_ref(&key);
     if (known)
         return for_now(known->found);
@@ -496,37 +506,21 @@ __noinline int open_blindly(__u64 image, __u64 file, __u32 route)
 }
 
 /*
- * Has the processor fetch the place in `sent` that the file will be looked for in, while it still waits for the bucket of the account:
- * the walk up to the root is in between, and nothing here waits for what is loaded.
- */
-static __always_inline void ask_for_sent(__u64 file)
-{
-    __u64 inode = LOAD_ADDRESS(file, file, f_inode);
-    __u32 device = LOAD(AS(super_block, LOAD_ADDRESS(inode, inode, i_sb)), s_dev);
-    const struct sent_files *set = sent_files_of(sent_place(LOAD(AS(inode, inode), i_ino), device));
-
-    if (set)
-        (void)*(const volatile __u64 *)&set->key[0];
-}
-
-/*
- * Finds the account of image, file (an address; 0: no open file) and route. It is neither announced nor opened from here: the
+ * Finds the account of image, file (an address; 0: no open file; and name_file() of it) and route. It is neither announced nor opened from here: the
  * caller does that, see find_or_open(), when the stack of this function is free again. A global function: the verifier looks at it once.
  */
-__noinline int find_account(__u64 image, __u64 task, __u64 file, __u32 route)
+__noinline int find_account(__u64 image, __u64 task, __u64 file, __u32 route, __u64 name)
 {
     struct iol_account_key key = {};
     struct iol_account_ref *known;
     __u64 version = version_now();
 
-    name_account(&key, image, file, route & (IOL_ABI_ROUTE_SLOTS - 1));
+    name_account(&key, image, file, route & (IOL_ABI_ROUTE_SLOTS - 1), name);
     known = find_ref(&key);
     if (known && known->renames == (__u32)version)
         return known->found;
     if (control.rules && is_ignored(name_of_account(&key, version)))
         return FOUND(0, IOL_VERDICT_IGNORE);
-    if (!known && file)
-        ask_for_sent(file);
     if (is_announced(LOAD(AS(task_struct, task), tgid), image))
         return known ? FOUND_OUTDATED : FOUND_UNOPENED;
     return known ? FOUND_OUTDATED_UNANNOUNCED : FOUND_UNANNOUNCED;

@@ -14,15 +14,15 @@ struct call_end {
     __s64 result;
 };
 
-/* The same for all that is not the hot path: an address that is a number. */
+/* The same for all that is not the hot path. */
 struct told_call {
-    __u64 registers;
+    const struct pt_regs *regs;
     __s64 result;
 };
 
-static __always_inline const struct told_call *tell(struct told_call *call, __u64 registers, __s64 result)
+static __always_inline const struct told_call *tell(struct told_call *call, const struct pt_regs *regs, __s64 result)
 {
-    call->registers = registers;
+    call->regs = regs;
     call->result = result;
     return call;
 }
@@ -52,23 +52,18 @@ static __always_inline const struct pt_regs *pointer_of(struct hot_call hot)
 /* What chooses the place of the thread. */
 static __always_inline __u32 lower_registers_of(struct hot_call hot)
 {
-    return hot.end ? lower_half(pointer_of(hot)) : (__u32)hot.call->registers;
+    return lower_half(pointer_of(hot));
 }
 
 /* The pointer is compared as it is: no number is made of it. */
 static __always_inline bool registers_are_at(struct hot_call hot, __u64 address)
 {
-    return (hot.end ? (__u64)pointer_of(hot) : hot.call->registers) == address;
-}
-
-static __always_inline __u64 registers_of(struct hot_call hot)
-{
-    return hot.end ? address_of(pointer_of(hot)) : hot.call->registers;
+    return (__u64)pointer_of(hot) == address;
 }
 
 static __always_inline const struct told_call *told(struct hot_call hot)
 {
-    return hot.end ? tell(hot.call, registers_of(hot), result_of(hot)) : hot.call;
+    return hot.end ? tell(hot.call, pointer_of(hot), result_of(hot)) : hot.call;
 }
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
@@ -214,7 +209,7 @@ static __noinline void post_mmap(const struct thread *thread, const struct pt_re
 {
     __u32 prot = syscall_argument3(regs, compat), flags = syscall_argument4(regs, compat);
     __u32 fd = syscall_argument5(regs, compat);
-    __u64 file, epoch, name;
+    __u64 file, epoch, name, recent;
     int found;
 
     if (old) {
@@ -230,11 +225,12 @@ static __noinline void post_mmap(const struct thread *thread, const struct pt_re
         return;
     /* an address is a success; as a number it may be negative for a 32-bit program only */
     result = result < 0 && result >= -4095 ? result : 0;
-    file = file_of(LOAD_ADDRESS(task_struct, thread->task, files), fd);
+    file = file_of(address_of(LOAD(current_task(), files)), fd);
     epoch = current_epoch();
-    name = name_recent(AS(file, file), thread->image) ^ MIX_A; /* that of the same file by another route */
+    name = name_file(file);
+    recent = name_recent(name, thread->image) ^ MIX_A; /* that of the same file by another route */
     /* a program maps a library in four pieces or five */
-    found = find_recent(thread->place, name, thread->image, thread->task, file, IOL_ABI_ROUTE_MMAP);
+    found = find_recent(thread->place, recent, thread->image, thread->task, file, IOL_ABI_ROUTE_MMAP, name);
     post_found(found, epoch, thread->image, HOW(IOL_ABI_ROUTE_MMAP, DIRECTION_READ), -1, result);
     if (result == 0 && (flags & MAP_TYPE) != MAP_PRIVATE && prot & PROT_WRITE)
         post_found(found, epoch, thread->image, HOW(IOL_ABI_ROUTE_MMAP, DIRECTION_WRITE), -1, result);
@@ -263,18 +259,18 @@ static __always_inline bool is_of_no_concern(const struct pt_regs *regs, __u32 c
 /* Everything but the hot path. */
 static __noinline int other_call(const struct told_call *call)
 {
-    const struct pt_regs *regs = AS(pt_regs, call->registers);
+    const struct pt_regs *regs = call->regs;
     __s64 result = call->result;
     struct thread thread;
     __u32 class, nr;
     bool compat;
 
     nr = masked(syscall_number(regs), IOL_SYSCALLS_MAX - 1);
-    compat = syscall_is_compat(AS(task_struct, bpf_get_current_task()));
+    compat = syscall_is_compat(current_task());
     class = compat ? compat_classes[nr] : native_classes[nr];
     if (is_of_no_concern(regs, class, compat, result))
         return 0;
-    find_thread(call->registers, &thread);
+    find_thread(address_of(regs), &thread);
     if (class == CLASS_CLOSE)
         forget_descriptors(thread.place);
     if (result >= 0)

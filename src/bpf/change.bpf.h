@@ -176,7 +176,7 @@ __noinline int send_change(__u32 index)
     __builtin_memset(record, 0, sizeof(*record));
     record->head.type = IOL_RECORD_CHANGE;
     record->head.ts = bpf_ktime_get_boot_ns();
-    record->image = image_of(AS(task_struct, bpf_get_current_task()));
+    record->image = image_of(current_task());
     record->kind = scratch->event;
     record->tid = bpf_get_current_pid_tgid();
     record->result = scratch->result;

@@ -21,11 +21,11 @@
  * For a program that several hooks jump to. The kernel guards each hook against another thread that comes to it while one is preempted
  * there, and counts on that when it gives a program's functions a stack for each CPU: "bpf: Enable private stack for eligible
  * subprogs", 6.13. Here two threads may be in one program by way of two hooks; so it must not be eligible, which
- * a program that may jump elsewhere is not. It never does: told->registers is an address.
+ * a program that may jump elsewhere is not. It never does: told->regs is an address.
  */
 #define KEEP_KERNEL_STACK(ctx, array, told)                                                                            \
     do {                                                                                                               \
-        if (!(told)->registers)                                                                                        \
+        if (!address_of((told)->regs))                                                                                 \
             bpf_tail_call(ctx, array, 0);                                                                              \
     } while (0)
 
@@ -167,6 +167,11 @@ static __always_inline const struct task_struct *sparing_current_task(void)
     return (const struct task_struct *)CALL_SPARINGLY(BPF_FUNC_get_current_task_btf);
 }
 
+static __always_inline const struct task_struct *current_task(void)
+{
+    return bpf_get_current_task_btf();
+}
+
 /* AS() for the hot path. */
 static __always_inline const struct task_struct *sparing_task(__u64 address)
 {
@@ -206,6 +211,11 @@ static __always_inline __u64 sparing_jiffies64(void)
 }
 
 static __always_inline const struct task_struct *sparing_current_task(void)
+{
+    return (const struct task_struct *)bpf_get_current_task();
+}
+
+static __always_inline const struct task_struct *current_task(void)
 {
     return (const struct task_struct *)bpf_get_current_task();
 }

@@ -38,7 +38,7 @@ int on_call(struct call_end *ctx)
 {
     struct told_call call;
 
-    tell(&call, address_of(ctx->regs), ctx->result);
+    tell(&call, ctx->regs, ctx->result);
     KEEP_KERNEL_STACK(ctx, &full_call, &call);
     return end_of_function(&call, ctx->regs, false);
 }
@@ -80,7 +80,7 @@ int on_other_call(struct call_end *ctx)
 {
     struct told_call call;
 
-    tell(&call, address_of(ctx->regs), ctx->result);
+    tell(&call, ctx->regs, ctx->result);
     KEEP_KERNEL_STACK(ctx, &other_full_call, &call);
     return other_call(&call);
 }
@@ -96,6 +96,6 @@ int on_calls(struct pt_regs *ctx)
     const struct pt_regs *regs = (const struct pt_regs *)bpf_task_pt_regs((struct task_struct *)task);
     struct told_call call;
 
-    tell(&call, address_of(regs), function_result(ctx));
+    tell(&call, regs, function_result(ctx));
     return end_of_function(&call, regs, false);
 }

@@ -23,17 +23,17 @@ static __always_inline __u64 name_descriptor(__u64 registers, __u64 task, __u32 
 #define NOT_COUNTED (-1)
 
 /* The account is not the one that was used last, or something has happened since: finds it, and remembers it. */
-static __always_inline int find_anew(struct iol_thread *place, __u32 direction, __u64 name, __u64 image, __u64 task,
-                                     __u64 file)
+static __always_inline int find_anew(struct iol_thread *place, __u32 direction, __u64 recent, __u64 image, __u64 task,
+                                     __u64 file, __u64 name)
 {
     struct iol_side *side = &place->side[direction & 1];
-    int found = find_recent(place, name, image, task, file, IOL_ABI_ROUTE_RW);
+    int found = find_recent(place, recent, image, task, file, IOL_ABI_ROUTE_RW, name);
 
     if (found < 0 || found & FOUND_FOR_NOW)
         return found;
     side->descriptor_check = 0;
     side->slot = (__u32)found;
-    side->file_check = name ^ (__u32)found;
+    side->file_check = recent ^ (__u32)found;
     return found;
 }
 
@@ -43,23 +43,26 @@ static __always_inline int find_anew(struct iol_thread *place, __u32 direction, 
  */
 static __noinline int look_again(const struct told_call *call, struct iol_thread *place, __u32 direction)
 {
-    __u64 registers = call->registers, task = bpf_get_current_task(), image = place->image, file, files, name;
-    __u32 fd = first_argument_32(AS(pt_regs, call->registers));
+    const struct task_struct *typed_task = current_task();
+    __u64 registers = address_of(call->regs), task = address_of(typed_task), image = place->image, file, files, name,
+          full;
+    __u32 fd = first_argument_32(call->regs);
     __u64 descriptor = name_descriptor(registers, task, fd); /* before anything is looked at */
     struct iol_side *recent = &place->side[direction & 1];
     int found;
 
     if (*(volatile __u64 *)&place->check != thread_check(registers, image, task, IOL_STANDING_TRACED) ||
-        syscall_is_compat(AS(task_struct, task)) || has_slept(AS(task_struct, task), place, registers))
+        syscall_is_compat(typed_task) || has_slept(typed_task, place, registers))
         return NOT_COUNTED;
-    files = LOAD_ADDRESS(task_struct, task, files);
+    files = address_of(LOAD(typed_task, files));
     file = file_of(files, fd);
     if (!file)
         return NOT_COUNTED;
-    name = name_recent(AS(file, file), image);
+    name = name_file(file);
+    full = name_recent(name, image);
     found = *(volatile __u64 *)&recent->slot;
-    if ((recent->file_check ^ (__u32)found) != name)
-        found = find_anew(place, direction, name, image, task, file);
+    if ((recent->file_check ^ (__u32)found) != full)
+        found = find_anew(place, direction, full, image, task, file, name);
     if (found >= 0 && !table_is_shared(files))
         recent->descriptor_check = descriptor ^ (__u32)found;
     return found;
@@ -67,7 +70,7 @@ static __noinline int look_again(const struct told_call *call, struct iol_thread
 
 static __noinline int send_call_event(const struct told_call *call, __u32 index, __u32 direction)
 {
-    const struct pt_regs *regs = AS(pt_regs, call->registers);
+    const struct pt_regs *regs = call->regs;
     __u32 class = native_classes[masked(syscall_number(regs), IOL_SYSCALLS_MAX - 1)];
     __u64 task = bpf_get_current_task(), files = LOAD_ADDRESS(task_struct, task, files);
     __s64 result = call->result;
@@ -116,7 +119,7 @@ static __always_inline int count(const struct told_call *call, struct iol_thread
     struct iol_tab *tab = &mine->tab[epoch & 1];
     __s64 result = call->result;
 
-    if (*(volatile __u64 *)&place->owner != call->registers && !try_own(&place->owner, call->registers))
+    if (*(volatile __u64 *)&place->owner != address_of(call->regs) && !try_own(&place->owner, address_of(call->regs)))
         return tally(found, epoch, HOW(IOL_ABI_ROUTE_RW, side & 1), result);
     if (FOUND_VERDICT(found) == IOL_VERDICT_IGNORE) {
         leave_out(mine, result);
@@ -146,12 +149,12 @@ static __noinline int count_and_tell(const struct told_call *call, struct iol_th
 static __noinline int count_slowly(const struct told_call *call, struct iol_thread *place, __u32 direction)
 {
     __u64 task = *(volatile __u64 *)&place->task;
-    __u32 fd = first_argument_32(AS(pt_regs, call->registers));
+    __u32 fd = first_argument_32(call->regs);
     struct iol_side *side = &place->side[direction & 1];
     __u64 found = *(volatile __u64 *)&side->slot, epoch = current_epoch();
     int looked = (__u32)found;
 
-    if ((side->descriptor_check ^ found) != name_descriptor(call->registers, task, fd))
+    if ((side->descriptor_check ^ found) != name_descriptor(address_of(call->regs), task, fd))
         looked = look_again(call, place, direction);
     else if (syscall_is_compat(AS(task_struct, task)))
         return NOT_COUNTED;

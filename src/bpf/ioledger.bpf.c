@@ -41,6 +41,6 @@ int on_clock(void *ctx)
     clock_now.boot_ns = bpf_ktime_get_boot_ns();
     clock_now.tgid = bpf_get_current_pid_tgid() >> 32;
     /* it may have been taken for one of those that are recorded, before it took over */
-    forget_thread(AS(task_struct, bpf_get_current_task()));
+    forget_thread(current_task());
     return 0;
 }

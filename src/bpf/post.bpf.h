@@ -52,7 +52,7 @@ static __always_inline bool may_send_event(__u64 image, __u64 second)
 /* The current thread, or 0 when it is none of the process's: a request of io_uring may end in any. */
 static __always_inline __u32 tid_within(__u64 image)
 {
-    return image_of(AS(task_struct, bpf_get_current_task())) == image ? (__u32)bpf_get_current_pid_tgid() : 0;
+    return image_of(current_task()) == image ? (__u32)bpf_get_current_pid_tgid() : 0;
 }
 
 /*
@@ -117,17 +117,22 @@ __noinline int tally(int found, __u64 epoch, __u32 how, __s64 result)
 }
 
 /* Finds the account, or opens it, announcing its process first if that has not been done. */
-static __always_inline int find_or_open(__u64 image, __u64 task, __u64 file, __u32 route)
+static __always_inline int find_or_open_named(__u64 image, __u64 task, __u64 file, __u32 route, __u64 name)
 {
-    int found = find_account(image, task, file, route);
+    int found = find_account(image, task, file, route, name);
 
     if (found == FOUND_UNANNOUNCED || found == FOUND_OUTDATED_UNANNOUNCED)
         announce_task(image, task);
     if (found <= FOUND_UNOPENED)
-        found = open_account(image, task, file, found >= FOUND_UNANNOUNCED ? route | NO_ACCOUNT : route);
+        found = open_account(image, task, file, found >= FOUND_UNANNOUNCED ? route | NO_ACCOUNT : route, name);
     if (found == FOUND_NO_SCRATCH)
         found = open_blindly(image, file, route);
     return found;
+}
+
+static __always_inline int find_or_open(__u64 image, __u64 task, __u64 file, __u32 route)
+{
+    return find_or_open_named(image, task, file, route, name_file(file));
 }
 
 static __always_inline bool wants_events(int found)

@@ -33,7 +33,7 @@ int on_sys_exit_event(const struct sys_exit_event *ctx)
         return 0;
     task = bpf_get_current_task_btf();
     regs = (const struct pt_regs *)bpf_task_pt_regs((struct task_struct *)task);
-    tell(&call, address_of(regs), ctx->result);
+    tell(&call, regs, ctx->result);
     if (syscall_is_compat(task))
         return other_call(&call);
     return end_of_call((struct hot_call){NULL, &call, regs, true}, nr);
@@ -91,7 +91,7 @@ int on_uring_submit_event(const struct uring_submit_event *ctx)
 SEC("kprobe.multi/wake_up_new_task")
 int on_fork_call(struct pt_regs *ctx)
 {
-    return forked((struct task_struct *)bpf_get_current_task(), (struct task_struct *)function_argument(ctx));
+    return forked(current_task(), AS(task_struct, function_argument(ctx)));
 }
 
 /* The last thing that a loader of binaries does before the new program can start (fs/exec.c). */
@@ -99,12 +99,12 @@ SEC("kprobe.multi/finalize_exec")
 int on_exec_call(struct pt_regs *ctx)
 {
     (void)ctx;
-    return executed((struct task_struct *)bpf_get_current_task());
+    return executed(current_task());
 }
 
 /* do_exit() of kernel/exit.c calls it soon after the tracepoint; for a process that is not born, after all, its group is not dead. */
 SEC("kprobe.multi/exit_files")
 int on_exit_call(struct pt_regs *ctx)
 {
-    return exited((struct task_struct *)function_argument(ctx));
+    return exited(AS(task_struct, function_argument(ctx)));
 }

@@ -5,21 +5,10 @@
 /* The accounts that a thread has used before, beside its place in `threads`: found without a look into the table of all accounts. */
 #include "bpf/post.bpf.h"
 
-/*
- * Sixty-four bits that stand for an image, a file, its name and its mount, and for everything that may have changed what account that is: addresses
- * as distances from `now`.
- */
-static __always_inline __u64 name_recent(const struct file *file, __u64 image)
+/* Sixty-four bits that stand for an image, a file (`name`: name_file() of it), and for everything that may have changed what account that is. */
+static __always_inline __u64 name_recent(__u64 name, __u64 image)
 {
-    const struct iol_control *now = &control;
-    const struct inode *inode = LOAD(file, f_inode);
-    const struct dentry *dentry = LOAD(file, f_path.dentry);
-    __u64 h = (pointer_distance(dentry, now) ^ LOAD(dentry, d_name.hash_len)) * MIX_A ^
-              (LOAD(inode, i_ino) ^ (LOAD(dentry, d_hash.pprev) == NULL)) * MIX_B ^
-              (pointer_distance(LOAD(file, f_path.mnt), now) ^ (__u64)LOAD(inode, i_generation) << 32) * MIX_C;
-
-    h = (h ^ h >> 32 ^ pointer_distance(inode, now)) * MIX_A;
-    return h ^ h >> 29 ^ image ^ version_now() * MIX_C;
+    return name ^ image ^ version_now() * MIX_C;
 }
 
 /* In front of those that the thread has used before; the last of them goes. */
@@ -58,16 +47,16 @@ static __always_inline int recent_account(struct iol_thread *place, __u64 name)
     return (__u32)slot;
 }
 
-/* By that name: among those that the thread has used before, or in the table of all accounts; then it is one of them from here on. */
-static __always_inline int find_recent(struct iol_thread *place, __u64 name, __u64 image, __u64 task, __u64 file,
-                                       __u32 route)
+/* By `recent`, that name: among those that the thread has used before, or in the table of all accounts; then it is one of them from here on. */
+static __always_inline int find_recent(struct iol_thread *place, __u64 recent, __u64 image, __u64 task, __u64 file,
+                                       __u32 route, __u64 name)
 {
-    int found = recent_account(place, name);
+    int found = recent_account(place, recent);
 
     if (found >= 0)
         return found;
-    found = find_or_open(image, task, file, route);
+    found = find_or_open_named(image, task, file, route, name);
     if (found >= 0 && !(found & FOUND_FOR_NOW))
-        remember_account(place, name, found);
+        remember_account(place, recent, found);
     return found;
 }

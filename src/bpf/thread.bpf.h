@@ -71,10 +71,12 @@ static __always_inline void forget_descriptors(struct iol_thread *place)
  */
 static __noinline void identify(struct thread *thread, __u64 registers, struct iol_thread *place)
 {
-    thread->task = bpf_get_current_task();
-    registers_offset = registers - LOAD_ADDRESS(task_struct, thread->task, stack);
-    thread->image = image_of(AS(task_struct, thread->task));
-    thread->standing = standing_of(AS(task_struct, thread->task));
+    const struct task_struct *task = current_task();
+
+    thread->task = address_of(task);
+    registers_offset = registers - address_of(LOAD(task, stack));
+    thread->image = image_of(task);
+    thread->standing = standing_of(task);
     place->switches = ~0ULL;
     place->image = thread->image;
     place->task = thread->task;
@@ -84,7 +86,7 @@ static __noinline void identify(struct thread *thread, __u64 registers, struct i
     if (thread->standing != IOL_STANDING_TRACED)
         forget_descriptors(place); /* the shortest way looks at them first */
     /* another CPU may have judged the process meanwhile, and have found nothing to forget */
-    if (standing_of(AS(task_struct, thread->task)) != thread->standing) {
+    if (standing_of(task) != thread->standing) {
         place->check = 0;
         place->untraced = 0;
     }
