@@ -438,16 +438,16 @@ static __always_inline void judge_process(struct scratch *scratch)
 
 /*
  * What the record of the process in scratch tells user space for good: of one image the first record counts. `entry` has its traits, and its location
- * before it was told; the process may have moved meanwhile.
+ * before it was told; the process may have moved meanwhile, unless it was not walked for being the `same` as before.
  */
-static __always_inline void keep_told(struct iol_task *entry, const struct task_struct *task)
+static __always_inline void keep_told(struct iol_task *entry, const struct task_struct *task, bool same)
 {
     const struct iol_task *known = find_task(entry->tgid);
 
     if (known && known->image == entry->image && known->bits & IOL_TASK_ANNOUNCED) {
         entry->location = known->location;
         entry->traits = known->traits;
-    } else if (location_of(task) != entry->location) {
+    } else if (!same && location_of(task) != entry->location) {
         entry->location = 0;
     }
 }
@@ -464,7 +464,7 @@ static __noinline int announce_scratch(__u32 index, const struct task_struct *ta
     scratch->entry.tgid = LOAD(task, tgid);
     scratch->entry.image = image_of(task);
     scratch->entry.bits = scratch->task_bits & ~(__u32)IOL_TASK_ANNOUNCED;
-    keep_told(&scratch->entry, task);
+    keep_told(&scratch->entry, task, scratch->location_bits & IOL_PROCESS_SAME_LOCATION);
     if (!send_record(scratch))
         scratch->entry.bits |= IOL_TASK_ANNOUNCED;
     else

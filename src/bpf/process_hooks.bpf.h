@@ -233,7 +233,7 @@ int on_running(struct bpf_iter__task *ctx)
     scratch->entry.location = location_of(AS(task_struct, task));
     size = build_process(index, AS(task_struct, task));
     judge_process(scratch);
-    keep_told(&scratch->entry, AS(task_struct, task));
+    keep_told(&scratch->entry, AS(task_struct, task), false);
     if (image_at(task) != image) {
         /* an exec in the middle of the look: what was read is of two images, and the hook has not told of the second one perhaps */
         scratch_give(scratch);
