@@ -304,7 +304,7 @@ enum iol_standing {
 
 /*
  * One direction of a thread. The account that it used last, and two hashes, each ^ slot, so that an entry torn between two
- * writers fits none: one is of the file, its name, and what may have changed it; the other one of the descriptor and iol_thread.descriptors, when
+ * writers fits none: one is of the file, its name, and what may have changed it; the other one of the descriptor, when
  * nobody else can change what that leads to: then the file need not be looked at, and the hash by itself tells the account.
  * Below it what only the owner of the place writes: tabs by epoch, and what rules left out.
  */
@@ -337,11 +337,10 @@ struct iol_thread {
     __u64 owner;    /* the address of the thread that counts here; 0: none; IOL_OWNER_LEAVING */
     __u64 task;     /* struct task_struct */
     __u64 image;
-    __u32 standing;
-    __u32 asleep; /* notes that threads of this place left when they went to sleep, or more */
+    __u64 standing;
     __u64 check;
     __u64 switches;                       /* to other threads, when the last operation ended */
-    __u64 descriptors;                    /* IOL_CHANGE more whenever one of a thread here may lead to another file */
+    __u64 asleep;                         /* notes that threads of this place left when they went to sleep, or more */
     struct iol_side side[2];              /* of reads, of writes */
     struct iol_recent recent[IOL_RECENT]; /* accounts used before; to 512 bytes: none is in two pages */
 };

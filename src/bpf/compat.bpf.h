@@ -85,21 +85,10 @@ static __always_inline bool try_claim(__u32 *word, __u32 claimed)
     return __sync_val_compare_and_swap(word, 0, claimed) == 0;
 }
 
-/* What was written before is seen by whoever sees this; and whoever writes elsewhere so meanwhile sees this, or this CPU that. */
+/* What was written before is seen by whoever sees this. */
 static __always_inline void publish_word(__u32 *word, __u32 value)
 {
     __sync_lock_test_and_set(word, value);
-}
-
-/* The first half of that, which x86 has for nothing. */
-static __always_inline void release_word(__u32 *word, __u32 value)
-{
-#if defined(__TARGET_ARCH_x86)
-    barrier();
-    *(volatile __u32 *)word = value;
-#else
-    publish_word(word, value);
-#endif
 }
 
 #else
@@ -130,11 +119,6 @@ static __always_inline bool try_claim(__u32 *word, __u32 claimed)
 static __always_inline void publish_word(__u32 *word, __u32 value)
 {
     *(volatile __u32 *)word = value;
-}
-
-static __always_inline void release_word(__u32 *word, __u32 value)
-{
-    publish_word(word, value);
 }
 
 #endif

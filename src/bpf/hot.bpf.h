@@ -9,12 +9,12 @@
 #include "bpf/call.bpf.h"
 
 /*
- * Sixty-four bits that stand for a thread's descriptor and for everything that may have changed what it leads to; what the thread itself does is
- * in `descriptors`, that of its place.
+ * Sixty-four bits that stand for a thread's descriptor and for everything that may have changed what it leads to, but for
+ * what the thread itself does: that clears the entry (forget_descriptors()).
  */
-static __always_inline __u64 name_descriptor(__u64 registers, __u64 descriptors, __u32 fd)
+static __always_inline __u64 name_descriptor(__u64 registers, __u64 task, __u32 fd)
 {
-    __u64 name = (descriptors ^ fd) * MIX_B ^ registers;
+    __u64 name = (task ^ fd) * MIX_B ^ registers;
 
     barrier_var(name);
     return name ^ *(const volatile __u64 *)&control.changes;
@@ -47,8 +47,7 @@ static __noinline int look_again(const struct told_call *call, struct iol_thread
     __u64 registers = address_of(call->regs), task = address_of(typed_task), image = place->image, file, files, name,
           full;
     __u32 fd = first_argument_32(call->regs);
-    /* before anything is looked at */
-    __u64 descriptor = name_descriptor(registers, *(volatile __u64 *)&place->descriptors, fd);
+    __u64 descriptor = name_descriptor(registers, task, fd); /* before anything is looked at */
     struct iol_side *recent = &place->side[direction & 1];
     int found;
 
@@ -149,13 +148,13 @@ static __noinline int count_and_tell(const struct told_call *call, struct iol_th
 /* It is not the descriptor that was used last, something has changed, or the place is not the thread's own. */
 static __noinline int count_slowly(const struct told_call *call, struct iol_thread *place, __u32 direction)
 {
-    __u64 task = *(volatile __u64 *)&place->task, descriptors = *(volatile __u64 *)&place->descriptors;
+    __u64 task = *(volatile __u64 *)&place->task;
     __u32 fd = first_argument_32(call->regs);
     struct iol_side *side = &place->side[direction & 1];
     __u64 found = *(volatile __u64 *)&side->slot, epoch = current_epoch();
     int looked = (__u32)found;
 
-    if ((side->descriptor_check ^ found) != name_descriptor(address_of(call->regs), descriptors, fd))
+    if ((side->descriptor_check ^ found) != name_descriptor(address_of(call->regs), task, fd))
         looked = look_again(call, place, direction);
     else if (syscall_is_compat(AS(task_struct, task)))
         return NOT_COUNTED;
@@ -179,7 +178,8 @@ static __always_inline bool count_quickly(struct hot_call hot, struct iol_thread
 
     if (rare(!registers_are_at(hot, found)))
         return false;
-    found = name_descriptor(found, *(volatile __u64 *)&place->descriptors, typed_first_argument_32(pointer_of(hot))) ^
+    /* only the thread itself writes its task there: when it is found to be there now, it was there before */
+    found = name_descriptor(found, *(volatile __u64 *)&place->task, typed_first_argument_32(pointer_of(hot))) ^
             place->side[direction].descriptor_check;
     barrier_var(found);
     epoch = current_epoch();

@@ -438,7 +438,7 @@ static __always_inline void judge_process(struct scratch *scratch)
 
 /*
  * What the record of the process in scratch tells user space for good: of one image the first record counts. `entry` has its traits, and its location
- * before it was told; the process may have moved meanwhile, unless it was not walked for being the `same` as before.
+ * before it was told; the process may have moved meanwhile.
  */
 static __always_inline void keep_told(struct iol_task *entry, const struct task_struct *task, bool same)
 {

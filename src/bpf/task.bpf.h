@@ -36,7 +36,7 @@ static __always_inline long add_task(const struct iol_task *task)
         place->bits = task->bits;
         place->location = task->location;
         place->traits = task->traits;
-        release_word(&place->tgid, task->tgid);
+        publish_word(&place->tgid, task->tgid);
         return 0;
     }
     /* counted before it is there: who does not see this does not look there */

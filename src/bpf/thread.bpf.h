@@ -58,10 +58,11 @@ static __always_inline __u64 standing_of(const struct task_struct *task)
     return known->bits & IOL_TASK_TRACED ? IOL_STANDING_TRACED : IOL_STANDING_UNTRACED;
 }
 
-/* What the thread's descriptors lead to may be another file from here on. An atomic: who was kept off its CPU in between must not take it back. */
+/* What the thread's descriptors lead to may be another file from here on. */
 static __always_inline void forget_descriptors(struct iol_thread *place)
 {
-    __sync_fetch_and_add(&place->descriptors, IOL_CHANGE);
+    place->side[0].descriptor_check = 0;
+    place->side[1].descriptor_check = 0;
 }
 
 /*
@@ -101,7 +102,7 @@ static __always_inline void find_thread(__u64 registers, struct thread *ret_thre
     ret_thread->slept = 0;
     ret_thread->image = *(volatile __u64 *)&place->image; /* read once: they must be what is checked */
     ret_thread->task = *(volatile __u64 *)&place->task;
-    ret_thread->standing = *(volatile __u32 *)&place->standing;
+    ret_thread->standing = *(volatile __u64 *)&place->standing;
     if (place->check != thread_check(registers, ret_thread->image, ret_thread->task, ret_thread->standing))
         identify(ret_thread, registers, place);
 }
