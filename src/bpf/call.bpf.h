@@ -245,9 +245,14 @@ static __always_inline void count_change(__u32 class)
         count_unlink();
 }
 
-/* By what its registers tell, the call has neither used nor changed a file: most mappings are of none, and most files that are opened were there. */
+/*
+ * By what its registers tell, the call has neither used nor changed a file: most mappings are of none, and most files that are opened were there. Nor
+ * has one of which only the number is that of another call of 32-bit programs.
+ */
 static __always_inline bool is_of_no_concern(const struct pt_regs *regs, __u32 class, bool compat, __s64 result)
 {
+    if (class == CLASS_NONE)
+        return true;
     if (class == CLASS_MMAP)
         return syscall_argument4(regs, compat) & MAP_ANONYMOUS;
     if (class == CLASS_OPEN || class == CLASS_OPENAT)

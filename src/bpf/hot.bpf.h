@@ -39,7 +39,8 @@ static __always_inline int find_anew(struct iol_thread *place, __u32 direction, 
 
 /*
  * Something may have changed since the thread used this descriptor, or it is another one: looks at the file. NOT_COUNTED when
- * that is not enough: the thread is not known, not traced or in a 32-bit call, there is no file, or it has slept meanwhile.
+ * that is not enough: the thread is not known, not traced or in a 32-bit call, there is no file, or it may have left a note of what it used
+ * when it fell asleep.
  */
 static __noinline int look_again(const struct told_call *call, struct iol_thread *place, __u32 direction)
 {
@@ -52,8 +53,13 @@ static __noinline int look_again(const struct told_call *call, struct iol_thread
     int found;
 
     if (*(volatile __u64 *)&place->check != thread_check(registers, image, task, IOL_STANDING_TRACED) ||
-        syscall_is_compat(typed_task) || has_slept(typed_task, place, registers))
+        syscall_is_compat(typed_task))
         return NOT_COUNTED;
+    if (has_slept(typed_task, place, registers)) {
+        if (*(volatile __u64 *)&place->asleep)
+            return NOT_COUNTED; /* there may be a note of it */
+        place->switches = switches_of(typed_task, registers);
+    }
     files = address_of(LOAD(typed_task, files));
     file = file_of(files, fd);
     if (!file)
