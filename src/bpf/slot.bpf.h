@@ -129,6 +129,7 @@ static __always_inline __u64 name_file(__u64 address)
 static __always_inline void name_account(struct iol_account_key *key, __u64 image, __u64 file, __u32 route, __u64 name)
 {
     __u32 pseudo = IOL_FILE_NOT_OPEN;
+    __u64 inode;
 
     key->image = image;
     if (file)
@@ -138,8 +139,9 @@ static __always_inline void name_account(struct iol_account_key *key, __u64 imag
         key->number = pseudo;
         key->mix = route;
     } else {
-        key->inode = LOAD_ADDRESS(file, file, f_inode);
-        key->number = LOAD(AS(inode, key->inode), i_ino);
+        inode = LOAD_ADDRESS(file, file, f_inode);
+        key->inode = inode;
+        key->number = LOAD(AS(inode, inode), i_ino);
         key->mix = name ^ route * MIX_C;
     }
 }

@@ -8,18 +8,24 @@
 #include "core/model.h"
 #include "core/row.h"
 
+/* Where a process is by now. The texts are malloc'ed. */
+struct iol_model_location {
+    const char *cwd, *cgroup, *container_id;
+    bool escaped;
+};
+
 struct iol_model_process {
     uint64_t image;
     struct iol_process row;           /* its texts are this entry's own */
     struct iol_model_process *parent; /* counted in the parent's refs: an ancestor may still need its row */
     uint64_t parent_image;
-    struct iol_process
-        *moved; /* where it is now, for its children: cwd, cgroup and container_id; NULL: where its row says */
+    struct iol_model_location *moved;      /* for its children; NULL: it is where its row says */
     struct iol_process_exit exit;          /* when it has exited: for a row that may come later */
     struct iol_model_process *prev, *next; /* in the list of ended images */
     uint64_t ended_epoch;                  /* the epoch that had been posted last when it ended */
-    uint64_t heard;    /* number of the sweep that heard of it last, or that had begun when it became known */
-    unsigned int refs; /* accounts, and children whose row is not out */
+    uint64_t heard;        /* number of the sweep that heard of it last, or that had begun when it became known */
+    unsigned int refs;     /* accounts, and children whose row is not out */
+    bool escaped_location; /* cwd or cgroup, in its row */
     bool traced;
     bool posted;
     bool ended;       /* by exit or by exec */

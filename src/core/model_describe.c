@@ -15,22 +15,33 @@ static char *dup_or_null(const char *text)
     return text ? strdup(text) : NULL;
 }
 
+static void drop(const char **text)
+{
+    free((void *)(uintptr_t)*text);
+    *text = NULL;
+}
+
+static void drop_location(struct iol_model_location *location)
+{
+    drop(&location->cwd);
+    drop(&location->cgroup);
+    drop(&location->container_id);
+}
+
 static void drop_texts(struct iol_process *row)
 {
     const char **texts[] = {&row->comm,   &row->exe,          &row->argv, &row->cwd,
                             &row->cgroup, &row->container_id, &row->flags};
 
-    for (size_t i = 0; i < IOL_ARRAY_SIZE(texts); i++) {
-        free((void *)(uintptr_t)*texts[i]);
-        *texts[i] = NULL;
-    }
+    for (size_t i = 0; i < IOL_ARRAY_SIZE(texts); i++)
+        drop(texts[i]);
 }
 
 void iol_model_drop_texts(struct iol_model_process *process)
 {
     drop_texts(&process->row);
     if (process->moved)
-        drop_texts(process->moved);
+        drop_location(process->moved);
     free(TAKE_PTR(process->moved));
 }
 
@@ -74,6 +85,8 @@ static void set_texts(struct iol_model_process *process, const struct iol_decode
         iol_model_add_flag(flags, flags_size, "exe_deleted");
     if (record->fixed.bits & IOL_PROCESS_ARGV_TRUNCATED)
         iol_model_add_flag(flags, flags_size, "argv_truncated");
+    if (!(record->fixed.bits & IOL_PROCESS_SAME_LOCATION))
+        process->escaped_location = cgroup_escaped || strstr(cwd_flags, "escaped");
     if (argv_escaped || cgroup_escaped || strstr(exe_flags, "escaped") || strstr(cwd_flags, "escaped"))
         iol_model_add_flag(flags, flags_size, "escaped");
 }
@@ -84,59 +97,78 @@ static void inherit_text(const char **text, const char *parents)
         *text = dup_or_null(parents);
 }
 
-static void inherit_location(struct iol_process *row, const struct iol_process *parent)
-{
-    inherit_text(&row->cwd, parent->cwd);
-    inherit_text(&row->cgroup, parent->cgroup);
-    inherit_text(&row->container_id, parent->container_id);
-}
-
-/* What `bits` say is as with the parent, and what there is to say about it. */
-static void inherit(struct iol_process *row, const struct iol_process *parent, const struct iol_process *location,
-                    uint32_t bits, char *flags, size_t flags_size)
+/* Exe and argv, and what there is to say about them. */
+static void inherit_program(struct iol_process *row, const struct iol_process *parent, char *flags, size_t flags_size)
 {
     static const char *const words[] = {"exe_deleted", "argv_truncated", "escaped"};
-    bool forked = bits & IOL_PROCESS_INHERITS;
 
-    if (forked) {
-        inherit_text(&row->exe, parent->exe);
-        inherit_text(&row->argv, parent->argv);
-    }
-    if (bits & IOL_PROCESS_SAME_LOCATION)
-        inherit_location(row, location);
-    if (bits & IOL_PROCESS_SAME_TRAITS) {
-        bool known = parent->comm;
-
-        inherit_text(&row->comm, known ? parent->comm : "(unknown)");
-        row->uid = known ? parent->uid : IOL_NULL;
-        row->euid = known ? parent->euid : IOL_NULL;
-        row->gid = known ? parent->gid : IOL_NULL;
-        row->login_uid = known ? parent->login_uid : IOL_NULL;
-        row->session_id = known ? parent->session_id : IOL_NULL;
-    }
-    for (size_t i = forked ? 0 : IOL_ARRAY_SIZE(words) - 1; i < IOL_ARRAY_SIZE(words) && parent->flags; i++) {
+    inherit_text(&row->exe, parent->exe);
+    inherit_text(&row->argv, parent->argv);
+    for (size_t i = 0; i < IOL_ARRAY_SIZE(words) && parent->flags; i++) {
         if (strstr(parent->flags, words[i]) && !strstr(flags, words[i]))
             iol_model_add_flag(flags, flags_size, words[i]);
     }
 }
 
-/* The image that this one inherits from; NULL when nothing is known of it. */
-static struct iol_model_process *find_heritage(struct iol_model *model, const struct iol_model_process *process)
+static void inherit_location(struct iol_model_process *process, const struct iol_model_location *parents, char *flags,
+                             size_t flags_size)
+{
+    inherit_text(&process->row.cwd, parents->cwd);
+    inherit_text(&process->row.cgroup, parents->cgroup);
+    inherit_text(&process->row.container_id, parents->container_id);
+    process->escaped_location = parents->escaped;
+    if (parents->escaped && !strstr(flags, "escaped"))
+        iol_model_add_flag(flags, flags_size, "escaped");
+}
+
+static void inherit_traits(struct iol_process *row, const struct iol_process *parent)
+{
+    bool known = parent->comm;
+
+    inherit_text(&row->comm, known ? parent->comm : "(unknown)");
+    row->uid = known ? parent->uid : IOL_NULL;
+    row->euid = known ? parent->euid : IOL_NULL;
+    row->gid = known ? parent->gid : IOL_NULL;
+    row->login_uid = known ? parent->login_uid : IOL_NULL;
+    row->session_id = known ? parent->session_id : IOL_NULL;
+}
+
+static struct iol_model_location location_of(const struct iol_process *row, bool escaped)
+{
+    return (struct iol_model_location){row->cwd, row->cgroup, row->container_id, escaped};
+}
+
+/* What the record says is as with the parent image. `seen` is what was known of the process itself, for when nothing is of its parent. */
+static void inherit(struct iol_model *model, struct iol_model_process *process, uint32_t bits,
+                    const struct iol_process *seen, char *flags, size_t flags_size)
 {
     struct iol_model_process *parent = iol_model_find_process(model, process->parent_image);
+    bool known = parent && parent != process && parent->row.comm;
+    const struct iol_process *row = known ? &parent->row : seen;
+    struct iol_model_location location = location_of(row, known ? parent->escaped_location : process->escaped_location);
 
-    return parent && parent != process && parent->row.comm ? parent : NULL;
+    if (bits & IOL_PROCESS_INHERITS)
+        inherit_program(&process->row, row, flags, flags_size);
+    if (bits & IOL_PROCESS_SAME_LOCATION)
+        inherit_location(process, known && parent->moved ? parent->moved : &location, flags, flags_size);
+    if (bits & IOL_PROCESS_SAME_TRAITS)
+        inherit_traits(&process->row, row);
 }
 
 /* The child has told where its parent is. */
-static void move(struct iol_model_process *parent, const struct iol_process *child)
+static void move_parent(struct iol_model *model, const struct iol_model_process *child)
 {
-    if (parent->moved)
-        drop_texts(parent->moved);
-    else
+    struct iol_model_process *parent = iol_model_find_process(model, child->parent_image);
+
+    if (!parent || parent == child)
+        return;
+    if (!parent->moved)
         parent->moved = calloc(1, sizeof(*parent->moved));
-    if (parent->moved)
-        inherit_location(parent->moved, child);
+    if (!parent->moved)
+        return;
+    drop_location(parent->moved);
+    *parent->moved = (struct iol_model_location){dup_or_null(child->row.cwd), dup_or_null(child->row.cgroup),
+                                                 dup_or_null(child->row.container_id), child->escaped_location};
 }
 
 static void set_parent(struct iol_model *model, struct iol_model_process *process, uint64_t parent_image)
@@ -155,7 +187,6 @@ void iol_model_describe(struct iol_model *model, struct iol_model_process *proce
     const uint32_t inherited =
         record->fixed.bits & (IOL_PROCESS_INHERITS | IOL_PROCESS_SAME_LOCATION | IOL_PROCESS_SAME_TRAITS);
     struct iol_process seen = process->row; /* by the iterator, of one whose parent nobody knows any more */
-    struct iol_model_process *parent;
     const char *comm = record->fixed.comm;
     char flags[128] = "";
     bool escaped = false;
@@ -179,14 +210,10 @@ void iol_model_describe(struct iol_model *model, struct iol_model_process *proce
     if (record->fixed.origin == IOL_ORIGIN_EXEC && process->parent && process->parent->row.pid == process->row.pid &&
         process->parent->row.start_time != IOL_NULL)
         process->row.start_time = process->parent->row.start_time;
-    parent = inherited ? find_heritage(model, process) : NULL;
-    if (inherited && parent)
-        inherit(&process->row, &parent->row, parent->moved ? parent->moved : &parent->row, inherited, flags,
-                sizeof(flags));
-    else if (inherited)
-        inherit(&process->row, &seen, &seen, inherited, flags, sizeof(flags));
-    if (parent && record->fixed.bits & IOL_PROCESS_PARENT_MOVED)
-        move(parent, &process->row);
+    if (inherited)
+        inherit(model, process, inherited, &seen, flags, sizeof(flags));
+    if (record->fixed.bits & IOL_PROCESS_PARENT_MOVED)
+        move_parent(model, process);
     drop_texts(&seen);
     process->row.flags = flags[0] ? strdup(flags) : NULL;
 }

@@ -59,6 +59,21 @@ struct record record_process(const struct process_spec *spec)
     return record;
 }
 
+struct record record_fork(const struct process_spec *spec)
+{
+    struct record record = new_record(IOL_RECORD_FORK, sizeof(struct iol_record_fork), spec->ts);
+    struct iol_record_fork *fork = record.data;
+
+    fork->image = spec->image;
+    fork->parent_image = spec->parent;
+    fork->start_ns = spec->start_ns;
+    fork->pid = spec->pid;
+    fork->ppid = spec->ppid;
+    fork->ns_pid = spec->ns_pid;
+    fork->bits = spec->bits;
+    return record;
+}
+
 struct record record_exit(uint64_t ts, uint64_t image, int status)
 {
     struct record record = new_record(IOL_RECORD_EXIT, sizeof(struct iol_record_exit), ts);

@@ -45,6 +45,8 @@ struct change_spec {
 
 /* All of them end the test program when there is no memory. */
 struct record record_process(const struct process_spec *spec);
+struct record
+record_fork(const struct process_spec *spec); /* of ts, image, parent, start_ns, pid, ppid, ns_pid and bits */
 struct record record_exit(uint64_t ts, uint64_t image, int status);
 struct record record_exec_failed(uint64_t ts, uint64_t image, int error, struct iol_bytes path);
 struct record record_file(const struct file_spec *spec);

@@ -78,13 +78,16 @@ static struct record record_of(enum iol_record_type type)
         return record_event(&read_event);
     case IOL_RECORD_CHANGE:
         return record_change(&renamed);
+    case IOL_RECORD_FORK:
+        return record_fork(&cat);
     }
     fail();
     return (struct record){0};
 }
 
 static const enum iol_record_type all_types[] = {IOL_RECORD_PROCESS, IOL_RECORD_EXIT,  IOL_RECORD_EXEC_FAILED,
-                                                 IOL_RECORD_FILE,    IOL_RECORD_EVENT, IOL_RECORD_CHANGE};
+                                                 IOL_RECORD_FILE,    IOL_RECORD_EVENT, IOL_RECORD_CHANGE,
+                                                 IOL_RECORD_FORK};
 
 static size_t fixed_size(enum iol_record_type type)
 {
@@ -95,6 +98,7 @@ static size_t fixed_size(enum iol_record_type type)
         [IOL_RECORD_FILE] = sizeof(struct iol_record_file),
         [IOL_RECORD_EVENT] = sizeof(struct iol_record_event),
         [IOL_RECORD_CHANGE] = sizeof(struct iol_record_change),
+        [IOL_RECORD_FORK] = sizeof(struct iol_record_fork),
     };
 
     return sizes[type];
@@ -150,6 +154,30 @@ static void a_process_has_all_its_members(void **state)
     ASSERT_BYTES(decoded.process.cwd, "/home/jan");
     ASSERT_BYTES(decoded.process.cgroup, "/user.slice");
     ASSERT_BYTES(decoded.process.argv, "cat\0-n\0file\0");
+}
+
+/* It is a process like any other. */
+static void a_fork_is_a_process(void **state)
+{
+    _cleanup_record_ struct record record = record_of(IOL_RECORD_FORK);
+    struct iol_decoded decoded;
+
+    (void)state;
+    assert_int_equal(decode(&record, &decoded), 0);
+    assert_int_equal(decoded.type, IOL_RECORD_PROCESS);
+    assert_int_equal(decoded.process.fixed.head.ts, 77);
+    assert_int_equal(decoded.process.fixed.image, 0x1111);
+    assert_int_equal(decoded.process.fixed.parent_image, 0x2222);
+    assert_int_equal(decoded.process.fixed.start_ns, 5);
+    assert_int_equal(decoded.process.fixed.exec_ns, 0);
+    assert_int_equal(decoded.process.fixed.pid, 41);
+    assert_int_equal(decoded.process.fixed.ppid, 40);
+    assert_int_equal(decoded.process.fixed.tid, 41);
+    assert_int_equal(decoded.process.fixed.origin, IOL_ORIGIN_FORK);
+    assert_int_equal(decoded.process.fixed.bits,
+                     IOL_PROCESS_TRACED | IOL_PROCESS_INHERITS | IOL_PROCESS_SAME_LOCATION | IOL_PROCESS_SAME_TRAITS);
+    assert_int_equal(decoded.process.exe.size + decoded.process.cwd.size, 0);
+    assert_int_equal(decoded.process.cgroup.size + decoded.process.argv.size, 0);
 }
 
 static void an_exit_has_all_its_members(void **state)
@@ -435,7 +463,7 @@ static void a_change_has_both_its_names(void **state)
 
 static void unknown_types_are_refused(void **state)
 {
-    static const uint32_t types[] = {0, IOL_RECORD_CHANGE + 1, 1000, UINT32_MAX};
+    static const uint32_t types[] = {0, IOL_RECORD_FORK + 1, 1000, UINT32_MAX};
 
     (void)state;
     for (size_t i = 0; i < IOL_ARRAY_SIZE(types); i++) {
@@ -525,6 +553,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_process_has_all_its_members),
+        cmocka_unit_test(a_fork_is_a_process),
         cmocka_unit_test(an_exit_has_all_its_members),
         cmocka_unit_test(a_failed_exec_has_all_its_members),
         cmocka_unit_test(a_file_has_all_its_members),

@@ -408,6 +408,142 @@ static void a_fork_inherits_only_what_it_does_not_bring(void **state)
     assert_string_equal(process_row(f, 1)->argv, "own");
 }
 
+/* The short record of a fork says who, when, and whose child. */
+static void fork_of(struct fixture *f, uint64_t image, uint64_t parent, uint32_t pid, uint32_t ppid)
+{
+    const struct process_spec spec = {.ts = 2000,
+                                      .image = image,
+                                      .parent = parent,
+                                      .start_ns = 1000 + pid,
+                                      .pid = pid,
+                                      .ppid = ppid,
+                                      .ns_pid = 7,
+                                      .bits = IOL_PROCESS_TRACED};
+
+    post(f, record_fork(&spec));
+}
+
+static void a_short_fork_is_in_everything_as_its_parent(void **state)
+{
+    struct fixture *f = *state;
+    struct process_spec shell = running(SHELL, INIT, 50, 1);
+    const struct iol_process *parent, *child;
+
+    shell.uid = 1000;
+    shell.login_uid = 1001;
+    shell.session_id = 9;
+    shell.cgroup = BYTES("/system.slice/docker-"
+                         "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef.scope");
+    shell.cwd = BYTES("/a\xff");
+    post_process(f, shell);
+    fork_of(f, CHILD, SHELL, 60, 50);
+    fork_of(f, OTHER, CHILD, 61, 60);
+    parent = process_row(f, 0);
+    for (size_t i = 1; i < 3; i++) {
+        child = process_row(f, i);
+        assert_int_equal(child->origin, IOL_ORIGIN_FORK);
+        assert_int_equal(child->pid, 59 + i);
+        assert_int_equal(child->ns_pid, 7);
+        assert_int_equal(child->start_time, BOOT_OFFSET + 1059 + (int64_t)i);
+        assert_int_equal(child->parent_id, process_row(f, i - 1)->id);
+        assert_true(child->exec_time == IOL_NULL);
+        assert_string_equal(child->comm, "bash");
+        assert_string_equal(child->exe, "/bin/bash");
+        assert_string_equal(child->argv, "bash -l");
+        assert_string_equal(child->cwd, parent->cwd);
+        assert_string_equal(child->cgroup, parent->cgroup);
+        assert_non_null(parent->container_id);
+        assert_string_equal(child->container_id, parent->container_id);
+        assert_string_equal(child->flags, "escaped");
+        assert_int_equal(child->uid, 1000);
+        assert_int_equal(child->euid, 1000);
+        assert_int_equal(child->gid, 1000);
+        assert_int_equal(child->login_uid, 1001);
+        assert_int_equal(child->session_id, 9);
+        assert_int_equal(event_row(f, i - 1)->kind, IOL_EVENT_FORK);
+        assert_int_equal(event_row(f, i - 1)->tid, 59 + i);
+        assert_int_equal(event_row(f, i - 1)->ts, BOOT_OFFSET + 2000);
+    }
+}
+
+/* Never the case, unless a record is lost in a way that the kernel side does not know of. */
+static void a_short_fork_without_a_parent_claims_nothing(void **state)
+{
+    struct fixture *f = *state;
+
+    fork_of(f, CHILD, SHELL, 60, 50);
+    assert_string_equal(process_row(f, 0)->comm, "(unknown)");
+    assert_null(process_row(f, 0)->cwd);
+    assert_null(process_row(f, 0)->exe);
+    assert_true(process_row(f, 0)->uid == IOL_NULL);
+    assert_true(process_row(f, 0)->session_id == IOL_NULL);
+}
+
+/* Its own row says where it was when it was told of; what it forks, and what it executes, is where it was told to be by now. */
+static void a_process_that_has_moved_hands_down_where_it_is(void **state)
+{
+    struct fixture *f = *state;
+    struct process_spec child = forked(CHILD, SHELL, 60, 50), cat = executed(CAT, SHELL, 50, 1);
+
+    post_process(f, running(SHELL, INIT, 50, 1));
+    child.cwd = BYTES("/tmp/\xff");
+    child.cgroup = BYTES("/other");
+    child.bits |= IOL_PROCESS_PARENT_MOVED;
+    post_process(f, child);
+    fork_of(f, OTHER, SHELL, 61, 50);
+    cat.cwd = cat.cgroup = BYTES("");
+    cat.bits |= IOL_PROCESS_SAME_LOCATION;
+    post_process(f, cat);
+    fork_of(f, 0x200, CAT, 62, 50);
+    fork_of(f, 0x201, CHILD, 63, 60);
+    assert_string_equal(process_row(f, 0)->cwd, "/root");
+    assert_null(process_row(f, 0)->flags);
+    for (size_t i = 1; i < 6; i++) {
+        assert_string_equal(process_row(f, i)->cwd, process_row(f, 1)->cwd);
+        assert_string_equal(process_row(f, i)->cgroup, "/other");
+        assert_string_equal(process_row(f, i)->flags, "escaped");
+    }
+    assert_string_equal(process_row(f, 3)->exe, "/bin/cat");
+    assert_string_equal(process_row(f, 4)->comm, "cat");
+}
+
+/* "escaped" is about what is in the row: an argv that the image before had is not. */
+static void an_exec_inherits_no_more_than_where_it_is(void **state)
+{
+    struct fixture *f = *state;
+    struct process_spec shell = running(SHELL, INIT, 50, 1), cat = executed(CAT, SHELL, 50, 1);
+
+    shell.argv = BYTES("bash\0\xff\0");
+    shell.exe_info.bits = IOL_FILE_DELETED;
+    cat.cwd = cat.cgroup = BYTES("");
+    cat.bits |= IOL_PROCESS_SAME_LOCATION;
+    post_process(f, shell);
+    post_process(f, cat);
+    assert_string_equal(process_row(f, 1)->cwd, "/root");
+    assert_string_equal(process_row(f, 1)->cgroup, "/init.scope");
+    assert_string_equal(process_row(f, 1)->comm, "cat");
+    assert_string_equal(process_row(f, 1)->exe, "/bin/cat");
+    assert_null(process_row(f, 1)->flags);
+}
+
+/* The iterator has found the child before its own record was read: that says who its parent is, and what it runs. */
+static void a_fork_that_was_seen_first_inherits_too(void **state)
+{
+    struct fixture *f = *state;
+    struct process_spec seen = running(CHILD, SHELL, 60, 50);
+
+    seen.argv = BYTES("");
+    seen.bits |= IOL_PROCESS_NO_ARGV;
+    post_process(f, running(SHELL, INIT, 50, 1));
+    post_process(f, seen);
+    fork_of(f, CHILD, SHELL, 60, 50);
+    assert_int_equal(process_row(f, 2)->origin, IOL_ORIGIN_FORK);
+    assert_int_equal(process_row(f, 2)->parent_id, process_row(f, 0)->id);
+    assert_string_equal(process_row(f, 2)->argv, "bash -l");
+    assert_string_equal(process_row(f, 2)->comm, "bash");
+    assert_string_equal(process_row(f, 2)->cwd, "/root");
+}
+
 static void the_parent_need_not_be_known(void **state)
 {
     struct fixture *f = *state;
@@ -1170,6 +1306,11 @@ int main(void)
         ALL(a_fork_runs_what_its_parent_ran),
         ALL(a_fork_keeps_what_it_inherited),
         ALL(a_fork_inherits_only_what_it_does_not_bring),
+        ALL(a_short_fork_is_in_everything_as_its_parent),
+        ALL(a_short_fork_without_a_parent_claims_nothing),
+        ALL(a_process_that_has_moved_hands_down_where_it_is),
+        ALL(an_exec_inherits_no_more_than_where_it_is),
+        ALL(a_fork_that_was_seen_first_inherits_too),
         ALL(the_parent_need_not_be_known),
         ALL(who_has_no_parent_has_none),
         ALL(an_exec_of_the_first_process_has_its_old_image),
