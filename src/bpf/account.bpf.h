@@ -492,12 +492,12 @@ __noinline int open_account(__u64 image, __u64 task, __u64 file, __u32 route, __
 }
 
 /* After FOUND_NO_SCRATCH nothing can be found out: what was known is used, and the next operation asks again. */
-__noinline int open_blindly(__u64 image, __u64 file, __u32 route)
+__noinline int open_blindly(__u64 image, __u64 file, __u32 route, __u64 name)
 {
     struct iol_account_key key = {};
     struct iol_account_ref *known;
 
-    name_account(&key, image, file, route & (IOL_ABI_ROUTE_SLOTS - 1), name_file(file));
+    name_account(&key, image, file, route & (IOL_ABI_ROUTE_SLOTS - 1), name);
     known = find_ref(&key);
     if (known)
         return for_now(known->found);

@@ -102,7 +102,7 @@ __noinline int submit_aio(__u64 image, __u64 task, __u64 block)
     found = find_or_open(image, task, file, IOL_ABI_ROUTE_RW);
     request.direction = direction;
     request.ignored = found >= 0 && FOUND_VERDICT(found) == IOL_VERDICT_IGNORE;
-    name_account(&request.key, image, file, IOL_ABI_ROUTE_RW, name_file(file));
+    name_account(&request.key, image, file, IOL_ABI_ROUTE_RW, name_file_aside(file));
     meet(&name, &request);
     return 0;
 }

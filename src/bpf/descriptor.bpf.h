@@ -86,7 +86,7 @@ __noinline int recall(__u64 registers, __u64 image, __u64 file, __u32 how)
     if (!note || note->route != route || !note->side[how & 1])
         return FOUND_NOTHING;
     then = note->key[how & 1];
-    name_account(&here, image, file, route, name_file(file));
+    name_account(&here, image, file, route, name_file_aside(file));
     /* the same file; it may have another name by now, and that is the one that counts */
     if (note->file[how & 1] == file && here.inode == then.inode && here.number == then.number)
         return FOUND_NOTHING;
@@ -117,7 +117,7 @@ static __always_inline void note_descriptor(struct asleep *note, const struct th
     found = file ? find_or_open(thread->image, thread->task, file, route) : FOUND_NOTHING;
     if (found < 0)
         return;
-    name_account(&note->key[direction], thread->image, file, route, name_file(file));
+    name_account(&note->key[direction], thread->image, file, route, name_file_aside(file));
     note->file[direction] = file;
     note->side[direction] = FOUND_VERDICT(found) == IOL_VERDICT_IGNORE ? NOTED_IGNORED : NOTED;
 }

@@ -126,13 +126,13 @@ static __always_inline int find_or_open_named(__u64 image, __u64 task, __u64 fil
     if (found <= FOUND_UNOPENED)
         found = open_account(image, task, file, found >= FOUND_UNANNOUNCED ? route | NO_ACCOUNT : route, name);
     if (found == FOUND_NO_SCRATCH)
-        found = open_blindly(image, file, route);
+        found = open_blindly(image, file, route, name);
     return found;
 }
 
 static __always_inline int find_or_open(__u64 image, __u64 task, __u64 file, __u32 route)
 {
-    return find_or_open_named(image, task, file, route, name_file(file));
+    return find_or_open_named(image, task, file, route, name_file_aside(file));
 }
 
 static __always_inline bool wants_events(int found)

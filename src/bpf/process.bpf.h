@@ -212,16 +212,6 @@ static __noinline __u64 location_of(const struct task_struct *task)
     return h ^ h >> 31;
 }
 
-/* Its name, its users and its session. */
-struct traits {
-    __u64 comm[2];
-    __u32 uid;
-    __u32 euid;
-    __u32 gid;
-    __u32 login_uid;
-    __u32 session_id;
-};
-
 static __always_inline void traits_of(const struct task_struct *task, struct traits *ret_traits)
 {
     const struct cred *cred = LOAD(task, real_cred);
@@ -319,15 +309,19 @@ _Static_assert(IOL_COMM_MAX == 16 && __builtin_offsetof(struct iol_record_proces
                "fill_process() copies it as words");
 
 /* What is of one size in the record of the process. */
-static __always_inline void fill_process(struct scratch *scratch, struct iol_record_process *record,
-                                         const struct task_struct *task)
+static __noinline void fill_process(__u32 index, const struct task_struct *task)
 {
+    struct scratch *scratch = bpf_map_lookup_elem(&scratches, &index);
     const struct task_struct *leader = LOAD(task, group_leader);
-    struct traits traits;
+    struct iol_record_process *record;
+    struct traits *traits;
     __u64 mm, exe;
 
-    traits_of(task, &traits);
-
+    if (!scratch)
+        return;
+    record = (struct iol_record_process *)scratch->record;
+    traits = &scratch->traits;
+    traits_of(task, traits);
     __builtin_memset(record, 0, sizeof(*record));
     record->head.type = IOL_RECORD_PROCESS;
     record->head.ts = bpf_ktime_get_boot_ns();
@@ -336,20 +330,22 @@ static __always_inline void fill_process(struct scratch *scratch, struct iol_rec
     record->start_ns = LOAD(leader, start_boottime);
     record->exec_ns = scratch->origin == 1 ? record->head.ts : 0;
     record->pid = LOAD(task, tgid);
+    scratch->entry.image = record->image;
+    scratch->entry.tgid = record->pid;
     record->tid = LOAD(task, pid);
     record->ns_pid = namespace_pid(leader);
     record->ppid = scratch->ppid;
     record->origin = scratch->origin;
-    record->uid = traits.uid;
-    record->euid = traits.euid;
-    record->gid = traits.gid;
-    record->login_uid = traits.login_uid;
-    record->session_id = traits.session_id;
+    record->uid = traits->uid;
+    record->euid = traits->euid;
+    record->gid = traits->gid;
+    record->login_uid = traits->login_uid;
+    record->session_id = traits->session_id;
     if (LOAD(task, flags) & PF_KTHREAD)
         record->bits |= IOL_PROCESS_KERNEL;
-    *(__u64 *)&record->comm[0] = traits.comm[0];
-    *(__u64 *)&record->comm[8] = traits.comm[1];
-    scratch->entry.traits = hash_traits(&traits);
+    *(__u64 *)&record->comm[0] = traits->comm[0];
+    *(__u64 *)&record->comm[8] = traits->comm[1];
+    scratch->entry.traits = hash_traits(traits);
     mm = address_of(LOAD(task, mm));
     exe = LOAD_ADDRESS(mm_struct, mm, exe_file);
     if (scratch->origin != 0 && exe && LOAD(task, fs))
@@ -389,7 +385,7 @@ static __noinline int build_process(__u32 index, const struct task_struct *task)
     exe = (struct file *)LOAD_ADDRESS(mm_struct, (__u64)mm, exe_file);
     root = __builtin_preserve_access_index(&fs->root);
 
-    fill_process(scratch, record, task);
+    fill_process(index, task);
     if (scratch->origin == 0) {
         record->bits |= IOL_PROCESS_INHERITS;
     } else if (exe && fs) {
@@ -461,8 +457,6 @@ static __noinline int announce_scratch(__u32 index, const struct task_struct *ta
         return 0;
     build_process(index, task);
     judge_process(scratch);
-    scratch->entry.tgid = LOAD(task, tgid);
-    scratch->entry.image = image_of(task);
     scratch->entry.bits = scratch->task_bits & ~(__u32)IOL_TASK_ANNOUNCED;
     keep_told(&scratch->entry, task, scratch->location_bits & IOL_PROCESS_SAME_LOCATION);
     if (!send_record(scratch))

@@ -228,13 +228,11 @@ int on_running(struct bpf_iter__task *ctx)
     scratch->own_memory = 0;
     scratch->task_bits = known ? known->bits : 0;
     scratch->location_bits = 0;
-    scratch->entry.tgid = tgid;
-    scratch->entry.image = image;
     scratch->entry.location = location_of(AS(task_struct, task));
     size = build_process(index, AS(task_struct, task));
     judge_process(scratch);
     keep_told(&scratch->entry, AS(task_struct, task), false);
-    if (image_at(task) != image) {
+    if (scratch->entry.image != image || image_at(task) != image) {
         /* an exec in the middle of the look: what was read is of two images, and the hook has not told of the second one perhaps */
         scratch_give(scratch);
         return 1;

@@ -33,6 +33,17 @@ struct known_key {
     __u64 key;
 };
 
+/* A process's name, its users and its session. */
+struct traits {
+    __u64 comm[2];
+    __u32 uid;
+    __u32 euid;
+    __u32 gid;
+    __u32 login_uid;
+    __u32 session_id;
+    __u32 reserved;
+};
+
 /*
  * The members before `path` are also how a global function gets its arguments: the verifier looks at
  * such a function once, whoever calls it, but up to 6.8 lets scalars only be passed to it.
@@ -69,6 +80,7 @@ struct scratch {
     __u32 task_bits;     /* enum iol_task_bits: inherited ones in, verdict out */
     __u32 location_bits; /* SAME_LOCATION and PARENT_MOVED of enum iol_process_bits */
     struct iol_task entry;
+    struct traits traits;
     __u32 rules;   /* generation of the rules that are looked up; 0: none */
     __u32 verdict; /* enum iol_verdict that they come to */
     __u32 sample;

@@ -125,6 +125,12 @@ static __always_inline __u64 name_file(__u64 address)
     return h ^ h >> 29;
 }
 
+/* The same for whatever is not on the way of most calls: its stack is free again afterwards. */
+static __noinline __u64 name_file_aside(__u64 address)
+{
+    return name_file(address);
+}
+
 /* A file, or 0: no open file. `name`: name_file() of it. */
 static __always_inline void name_account(struct iol_account_key *key, __u64 image, __u64 file, __u32 route, __u64 name)
 {
