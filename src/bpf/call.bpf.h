@@ -55,10 +55,10 @@ static __always_inline __u32 lower_registers_of(struct hot_call hot)
     return lower_half(pointer_of(hot));
 }
 
-/* The pointer is compared as it is: no number is made of it. */
+/* The pointer is compared as it is, and no number is made of it; but where the compiler would go on with it in place of the address. */
 static __always_inline bool registers_are_at(struct hot_call hot, __u64 address)
 {
-    return (__u64)pointer_of(hot) == address;
+    return (hot.end ? (__u64)pointer_of(hot) : address_of(hot.regs)) == address;
 }
 
 static __always_inline const struct told_call *told(struct hot_call hot)

@@ -37,6 +37,54 @@ while [ $i -lt %d ]; do mkdir folder$i; cd folder$i; /bin/true $i folder$i; cd .
 """ % (10 + FOLDERS)
 
 
+# Each process tells what it is, after its parent has become another in one thing: what its row says may have been told of its parent, or of nobody yet.
+HEIRS = r"""
+import ctypes, os, sys
+prctl, top = ctypes.CDLL(None).prctl, os.getcwd()
+log = os.open(sys.argv[1], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+
+def tell(step):
+    name = open("/proc/thread-self/comm").read().strip()
+    os.write(log, ("%d\t%s\t%s\t%s\t%d\t%d\t%d\n" % (os.getpid(), step, os.readlink("/proc/self/cwd"), name, os.getuid(), os.geteuid(), os.getgid())).encode())
+
+def fork(step, deep=True):
+    child = os.fork()
+    if child == 0:
+        tell(step)
+        if deep:
+            fork(step + ", its child", False)
+        os._exit(0)
+    os.waitpid(child, 0)
+
+def thread(change, step):
+    import threading
+    run = threading.Thread(target=lambda: (change(), fork(step)))
+    run.start()
+    run.join()
+
+def go(path):
+    os.makedirs(path, exist_ok=True)
+    os.chdir(path)
+
+STEPS = [
+    ("as it began", lambda: None), ("again", lambda: None),
+    ("in another folder", lambda: go(top + "/heirs/one/two")), ("there again", lambda: None),
+    ("a folder above it renamed", lambda: os.rename(top + "/heirs/one", top + "/heirs/uno")), ("once more there", lambda: None),
+    ("renamed back", lambda: os.rename(top + "/heirs/uno", top + "/heirs/one")),
+    ("removed", lambda: (go(top + "/heirs/gone"), os.rmdir(top + "/heirs/gone"))),
+    ("made anew", lambda: (os.chdir(top), go(top + "/heirs/gone"))), ("back at the top", lambda: os.chdir(top)),
+    ("by another name", lambda: prctl(15, b"heir")), ("by that name again", lambda: None),
+    ("of another group", lambda: os.setresgid(12, 12, 12)), ("of another effective user", lambda: os.seteuid(1234)),
+    ("of its own user again", lambda: os.seteuid(0)), ("in the last folder", lambda: os.chdir("heirs")),
+    ("of another user", lambda: os.setresuid(1234, 1234, 1234)), ("as that user again", lambda: None),
+]
+for step, change in STEPS:
+    change()
+    fork(step)
+thread(lambda: prctl(15, b"thread"), "by a thread of another name")
+"""
+
+
 class Work:
     """Runs commands under one recording and finds what they left in the books."""
 
@@ -101,6 +149,7 @@ def record(tap, scratch, kind):
     path = work.file
     work.run("sh", "/bin/sh", "-c", "exec /bin/cat '%s'" % os.path.join(scratch, "sh"))
     work.run("places", "/bin/sh", "-c", PLACES)
+    work.run("heirs", sys.executable, "-c", HEIRS, os.path.join(scratch, "heirs.log"))
     work.run("subshell", "/bin/sh", "-c", "(while read -r line; do :; done < '%s'; exit 5); exit 4" % os.path.join(scratch, "subshell"))
     work.identity("fork", "fork", path("fork"), "7")
     work.identity("thread", "thread", path("thread"), "9")
@@ -186,6 +235,24 @@ def check_places(work):
     work.tap.ok(not wrong, "%s: each of %d programs has its own folder and path" % (work.kind, len(found)), *wrong[:10])
 
 
+def check_heirs(work):
+    """What each fork says of itself, and what its row says, though most of that was told of its parent."""
+    work.expect("forks of a process that changes end well", work.status["heirs"], 0)
+    with open(os.path.join(work.scratch, "heirs.log"), encoding="utf-8") as log:
+        told = [line.rstrip("\n").split("\t") for line in log]
+    rows = {row["pid"]: row for row in live.rows(work.url, "select * from process where origin = 'fork'")}
+    parent = live.images(work.url, work.pid["heirs"])[-1]
+    wrong = []
+    for pid, step, cwd, comm, *ids in told:
+        row = rows.get(int(pid))
+        want = (cwd.removesuffix(" (deleted)"), comm, *(int(number) for number in ids), parent["exe"], parent["argv"], parent["cgroup"])
+        got = row and (row["cwd"].removesuffix(" (deleted)"), row["comm"], row["uid"], row["euid"], row["gid"], row["exe"], row["argv"], row["cgroup"])
+        if got != want:
+            wrong.append("%s: %s, and not %s" % (step, got, want))
+    work.expect("each of them and its child has told of itself", len(told), 2 * 19)
+    work.tap.ok(not wrong, "%s: each of %d forks is as it says, whatever its parent was before" % (work.kind, len(told)), *wrong[:10])
+
+
 def check_reuse(work, notes, expected):
     if notes["reuse"][-1][1] == "absent":
         work.tap.skip("%s: a pid reused" % work.kind, "the pid did not come again")
@@ -238,6 +305,7 @@ def check(tap, scratch, kind):
     work = record(tap, scratch, kind)
     notes, expected = check_images(work)
     check_places(work)
+    check_heirs(work)
     check_reuse(work, notes, expected)
     check_ends(work, notes)
 
