@@ -163,9 +163,9 @@ static __always_inline struct kernfs_node *cgroup_node_of(const struct task_stru
 
 /*
  * Of the directory up to the root, with the names and mounts in between: what its path is made of. 0: it is too deep, or there is none. Who is
- * renamed meanwhile brings a hash that nothing else has.
+ * renamed meanwhile brings a hash that nothing else has. A global function: the verifier looks at it once.
  */
-static __always_inline __u64 hash_directory(__u64 fs)
+__noinline __u64 hash_directory(__u64 fs)
 {
     __u64 root_dentry = LOAD_ADDRESS(fs_struct, fs, root.dentry), root_mnt = LOAD_ADDRESS(fs_struct, fs, root.mnt);
     __u64 dentry = LOAD_ADDRESS(fs_struct, fs, pwd.dentry), mnt = LOAD_ADDRESS(fs_struct, fs, pwd.mnt);
