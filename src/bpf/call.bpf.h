@@ -30,23 +30,24 @@ static __always_inline const struct told_call *tell(struct told_call *call, cons
 /* The compiler puts what follows from it elsewhere. */
 #define rare(condition) __builtin_expect(condition, 0)
 
-/* A call for the hot path. `end`: what the hook got, of which `call` is not told yet; NULL: it is. Both lead to registers of a known type. */
+/* A call for the hot path. `native` and `told` are constants. Both `end` and `call` lead to registers of a known type. */
 struct hot_call {
-    const struct call_end *end;
-    struct told_call *call;
-    const struct pt_regs *regs; /* … when `call` is told */
+    const struct call_end *end; /* what the hook got; NULL when it is told */
+    struct told_call *call;     /* where it is told, or will be */
+    const struct pt_regs *regs; /* of a call that is told */
     bool native;                /* no 32-bit call, surely */
+    bool told;
 };
 
 /* Read again each time: to keep it costs more on the way that is taken most. */
 static __always_inline __s64 result_of(struct hot_call hot)
 {
-    return hot.end ? *(const volatile __s64 *)&hot.end->result : hot.call->result;
+    return hot.told ? hot.call->result : *(const volatile __s64 *)&hot.end->result;
 }
 
 static __always_inline const struct pt_regs *pointer_of(struct hot_call hot)
 {
-    return hot.end ? *(const struct pt_regs *const volatile *)&hot.end->regs : hot.regs;
+    return hot.told ? hot.regs : *(const struct pt_regs *const volatile *)&hot.end->regs;
 }
 
 /* What chooses the place of the thread. */
@@ -58,12 +59,12 @@ static __always_inline __u32 lower_registers_of(struct hot_call hot)
 /* The pointer is compared as it is, and no number is made of it; but where the compiler would go on with it in place of the address. */
 static __always_inline bool registers_are_at(struct hot_call hot, __u64 address)
 {
-    return (hot.end ? (__u64)pointer_of(hot) : address_of(hot.regs)) == address;
+    return (hot.told ? address_of(hot.regs) : (__u64)pointer_of(hot)) == address;
 }
 
 static __always_inline const struct told_call *told(struct hot_call hot)
 {
-    return hot.end ? tell(hot.call, pointer_of(hot), result_of(hot)) : hot.call;
+    return hot.told ? hot.call : tell(hot.call, pointer_of(hot), result_of(hot));
 }
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

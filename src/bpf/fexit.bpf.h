@@ -30,7 +30,7 @@ static __always_inline int end_of_function(struct told_call *call, const struct 
 
     if (control.halted && (syscall_is_native(nr, true) || syscall_is_native(nr, false)))
         return 0;
-    return end_of_call((struct hot_call){NULL, call, regs, native}, nr);
+    return end_of_call((struct hot_call){NULL, call, regs, native, true}, nr);
 }
 
 SEC("fexit/__x64_sys_read")
@@ -47,7 +47,7 @@ int on_call(struct call_end *ctx)
 static __always_inline bool end_quickly(struct call_end *ctx, __u32 direction)
 {
     __u64 now = bpf_jiffies64();
-    const struct hot_call hot = {ctx, NULL, NULL, true};
+    const struct hot_call hot = {ctx, NULL, NULL, true, false};
     struct iol_thread *place = place_of(lower_registers_of(hot));
 
     barrier_var(place);

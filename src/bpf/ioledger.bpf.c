@@ -12,7 +12,7 @@ int on_sys_exit(struct call_end *ctx)
 {
     struct told_call call;
 
-    return end_of_call((struct hot_call){ctx, &call, NULL, false}, typed_number(ctx->regs));
+    return end_of_call((struct hot_call){ctx, &call, NULL, false, false}, typed_number(ctx->regs));
 }
 
 /* Sleeping inside a call: see descriptor.bpf.h. Not loaded where bpf_task_pt_regs() (5.15) is missing. */

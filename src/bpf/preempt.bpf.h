@@ -36,7 +36,7 @@ int on_sys_exit_event(const struct sys_exit_event *ctx)
     tell(&call, regs, ctx->result);
     if (syscall_is_compat(task))
         return other_call(&call);
-    return end_of_call((struct hot_call){NULL, &call, regs, true}, nr);
+    return end_of_call((struct hot_call){NULL, &call, regs, true, true}, nr);
 }
 
 struct uring_complete_event {
