@@ -433,6 +433,8 @@ int iol_model_post(struct iol_model *model, const struct iol_decoded *record, st
         return iol_model_post_event(model, &record->event, batch);
     case IOL_RECORD_CHANGE:
         return iol_model_post_change(model, &record->change, batch);
+    case IOL_RECORD_FORK: /* decoded as a process */
+        break;
     }
     return 0;
 }

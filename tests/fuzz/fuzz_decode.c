@@ -68,6 +68,8 @@ static void check_decoded(const struct iol_decoded *decoded, const char *data, s
         check_bytes(&decoded->change.other.path, data, size);
         check_bytes(&decoded->change.other.given, data, size);
         return;
+    case IOL_RECORD_FORK: /* decoded as a process */
+        break;
     }
     abort();
 }
