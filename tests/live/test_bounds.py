@@ -250,11 +250,12 @@ def lost_exits(tap, scratch):
 
 
 PLACES = 65536
+ENTRY = struct.Struct("=12xI16x")  # struct iol_task of src/abi/event.h, of which the pid
 
 
 def map_of_processes(pid, kind, entries):
     """A descriptor of our own for the recorder's map with processes that is of this kind."""
-    wanted = {"map_type": kind, "key_size": 4, "value_size": 16, "max_entries": entries}
+    wanted = {"map_type": kind, "key_size": 4, "value_size": ENTRY.size, "max_entries": entries}
     for name in os.listdir("/proc/%d/fdinfo" % pid):
         with open("/proc/%d/fdinfo/%s" % (pid, name), encoding="ascii") as info:
             text = info.read()
@@ -268,7 +269,7 @@ class Table:
 
     def __init__(self, pid):
         self.more = map_of_processes(pid, 1, 32768)
-        self.places = mmap.mmap(map_of_processes(pid, 2, PLACES), 16 * PLACES)
+        self.places = mmap.mmap(map_of_processes(pid, 2, PLACES), ENTRY.size * PLACES)
 
 
 NOBODY = 1 << 30  # no process has this number, nor one above it, nor one that is a little below
@@ -280,7 +281,7 @@ def on_entries(command, table, pids):
     """bpf(2) with the entries of these processes, up to the first that fails; how many did not."""
     number = {"x86_64": 321, "aarch64": 280}[platform.machine()]
     libc = ctypes.CDLL(None, use_errno=True)
-    key, value = ctypes.c_uint32(), (ctypes.c_uint64 * 2)()
+    key, value = ctypes.c_uint32(), (ctypes.c_char * ENTRY.size)()
     at_value = ctypes.addressof(value) if command == UPDATE else 0  # what a command does not take has to be 0
     attributes = struct.pack("=IIQQQ", table, 0, ctypes.addressof(key), at_value, 0)
     for done, pid in enumerate(pids):
@@ -292,9 +293,9 @@ def on_entries(command, table, pids):
 
 def fill(table):
     """Entries of processes that are none, until no more fit."""
-    free = [i for i, (pid,) in enumerate(struct.iter_unpack("=12xI", table.places)) if pid == 0]
+    free = [i for i, (pid,) in enumerate(ENTRY.iter_unpack(table.places)) if pid == 0]
     for i in free:
-        struct.pack_into("=I", table.places, 16 * i + 12, NOBODY + i)
+        struct.pack_into("=I", table.places, ENTRY.size * i + 12, NOBODY + i)
     return len(free) + on_entries(UPDATE, table.more, range(NOBODY + PLACES, 2 * NOBODY))
 
 
