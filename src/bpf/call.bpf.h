@@ -283,7 +283,7 @@ static __noinline int other_call(const struct told_call *call)
         count_change(class);
     if (class >= CLASS_MOUNT)
         change(&thread, regs, class, compat, result);
-    if (thread.standing == IOL_STANDING_EXCLUDED && class != CLASS_NONE && class < CLASS_MMAP)
+    if (thread.standing == IOL_STANDING_EXCLUDED && class < CLASS_MMAP)
         total_add(current_epoch(), IOL_ABI_EXCLUDED, 0, result);
     if (thread.standing != IOL_STANDING_TRACED)
         return 0;
