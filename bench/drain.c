@@ -8,19 +8,16 @@
  * lines, medians: CPU_MS is the work of the thread that captures; WALL_MS has the grace period too, in which it sleeps. The
  * rows go to /dev/null, by the writer's thread, and no interval is ended before that is through.
  */
-#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
 #include <unistd.h>
 
-#include "app/pipeline.h"
-#include "app/record_options.h"
 #include "base/cleanup.h"
 #include "base/error.h"
-#include "core/loss.h"
 #include "crowd.h"
 #include "measure.h"
+#include "recorder.h"
 
 #define ROUNDS_MAX 1001
 #define WRITER_PAUSE_US 20000
@@ -42,12 +39,6 @@ enum { SHARES = IOL_ARRAY_SIZE(shares) };
 
 static double cpu_ms[SHARES][ROUNDS_MAX], wall_ms[SHARES][ROUNDS_MAX];
 
-static void fail(const struct iol_error *err)
-{
-    fprintf(stderr, "drain: %s\n", err->text);
-    exit(1);
-}
-
 static void read_files(size_t index, void *arg)
 {
     const struct readers *readers = arg;
@@ -57,25 +48,6 @@ static void read_files(size_t index, void *arg)
         if ((i + index) % *readers->one_in == 0)
             (void)!pread(readers->fds[i], &byte, 1, 0);
     }
-}
-
-/* As `record` sets it up by default. */
-static struct iol_pipeline *open_pipeline(uint32_t slots)
-{
-    const struct iol_pipeline_options options = {
-        .db = "jsonl:/dev/null",
-        .scope = "",
-        .capture = {.max_accounts = slots,
-                    .kinds = ~(1U << IOL_ABI_KIND_PIPE | 1U << IOL_ABI_KIND_SOCKET),
-                    .events = IOL_RECORD_DEFAULT_EVENTS},
-    };
-    struct iol_pipeline *pipeline = NULL;
-    struct iol_error err = {0};
-
-    mallopt(M_MMAP_THRESHOLD, 128 << 10);
-    if (iol_pipeline_open(&options, &pipeline, &err) < 0 || iol_pipeline_start(pipeline, &err) < 0)
-        fail(&err);
-    return pipeline;
 }
 
 static void wait_for_writer(struct iol_pipeline *pipeline)
@@ -90,11 +62,9 @@ static void wait_for_writer(struct iol_pipeline *pipeline)
 
 static void end_interval(struct iol_pipeline *pipeline, double *ret_cpu_ms, double *ret_wall_ms)
 {
-    struct iol_error err = {0};
     double cpu = clock_ns(CLOCK_THREAD_CPUTIME_ID), wall = clock_ns(CLOCK_MONOTONIC);
 
-    if (iol_pipeline_post(pipeline, &err) < 0)
-        fail(&err);
+    recorder_post(pipeline);
     *ret_cpu_ms = (clock_ns(CLOCK_THREAD_CPUTIME_ID) - cpu) / 1e6;
     *ret_wall_ms = (clock_ns(CLOCK_MONOTONIC) - wall) / 1e6;
     wait_for_writer(pipeline);
@@ -110,7 +80,7 @@ static void open_accounts(struct iol_pipeline *pipeline, struct crowd *crowd, st
         *readers->to = *readers->from + STEP_FILES < readers->files ? *readers->from + STEP_FILES : readers->files;
         crowd_turn(crowd);
         if (iol_pipeline_step(pipeline, &err) < 0)
-            fail(&err);
+            recorder_fail(&err);
     }
     *readers->from = 0;
     for (int i = 0; i < 3; i++) /* both sets of counters are posted, and memory has been touched */
@@ -134,11 +104,8 @@ static void check(struct iol_pipeline *pipeline, size_t accounts)
 {
     struct iol_pipeline_stats stats;
 
+    recorder_lost(pipeline);
     iol_pipeline_get_stats(pipeline, &stats);
-    for (size_t i = 0; i < IOL_LOST_COUNT; i++) {
-        if (stats.accounts.lost[i])
-            fprintf(stderr, "drain: lost: %s\n", iol_lost_reason((enum iol_lost)i));
-    }
     if (stats.accounts.in_use < accounts) {
         fprintf(stderr, "drain: %zu accounts are open, not %zu\n", stats.accounts.in_use, accounts);
         exit(1);
@@ -150,7 +117,6 @@ int main(int argc, char **argv)
     size_t processes = argc > 3 ? (size_t)atol(argv[3]) : 0, rounds = argc > 5 ? (size_t)atol(argv[5]) : 0;
     struct readers readers = {.files = argc > 2 ? (size_t)atol(argv[2]) : 0};
     struct iol_pipeline *pipeline;
-    struct iol_error err = {0};
     struct crowd *crowd;
     size_t *shared;
 
@@ -162,15 +128,13 @@ int main(int argc, char **argv)
     readers.from = &shared[0], readers.to = &shared[1], readers.one_in = &shared[2];
     readers.fds = crowd_open_files(argv[1], readers.files);
     crowd = crowd_start(processes, read_files, &readers);
-    pipeline = open_pipeline((uint32_t)atol(argv[4]));
+    pipeline = recorder_start("jsonl:/dev/null", (uint32_t)atol(argv[4]), IOL_PROBES_AUTO);
     open_accounts(pipeline, crowd, &readers);
     measure(pipeline, crowd, &readers, rounds);
     check(pipeline, processes * readers.files);
     for (size_t i = 0; i < SHARES; i++)
         printf("%s %.3f %.3f\n", shares[i].name, median(cpu_ms[i], rounds), median(wall_ms[i], rounds));
-    if (iol_pipeline_stop(pipeline, true, &err) < 0 || iol_pipeline_finish(pipeline, NULL, &(uint64_t){0}, &err) < 0)
-        fail(&err);
-    iol_pipeline_free(pipeline);
+    recorder_end(pipeline);
     crowd_end(crowd);
     return 0;
 }

@@ -24,6 +24,7 @@ class Piece:
     program: part_work.Program
     moves: bool = False  # what it reads lies in HOME
     whole: bool = False  # it takes several intervals, and the recorder's own work is within it: told at equal speed (see part_work)
+    share: int = 1  # of the time: what varies most, and what is next to its aim, takes more to be told
 
 
 @dataclasses.dataclass
@@ -34,16 +35,16 @@ class Found:
 
 def pieces(bench, home, cleanup):
     """What makes each Piece."""
-    return (lambda: Piece(part_work.processes_program(home, 100, 1)),
+    return (lambda: Piece(part_work.processes_program(home, 100, 1), share=4),
             lambda: Piece(part_work.compile_program(home, 2)),
             lambda: Piece(part_work.tar_program(home, "d03"), moves=True),
             lambda: Piece(part_work.git_status_program(home, 1), moves=True),
             lambda: Piece(part_work.git_grep_program(home, "d03"), moves=True),
             lambda: Piece(part_work.sqlite_wal_program(home, 2_000)),
-            lambda: Piece(part_work.pgbench_program(bench.scratch, cleanup, 200)),
+            lambda: Piece(part_work.pgbench_program(bench.scratch, cleanup, 200), share=4),
             lambda: Piece(part_work.compile_program(home), whole=True),
-            lambda: Piece(part_work.tar_program(home), moves=True, whole=True),
-            lambda: Piece(part_work.git_grep_program(home), moves=True, whole=True))
+            lambda: Piece(part_work.tar_program(home), moves=True, whole=True, share=3),
+            lambda: Piece(part_work.git_grep_program(home), moves=True, whole=True, share=3))
 
 
 def script_of(program):
@@ -70,7 +71,7 @@ def start(bench, piece, rounds):
     """Found of one start of the recorder's programs."""
     back_home(bench.scratch)
     ledger = os.path.join(bench.scratch, "turns.db")
-    seconds = rounds * (WHOLE_SECONDS if piece.whole else SECONDS)
+    seconds = rounds * piece.share * (WHOLE_SECONDS if piece.whole else SECONDS)
     done = subprocess.run([bench.program("turns"), str(seconds), "sqlite:" + ledger, *commands(bench.scratch, piece)],
                           stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
     for path in glob.glob(ledger + "*"):

@@ -16,7 +16,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <malloc.h>
 #include <poll.h>
 #include <pthread.h>
 #include <spawn.h>
@@ -32,7 +31,6 @@
 #include <bpf/bpf.h>
 
 #include "app/epoch.h"
-#include "app/pipeline.intern.h"
 #include "app/record_options.h"
 #include "base/clock.h"
 #include "base/error.h"
@@ -40,6 +38,7 @@
 #include "crowd.h"
 #include "empty.h"
 #include "measure.h"
+#include "recorder.h"
 
 #define INTERVAL_NS 1000000000
 #define NS_PER_MS 1000000
@@ -68,12 +67,6 @@ struct turns {
 };
 
 extern char **environ;
-
-static void fail(const struct iol_error *err)
-{
-    fprintf(stderr, "turns: %s\n", err->text);
-    exit(1);
-}
 
 /* In a session of its own, as commands of another terminal are: the scheduler shares the CPUs between sessions. */
 static pid_t start(const char *command)
@@ -187,7 +180,7 @@ static void attach_again(struct iol_capture *capture)
     struct iol_error err = {0};
 
     if (iol_capture_attach(capture, ignore_record, NULL, &err) < 0)
-        fail(&err);
+        recorder_fail(&err);
     iol_capture_set_epoch_start(capture, &began);
 }
 
@@ -196,12 +189,8 @@ static void store(struct turns *turns)
 {
     struct iol_pipeline_stats stats;
 
-    for (int set = 0; set < 2; set++) {
-        struct iol_error err = {0};
-
-        if (iol_pipeline_post(turns->pipeline, &err) < 0)
-            fail(&err);
-    }
+    for (int set = 0; set < 2; set++)
+        recorder_post(turns->pipeline);
     do {
         usleep(WRITER_PAUSE_US);
         iol_pipeline_get_stats(turns->pipeline, &stats);
@@ -244,48 +233,17 @@ static void record(struct turns *turns)
             tell(turns->answered);
         }
         if (iol_pipeline_step(turns->pipeline, &err) < 0)
-            fail(&err);
+            recorder_fail(&err);
         if (iol_boot_ns() < next && !iol_pipeline_crowded(turns->pipeline))
             continue;
-        if (iol_pipeline_post(turns->pipeline, &err) < 0)
-            fail(&err);
+        recorder_post(turns->pipeline);
         next = iol_epoch_next_due(next, iol_boot_ns(), INTERVAL_NS);
     }
-}
-
-static void open_pipeline(struct turns *turns, const char *db)
-{
-    const struct iol_pipeline_options options = {
-        .db = db,
-        .scope = "",
-        .capture = {.max_accounts = IOL_RECORD_DEFAULT_ACCOUNTS,
-                    .kinds = ~(1U << IOL_ABI_KIND_PIPE | 1U << IOL_ABI_KIND_SOCKET),
-                    .probes = IOL_PROBES_TRACEPOINT,
-                    .events = IOL_RECORD_DEFAULT_EVENTS},
-    };
-    struct iol_error err = {0};
-
-    mallopt(M_MMAP_THRESHOLD, 128 << 10);
-    if (iol_pipeline_open(&options, &turns->pipeline, &err) < 0 || iol_pipeline_start(turns->pipeline, &err) < 0)
-        fail(&err);
-    turns->state = RECORD;
-}
-
-static uint64_t lost_details(struct iol_pipeline *pipeline)
-{
-    struct iol_pipeline_stats stats;
-    uint64_t sum = 0;
-
-    iol_pipeline_get_stats(pipeline, &stats);
-    for (size_t i = 0; i < IOL_LOST_COUNT; i++)
-        sum += stats.accounts.lost[i];
-    return sum;
 }
 
 int main(int argc, char **argv)
 {
     struct turns turns = {.link = -1, .empty = load_empty_program()};
-    struct iol_error err = {0};
     pthread_t thread;
 
     if (argc != 5 || (turns.seconds = atof(argv[1])) <= 0) {
@@ -298,15 +256,12 @@ int main(int argc, char **argv)
     turns.asked = eventfd(0, EFD_CLOEXEC), turns.answered = eventfd(0, EFD_CLOEXEC);
     if (turns.asked < 0 || turns.answered < 0)
         crowd_fail("eventfd");
-    open_pipeline(&turns, argv[2]);
+    turns.pipeline = recorder_start(argv[2], IOL_RECORD_DEFAULT_ACCOUNTS, IOL_PROBES_TRACEPOINT);
+    turns.state = RECORD;
     if (pthread_create(&thread, NULL, take_turns, &turns) != 0)
         crowd_fail("cannot start a thread");
     record(&turns);
     pthread_join(thread, NULL);
-    if (iol_pipeline_stop(turns.pipeline, true, &err) < 0 ||
-        iol_pipeline_finish(turns.pipeline, NULL, &(uint64_t){0}, &err) < 0)
-        fail(&err);
-    printf("lost %" PRIu64 "\n", lost_details(turns.pipeline));
-    iol_pipeline_free(turns.pipeline);
+    printf("lost %" PRIu64 "\n", recorder_end(turns.pipeline));
     return 0;
 }
