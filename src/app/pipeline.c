@@ -97,8 +97,11 @@ static int send_batch(struct iol_pipeline *pipeline, int timeout_ms)
 
     if (r <= 0)
         return r;
-    if (iol_batch_count(pipeline->batch) == 0)
-        return pipeline->resume ? iol_resume_commit_nothing(pipeline->resume, pipeline->accounts) : 0;
+    if (iol_batch_count(pipeline->batch) == 0) {
+        r = pipeline->resume ? iol_resume_commit_nothing(pipeline->resume, pipeline->accounts) : 0;
+        iol_accounts_settle(pipeline->accounts); /* an interval without rows gives slots back too */
+        return r;
+    }
     next = iol_batch_new();
     row = next ? iol_batch_add(pipeline->batch, IOL_TABLE_BATCH) : NULL;
     if (!row) {

@@ -7,6 +7,7 @@ Short by default; IOLEDGER_BOUNDS=full makes it 200,000 pairs and 2,000 processe
 as an hour of a busy build has, as fast as they can be made.
 """
 import ctypes
+import json
 import mmap
 import os
 import platform
@@ -17,6 +18,7 @@ import subprocess
 import time
 
 import livelib as live
+import worklib
 
 FULL = os.environ.get("IOLEDGER_BOUNDS") == "full"
 PATIENCE = 900 if FULL else max(120, live.PATIENCE)
@@ -349,4 +351,29 @@ def full_table(tap, scratch):
         check_exact(tap, url, churn, "full table")
 
 
-live.main(pairs, hour, lost_exits, full_table)
+def quiet_interval(tap, scratch):
+    """Accounts of a process that has ended are free again when nothing else happens, so that the next one finds as many."""
+    slots, files = 512, 300
+    url = live.new_url("sqlite", scratch)
+    size = sum(os.path.getsize(worklib.new_file(scratch, "quiet-%d" % i)) for i in range(files))
+    with subprocess.Popen(["sh"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as shell:
+        recorder = live.Recorder(url, "--interval", "0.25s", "--max-accounts", str(slots), "--pid", str(shell.pid), "--verbose")
+
+        def is_over(turns):
+            found = json.loads(live.run("status", "--format", "json", "--pid", str(recorder.pid)).stdout)
+            return (live.value(url, "select sum(read_bytes) from io") or 0) >= turns * size and found[0]["accounts"] < files / 2
+
+        for turn in range(3):
+            shell.stdin.write("cat %s/quiet-* > /dev/null; echo $?\n" % scratch)
+            shell.stdin.flush()
+            tap.equal(shell.stdout.readline(), "0\n", "turn %d: %d files were read" % (turn + 1, files))
+            live.wait_for(lambda turns=turn + 1: is_over(turns), "the accounts of cat to have been posted, and to be no more", PATIENCE)
+        shell.stdin.close()
+        tap.equal((shell.wait(live.PATIENCE), recorder.stop()), (0, 0), "shell and recorder end well")
+    tap.equal(live.losses(url), [], "nothing was lost")
+    read = live.rows(url, "select count(*) as files, sum(bytes) as bytes from (select file_id, sum(read_bytes) as bytes from io where file_id in"
+                          " (select id from file where path like '%s/quiet-%%') group by file_id) t" % scratch)
+    tap.equal(read, [{"files": files, "bytes": 3 * size}], "each file was read by each cat")
+
+
+live.main(pairs, hour, lost_exits, full_table, quiet_interval)
