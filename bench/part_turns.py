@@ -79,8 +79,9 @@ def start(bench, piece, rounds):
     if done.returncode:
         raise Unavailable("%s: %s" % (piece.program.name, (done.stderr.strip() or "no message").split("\n")[-1]))
     *lines, lost = [[float(word) for word in line.removeprefix("lost ").split()] for line in done.stdout.splitlines()]
-    for line in done.stderr.splitlines():  # reasons of what was lost
-        say("bench: " + line)
+    for line in done.stderr.splitlines():  # the programs' own words are there too
+        if line.startswith("turns: lost: "):
+            say("bench: " + line)
     runs = {state: [part_work.Run(*(ms / 1e3 for ms in line[3 * at:3 * at + 3])) for line in lines] for at, state in enumerate(STATES)}
     return Found(runs, int(lost[0]))
 

@@ -5,7 +5,7 @@
 /* The recorder's own pipeline, for programs that end intervals themselves. What fails ends the program. */
 #include <stdint.h>
 
-#include "app/pipeline.intern.h"
+#include "app/pipeline.h"
 
 /* As `record` sets it up by default, recording already. */
 struct iol_pipeline *recorder_start(const char *db, uint32_t slots, enum iol_probe_set probes);

@@ -31,6 +31,7 @@
 #include <bpf/bpf.h>
 
 #include "app/epoch.h"
+#include "app/pipeline.intern.h"
 #include "app/record_options.h"
 #include "base/clock.h"
 #include "base/error.h"
