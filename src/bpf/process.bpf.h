@@ -28,12 +28,16 @@ static __always_inline __u64 image_of(const struct task_struct *task)
     return image_key(LOAD(leader, start_boottime), LOAD(task, tgid), LOAD(task, self_exec_id));
 }
 
-/* The one that ran in it an exec before. */
-static __always_inline __u64 image_before(const struct task_struct *task)
+/* The same of the leader itself, which a new process is, and whoever has come through exec (de_thread() of fs/exec.c). */
+static __always_inline __u64 image_of_leader(const struct task_struct *leader)
 {
-    const struct task_struct *leader = LOAD(task, group_leader);
+    return image_key(LOAD(leader, start_boottime), LOAD(leader, tgid), LOAD(leader, self_exec_id));
+}
 
-    return image_key(LOAD(leader, start_boottime), LOAD(task, tgid), LOAD(task, self_exec_id) - 1);
+/* The one that ran in it an exec before. */
+static __always_inline __u64 image_before(const struct task_struct *leader)
+{
+    return image_key(LOAD(leader, start_boottime), LOAD(leader, tgid), LOAD(leader, self_exec_id) - 1);
 }
 
 /* Of a task that is no typed pointer. */
@@ -197,9 +201,13 @@ __noinline __u64 hash_directory(__u64 fs)
     return 0;
 }
 
-/* Sixty-four bits that stand for its working directory and its cgroup; 0: they are to be told in full. */
-static __noinline __u64 location_of(const struct task_struct *task)
+/*
+ * Sixty-four bits that stand for the working directory and the cgroup of the task at this address; 0: they are to be told in full. A global
+ * function: the verifier looks at it once.
+ */
+__noinline __u64 location_of(__u64 address)
 {
+    const struct task_struct *task = AS(task_struct, address);
     __u64 fs = address_of(LOAD(task, fs)), h = fs ? hash_directory(fs) : 0;
     const struct kernfs_node *node;
     bool older;
@@ -315,7 +323,6 @@ static __noinline void fill_process(__u32 index, const struct task_struct *task)
     const struct task_struct *leader = LOAD(task, group_leader);
     struct iol_record_process *record;
     struct traits *traits;
-    __u64 mm, exe;
 
     if (!scratch)
         return;
@@ -325,11 +332,11 @@ static __noinline void fill_process(__u32 index, const struct task_struct *task)
     __builtin_memset(record, 0, sizeof(*record));
     record->head.type = IOL_RECORD_PROCESS;
     record->head.ts = bpf_ktime_get_boot_ns();
-    record->image = image_of(task);
     record->parent_image = scratch->parent_image;
     record->start_ns = LOAD(leader, start_boottime);
     record->exec_ns = scratch->origin == 1 ? record->head.ts : 0;
     record->pid = LOAD(task, tgid);
+    record->image = image_key(record->start_ns, record->pid, LOAD(task, self_exec_id));
     scratch->entry.image = record->image;
     scratch->entry.tgid = record->pid;
     record->tid = LOAD(task, pid);
@@ -346,10 +353,6 @@ static __noinline void fill_process(__u32 index, const struct task_struct *task)
     *(__u64 *)&record->comm[0] = traits->comm[0];
     *(__u64 *)&record->comm[8] = traits->comm[1];
     scratch->entry.traits = hash_traits(traits);
-    mm = address_of(LOAD(task, mm));
-    exe = LOAD_ADDRESS(mm_struct, mm, exe_file);
-    if (scratch->origin != 0 && exe && LOAD(task, fs))
-        fill_file_info(&record->exe, (struct file *)exe);
 }
 
 /* Where set_walk() has pointed to. */
@@ -389,6 +392,7 @@ static __noinline int build_process(__u32 index, const struct task_struct *task)
     if (scratch->origin == 0) {
         record->bits |= IOL_PROCESS_INHERITS;
     } else if (exe && fs) {
+        fill_file_info(&record->exe, exe);
         set_walk(scratch, __builtin_preserve_access_index(&exe->f_path), root);
         find_path(index);
         record->exe.bits = scratch->bits | root_bits(task, root);
@@ -407,7 +411,7 @@ static __noinline int build_process(__u32 index, const struct task_struct *task)
             record->cwd_len = path_length(scratch);
             at = copy_path(scratch, at);
         }
-        scratch->node = cgroup_node_of(task, &older);
+        scratch->node = cgroup_node_of(AS(task_struct, address_of(task)), &older);
         walk_cgroup(index);
         record->cgroup_len = path_length(scratch);
         at = copy_path(scratch, at);
@@ -443,7 +447,7 @@ static __always_inline void keep_told(struct iol_task *entry, const struct task_
     if (known && known->image == entry->image && known->bits & IOL_TASK_ANNOUNCED) {
         entry->location = known->location;
         entry->traits = known->traits;
-    } else if (!same && location_of(task) != entry->location) {
+    } else if (!same && location_of(address_of(task)) != entry->location) {
         entry->location = 0;
     }
 }
@@ -548,7 +552,7 @@ __noinline int announce_task(__u64 image, __u64 address)
     parent = LOAD(task, real_parent);
     what.ppid = LOAD(parent, tgid);
     what.parent_image = image_of(parent);
-    what.location = location_of(task);
+    what.location = location_of(address);
     announce(&what);
     return 0;
 }

@@ -32,7 +32,7 @@ static __always_inline void announce_fork(const struct announcement *what, const
     record.head.type = IOL_RECORD_FORK;
     record.head.size = sizeof(record);
     record.head.ts = bpf_ktime_get_boot_ns();
-    record.image = image_of(child);
+    record.image = image_of_leader(child);
     record.parent_image = what->parent_image;
     record.start_ns = LOAD(child, start_boottime);
     record.pid = LOAD(child, tgid);
@@ -55,7 +55,7 @@ static __always_inline void follow_child(struct iol_task *parent, const struct t
 {
     const struct iol_task *known = find_task(LOAD(child, tgid));
 
-    if (was_told(known, image_of(child)))
+    if (was_told(known, image_of_leader(child)))
         parent->location = known->location;
 }
 
@@ -75,19 +75,19 @@ static __always_inline int forked(const struct task_struct *parent, const struct
         what.task_bits = known->bits & (IOL_TASK_DESCENDANT | IOL_TASK_EXE | IOL_TASK_EXCLUDED);
     what.parent_image = image_of(parent);
     what.ppid = parent_of(child);
-    what.location = location_of(child);
-    if (!was_told(known, what.parent_image)) {
-        announce(&what);
-    } else if (is_as_parent(known, child, what.location)) {
-        announce_fork(&what, known);
-    } else {
+    what.location = location_of(address_of(child));
+    if (was_told(known, what.parent_image)) {
+        if (is_as_parent(known, child, what.location)) {
+            announce_fork(&what, known);
+            return 0;
+        }
         /* its next children are there too; of two threads who fork at the same time, user space may hear in another order */
         if (known->location != what.location && threads_of(parent) == 1)
             what.location_bits = IOL_PROCESS_PARENT_MOVED;
-        announce(&what);
-        if (what.location_bits)
-            follow_child(known, child);
     }
+    announce(&what);
+    if (known && what.location_bits)
+        follow_child(known, child);
     return 0;
 }
 
@@ -109,7 +109,7 @@ static __always_inline int executed(const struct task_struct *task)
         what.task_bits = IOL_TASK_DESCENDANT;
     what.parent_image = image_before(task);
     what.ppid = parent_of(task);
-    what.location = location_of(task);
+    what.location = location_of(address_of(task));
     if (was_told(known, what.parent_image) && what.location && known->location == what.location)
         what.location_bits = IOL_PROCESS_SAME_LOCATION;
     announce(&what);
@@ -228,7 +228,7 @@ int on_running(struct bpf_iter__task *ctx)
     scratch->own_memory = 0;
     scratch->task_bits = known ? known->bits : 0;
     scratch->location_bits = 0;
-    scratch->entry.location = location_of(AS(task_struct, task));
+    scratch->entry.location = location_of(address_of(task));
     size = build_process(index, AS(task_struct, task));
     judge_process(scratch);
     keep_told(&scratch->entry, AS(task_struct, task), false);
