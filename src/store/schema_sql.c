@@ -57,6 +57,13 @@ static void print_columns(FILE *out, const struct iol_table *table)
         fprintf(out, "%s%s", i == 0 ? "" : ", ", table->columns[i].name);
 }
 
+void iol_schema_print_values(FILE *out, size_t columns, size_t rows)
+{
+    for (size_t i = 0; i < columns * rows; i++)
+        fprintf(out, "%s$%zu", i == 0 ? "VALUES (" : i % columns == 0 ? "), (" : ", ", i + 1);
+    fputs(")", out);
+}
+
 char *iol_schema_column_list(const struct iol_table *table)
 {
     struct iol_stream stream;
@@ -84,19 +91,17 @@ char *iol_schema_probe(const struct iol_table *table, int version)
     return iol_stream_text(&stream);
 }
 
-char *iol_schema_insert(const struct iol_table *table)
+char *iol_schema_insert(const struct iol_table *table, size_t rows)
 {
     struct iol_stream stream;
     FILE *out = iol_stream_open(&stream);
 
     if (!out)
         return NULL;
-    fprintf(out, "INSERT INTO %s (", table->name);
+    fprintf(out, "INSERT OR ROLLBACK INTO %s (", table->name);
     print_columns(out, table);
-    fputs(") VALUES (", out);
-    for (size_t i = 0; i < table->n_columns; i++)
-        fprintf(out, "%s$%zu", i == 0 ? "" : ", ", i + 1);
-    fputs(")", out);
+    fputs(") ", out);
+    iol_schema_print_values(out, table->n_columns, rows);
     iol_schema_print_conflict(out, table, false);
     return iol_stream_text(&stream);
 }

@@ -51,11 +51,15 @@ extern const char *const iol_schema_views[];
 char *iol_schema_ddl(enum iol_dialect dialect);
 char *iol_schema_citus_ddl(bool distribute);
 
+/* "VALUES ($1, $2), ($3, $4)" */
+void iol_schema_print_values(FILE *out, size_t columns, size_t rows);
+
 /*
- * INSERT of one row with the placeholders $1, $2, ... in the order of the columns, doing for a row that is already
- * there what the table's mode says. To be freed; NULL when there is no memory.
+ * SQLite's INSERT of so many rows, with the placeholders in the order of the columns, doing for a row that is already there what the
+ * table's mode says. Anything else that is wrong with a row ends the transaction, so that SQLite need not copy each page that
+ * the statement changes, in order to undo the statement alone. To be freed; NULL when there is no memory.
  */
-char *iol_schema_insert(const struct iol_table *table);
+char *iol_schema_insert(const struct iol_table *table, size_t rows);
 
 /* "a, b, c": to be freed; NULL when there is no memory. */
 char *iol_schema_column_list(const struct iol_table *table);

@@ -12,6 +12,7 @@
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "base/priority.h"
+#include "base/stream.h"
 #include "core/batch.h"
 #include "store/io_order.h"
 #include "store/schema_sql.h"
@@ -27,6 +28,12 @@
 
 #define MAX_COLUMNS 24
 #define ROWS_IN_A_ROW 64 /* some 100 to 300 us, then others may want the CPU */
+#define GROUP_ROWS 32    /* in one statement; not more than 999 values, which every SQLite takes */
+
+struct inserts {
+    sqlite3_stmt *one;
+    sqlite3_stmt *group; /* of GROUP_ROWS; NULL: not for this table */
+};
 
 struct sqlite_sink {
     struct iol_sink sink;
@@ -38,12 +45,13 @@ struct sqlite_sink {
     int lock_fd;
     sqlite3 *db;
     bool is_ledger; /* else nothing may be changed in it */
-    sqlite3_stmt *inserts[IOL_TABLE_COUNT];
+    struct inserts inserts[IOL_TABLE_COUNT];
     sqlite3_stmt *insert_interval, *keep_file, *any_candidate;
     bool candidates;        /* prune has files in its list that rows of this transaction may take from it */
     struct iol_io interval; /* ts, interval_ms and host_id of the rows of io that are being inserted */
     int64_t next_row;       /* io_row.id of the next one in that interval; 0: the transaction has none yet */
     struct iol_time_text time_text;
+    char times[GROUP_ROWS][MAX_COLUMNS][32]; /* as text, of the rows of a statement */
 };
 
 static int path_error(const char *path, struct iol_error *err)
@@ -134,15 +142,43 @@ static int change_schema(struct sqlite_sink *sink, bool upgrade, struct iol_erro
 /* A row of io goes into two tables, of which io is the view. */
 static const char insert_interval[] =
     "INSERT INTO io_interval (ts, ts_us, interval_ms, host_id) VALUES ($1, $2, $3, $4)";
-static const char insert_io[] =
-    "INSERT INTO io_row (id, process_id, file_id, route, read_ops, read_bytes, write_ops, write_bytes, read_errors,"
-    " write_errors, first_us, last_us) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)";
+#define IO_VALUES 12 /* of a row of io_row */
 
 static int prepare(struct sqlite_sink *sink, const char *sql, sqlite3_stmt **ret_statement, struct iol_error *err)
 {
     int rc = sqlite3_prepare_v3(sink->db, sql, -1, SQLITE_PREPARE_PERSISTENT, ret_statement, NULL);
 
     return rc == SQLITE_OK ? 0 : iol_sqlite_error(sink->db, rc, sink->path, "write to", err);
+}
+
+static char *insert_io_rows(size_t rows)
+{
+    struct iol_stream stream;
+    FILE *out = iol_stream_open(&stream);
+
+    if (!out)
+        return NULL;
+    fputs("INSERT OR ROLLBACK INTO io_row (id, process_id, file_id, route, read_ops, read_bytes, write_ops, "
+          "write_bytes, read_errors,"
+          " write_errors, first_us, last_us) ",
+          out);
+    iol_schema_print_values(out, IO_VALUES, rows);
+    return iol_stream_text(&stream);
+}
+
+static int prepare_insert(struct sqlite_sink *sink, enum iol_table_id id, size_t rows, sqlite3_stmt **ret_statement,
+                          struct iol_error *err)
+{
+    _cleanup_free_ char *sql =
+        id == IOL_TABLE_IO ? insert_io_rows(rows) : iol_schema_insert(&iol_schema_tables[id], rows);
+
+    return sql ? prepare(sink, sql, ret_statement, err) : iol_error_set(err, -ENOMEM, "out of memory");
+}
+
+/* A statement of many rows that may change others copies each page that it changes, whatever it is told: more than it saves. */
+static bool in_groups(const struct iol_table *table)
+{
+    return table->mode != IOL_WRITE_LATEST && !table->unknown;
 }
 
 static int prepare_inserts(struct sqlite_sink *sink, struct iol_error *err)
@@ -153,13 +189,10 @@ static int prepare_inserts(struct sqlite_sink *sink, struct iol_error *err)
         r = prepare(sink, "DELETE FROM " IOL_CANDIDATE_TABLE " WHERE id = $1", &sink->keep_file, err);
     if (r == 0)
         r = prepare(sink, "SELECT 1 FROM " IOL_CANDIDATE_TABLE " LIMIT 1", &sink->any_candidate, err);
-    if (r == 0)
-        r = prepare(sink, insert_io, &sink->inserts[IOL_TABLE_IO], err);
     for (int i = 0; i < IOL_TABLE_COUNT && r == 0; i++) {
-        if (i == IOL_TABLE_IO)
-            continue;
-        _cleanup_free_ char *sql = iol_schema_insert(&iol_schema_tables[i]);
-        r = sql ? prepare(sink, sql, &sink->inserts[i], err) : iol_error_set(err, -ENOMEM, "out of memory");
+        r = prepare_insert(sink, i, 1, &sink->inserts[i].one, err);
+        if (r == 0 && in_groups(&iol_schema_tables[i]))
+            r = prepare_insert(sink, i, GROUP_ROWS, &sink->inserts[i].group, err);
     }
     return r;
 }
@@ -206,8 +239,10 @@ static void sqlite_close(struct iol_sink *base)
 {
     struct sqlite_sink *sink = (struct sqlite_sink *)base;
 
-    for (int i = 0; i < IOL_TABLE_COUNT; i++)
-        sqlite3_finalize(sink->inserts[i]);
+    for (int i = 0; i < IOL_TABLE_COUNT; i++) {
+        sqlite3_finalize(sink->inserts[i].one);
+        sqlite3_finalize(sink->inserts[i].group);
+    }
     sqlite3_finalize(sink->insert_interval);
     sqlite3_finalize(sink->keep_file);
     sqlite3_finalize(sink->any_candidate);
@@ -281,21 +316,21 @@ static int step(sqlite3_stmt *statement)
     return rc == SQLITE_DONE ? reset : rc;
 }
 
-static int insert_row(struct sqlite_sink *sink, const struct iol_table *table, const void *row)
+/* `at`: the values before it; `times`: of this row. */
+static int bind_row(struct sqlite_sink *sink, sqlite3_stmt *statement, int at, const struct iol_table *table,
+                    const void *row, char times[static MAX_COLUMNS][32])
 {
-    sqlite3_stmt *statement = sink->inserts[table->id];
-    char times[MAX_COLUMNS][32];
     int rc = SQLITE_OK;
 
     for (size_t i = 0; i < table->n_columns && rc == SQLITE_OK; i++)
-        rc = bind_column(sink, statement, (int)i + 1, &table->columns[i], row, times[i]);
-    if (rc == SQLITE_OK)
-        rc = step(statement);
-    if (rc == SQLITE_OK && table->id == IOL_TABLE_FILE && sink->candidates) {
-        sqlite3_bind_int64(sink->keep_file, 1, ((const struct iol_file *)row)->id);
-        rc = step(sink->keep_file);
-    }
+        rc = bind_column(sink, statement, at + (int)i + 1, &table->columns[i], row, times[i]);
     return rc;
+}
+
+static int keep_file(struct sqlite_sink *sink, const struct iol_file *file)
+{
+    sqlite3_bind_int64(sink->keep_file, 1, file->id);
+    return step(sink->keep_file);
 }
 
 static int bind_int(sqlite3_stmt *statement, int at, int64_t value)
@@ -340,16 +375,14 @@ static int64_t before_end(int64_t end, int64_t ns)
     return ns == IOL_NULL ? IOL_NULL : microseconds(end) - microseconds(ns);
 }
 
-static int insert_io_row(struct sqlite_sink *sink, const struct iol_io *row)
+static int bind_io_row(struct sqlite_sink *sink, sqlite3_stmt *statement, int at, const struct iol_io *row)
 {
-    sqlite3_stmt *statement = sink->inserts[IOL_TABLE_IO];
-
     if (!iol_schema_word(&iol_enum_route, row->route))
         return SQLITE_MISMATCH;
     int rc = in_interval(sink, row) ? SQLITE_OK : begin_interval(sink, row);
     if (rc != SQLITE_OK)
         return rc;
-    const int64_t values[] = {
+    const int64_t values[IO_VALUES] = {
         sink->next_row++,
         row->process_id,
         row->file_id,
@@ -363,14 +396,36 @@ static int insert_io_row(struct sqlite_sink *sink, const struct iol_io *row)
         before_end(row->ts, row->first_ts),
         before_end(row->ts, row->last_ts),
     };
-    for (size_t i = 0; i < IOL_ARRAY_SIZE(values); i++)
-        bind_int(statement, (int)i + 1, values[i]);
-    return step(statement);
+    for (int i = 0; i < IO_VALUES; i++)
+        bind_int(statement, at + i + 1, values[i]);
+    return SQLITE_OK;
 }
 
 static const void *row_at(const struct iol_rows *rows, size_t size, size_t i)
 {
     return (const char *)rows->data + i * size;
+}
+
+/* The rows `first` to `first` + `n`, n being 1 or GROUP_ROWS; `order` may be NULL. */
+static int insert_some(struct sqlite_sink *sink, const struct iol_table *table, const struct iol_rows *rows,
+                       const uint32_t *order, size_t first, size_t n)
+{
+    sqlite3_stmt *statement = n == 1 ? sink->inserts[table->id].one : sink->inserts[table->id].group;
+    size_t size = iol_batch_row_size(table->id);
+    bool keep = table->id == IOL_TABLE_FILE && sink->candidates;
+    int rc = SQLITE_OK;
+
+    for (size_t i = 0; i < n && rc == SQLITE_OK; i++) {
+        const void *row = row_at(rows, size, order ? order[first + i] : first + i);
+        rc = table->id == IOL_TABLE_IO
+                 ? bind_io_row(sink, statement, (int)i * IO_VALUES, row)
+                 : bind_row(sink, statement, (int)(i * table->n_columns), table, row, sink->times[i]);
+    }
+    if (rc == SQLITE_OK)
+        rc = step(statement);
+    for (size_t i = 0; keep && i < n && rc == SQLITE_OK; i++)
+        rc = keep_file(sink, row_at(rows, size, first + i));
+    return rc;
 }
 
 static int insert_rows(struct sqlite_sink *sink, const struct iol_batch *batch, enum iol_table_id id,
@@ -379,13 +434,12 @@ static int insert_rows(struct sqlite_sink *sink, const struct iol_batch *batch, 
     const struct iol_table *table = &iol_schema_tables[id];
     const struct iol_rows *rows = &batch->rows[id];
     _cleanup_free_ uint32_t *order = id == IOL_TABLE_IO ? iol_io_order(rows) : NULL;
-    size_t size = iol_batch_row_size(id);
 
-    for (size_t i = 0; i < rows->count; i++) {
+    for (size_t i = 0, n; i < rows->count; i += n) {
         if (i % ROWS_IN_A_ROW == 0)
             iol_priority_give_way();
-        const void *row = row_at(rows, size, order ? order[i] : i);
-        int rc = id == IOL_TABLE_IO ? insert_io_row(sink, row) : insert_row(sink, table, row);
+        n = sink->inserts[id].group && rows->count - i >= GROUP_ROWS ? GROUP_ROWS : 1;
+        int rc = insert_some(sink, table, rows, order, i, n);
         if (rc == SQLITE_MISMATCH)
             return iol_error_set(err, -EINVAL, "a row of %s has a value that its column does not know", table->name);
         if (rc != SQLITE_OK)

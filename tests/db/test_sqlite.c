@@ -171,6 +171,62 @@ static void test_rejected(void **state)
     iol_sink_close(sink);
 }
 
+/* More rows than one statement takes: of two intervals, files that are there already among them, and one that is told twice. */
+static void test_many_rows(void **state)
+{
+    enum { N = 100, MORE = 230 };
+    const char *url = in_dir(*state, "ledger.db");
+    struct iol_sink *sink = open_sink(url);
+    struct iol_batch *batch = io_batch(2, MORE);
+    struct iol_io *io = batch->rows[IOL_TABLE_IO].data;
+    struct iol_file *file = batch->rows[IOL_TABLE_FILE].data;
+
+    write_batch(sink, io_batch(1, N));
+    for (int i = 0; i < MORE; i++) {
+        io[i].read_bytes = 1000 + i;
+        io[i].ts += i < MORE / 2 ? 0 : 1000000;
+    }
+    file[150] = file[149];
+    io[150].file_id = io[149].file_id;
+    write_batch(sink, batch);
+    iol_sink_close(sink);
+    assert_int_equal(ask_int(url, "SELECT count(*) FROM file"), MORE - 1);
+    assert_int_equal(ask_int(url, "SELECT count(*) FROM file WHERE path = '/data/' || (id - 1)"), MORE - 1);
+    assert_int_equal(ask_int(url, "SELECT count(*) FROM io"), N + MORE);
+    assert_int_equal(ask_int(url, "SELECT count(DISTINCT id >> 20) FROM io_row"), 3);
+    assert_int_equal(ask_int(url, "SELECT count(*) FROM io WHERE read_bytes BETWEEN 1000 AND 1229 AND"
+                                  " (file_id = read_bytes - 999 OR (file_id = 150 AND read_bytes = 1150)) AND"
+                                  " (ts = (SELECT min(ts) FROM io)) = (read_bytes < 1115)"),
+                     MORE);
+    _cleanup_free_ char *check = shell("sqlite3 '%s' 'PRAGMA integrity_check'", path_of(url));
+    assert_string_equal(check, "ok\n");
+}
+
+/* A row that the table refuses takes with it what stands before it in its statement, in others and in other batches. */
+static void test_rejected_among_many(void **state)
+{
+    const char *url = in_dir(*state, "ledger.db");
+    struct iol_sink *sink = open_sink(url);
+    struct iol_batch *batches[] = {io_batch(1, 100), io_batch(2, 200)};
+    struct iol_file *file = batches[1]->rows[IOL_TABLE_FILE].data;
+    const char *path = file[140].path;
+    struct iol_error err = {0};
+
+    file[140].path = NULL;
+    assert_int_equal(iol_sink_write_some(sink, (const struct iol_batch *const *)batches, 2, &err), -EINVAL);
+    assert_non_null(strstr(err.text, "file.path"));
+    assert_int_equal(ask_int(url, "SELECT (SELECT count(*) FROM io) + (SELECT count(*) FROM batch)"
+                                  " + (SELECT count(*) FROM file) + (SELECT count(*) FROM process)"),
+                     0);
+    file[140].path = path;
+    assert_int_equal(iol_sink_write_some(sink, (const struct iol_batch *const *)batches, 2, &err), 2);
+    assert_int_equal(ask_int(url, "SELECT count(*) FROM file"), 200);
+    assert_int_equal(ask_int(url, "SELECT count(*) FROM io"), 300);
+    for (size_t i = 0; i < IOL_ARRAY_SIZE(batches); i++)
+        iol_batch_free(batches[i]);
+    iol_sink_close(sink);
+}
+
 static void test_second_recorder(void **state)
 {
     const char *url = in_dir(*state, "ledger.db");
@@ -592,6 +648,8 @@ int main(void)
         TEST(test_once_and_latest),
         TEST(test_unknown_becomes_known),
         TEST(test_rejected),
+        TEST(test_many_rows),
+        TEST(test_rejected_among_many),
         TEST(test_second_recorder),
         TEST(test_read_while_recording),
         TEST(test_foreign),

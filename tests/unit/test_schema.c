@@ -109,18 +109,19 @@ static void test_words(void **state)
 
 static void test_insert(void **state)
 {
-    char *host = iol_schema_insert(&iol_schema_tables[IOL_TABLE_HOST]);
-    char *login = iol_schema_insert(&iol_schema_tables[IOL_TABLE_LOGIN]);
-    char *loss = iol_schema_insert(&iol_schema_tables[IOL_TABLE_LOSS]);
+    char *host = iol_schema_insert(&iol_schema_tables[IOL_TABLE_HOST], 1);
+    char *login = iol_schema_insert(&iol_schema_tables[IOL_TABLE_LOGIN], 2);
+    char *loss = iol_schema_insert(&iol_schema_tables[IOL_TABLE_LOSS], 1);
 
     (void)state;
-    assert_string_equal(host, "INSERT INTO host (id, name, machine_id, boot_id, kernel, seen) "
+    assert_string_equal(host, "INSERT OR ROLLBACK INTO host (id, name, machine_id, boot_id, kernel, seen) "
                               "VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (id) DO UPDATE SET name = excluded.name, "
                               "machine_id = excluded.machine_id, boot_id = excluded.boot_id, "
                               "kernel = excluded.kernel, seen = excluded.seen");
-    assert_string_equal(login, "INSERT INTO login (host_id, uid, name) VALUES ($1, $2, $3) "
+    assert_string_equal(login, "INSERT OR ROLLBACK INTO login (host_id, uid, name) VALUES ($1, $2, $3), ($4, $5, $6) "
                                "ON CONFLICT (host_id, uid) DO NOTHING");
-    assert_string_equal(loss, "INSERT INTO loss (ts_from, ts_to, host_id, reason, lost) VALUES ($1, $2, $3, $4, $5)");
+    assert_string_equal(loss, "INSERT OR ROLLBACK INTO loss (ts_from, ts_to, host_id, reason, lost) "
+                              "VALUES ($1, $2, $3, $4, $5)");
     free(host);
     free(login);
     free(loss);
