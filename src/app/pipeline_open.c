@@ -19,7 +19,7 @@
 #include "store/spool.h"
 
 #define GIVE_UP_MS 30000
-#define PATIENCE_MS 3000            /* with programs that want all CPUs, before rows are written all the same */
+#define PATIENCE_MS 5000            /* with programs that want all CPUs, before rows are written all the same */
 #define GIVE_UP_SPOOLED_MS 2000     /* nothing is lost that way */
 #define PIN_SPOOL_BYTES (1UL << 30) /* when nothing else is said */
 #define MAX_IDLE_FILES 65536

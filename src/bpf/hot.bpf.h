@@ -188,19 +188,19 @@ static __always_inline bool count_quickly(struct hot_call hot, struct iol_thread
     found = name_descriptor(found, *(volatile __u64 *)&place->task, typed_first_argument_32(pointer_of(hot))) ^
             place->side[direction].descriptor_check;
     barrier_var(found);
+    if (rare(found == FOUND(0, IOL_VERDICT_IGNORE))) {
+        leave_out(&place_of(lower_registers_of(hot))->side[direction], result_of(hot));
+        barrier(); /* or the compiler makes one end of both, which takes both longer */
+        return true;
+    }
     epoch = current_epoch();
     set = (struct iol_thread *)((char *)place + (epoch & 1) * sizeof(*tab));
     barrier_var(set);
     tab = &set->side[direction].tab[0];
     account = epoch << 32 | IOL_TAB_OPEN;
     barrier_var(account);
-    if (rare((tab->account ^ found) != account) || rare(found >= FOUND(0, IOL_VERDICT_AGGREGATE + 1))) {
-        if (found != FOUND(0, IOL_VERDICT_IGNORE))
-            return false;
-        leave_out(&place_of(lower_registers_of(hot))->side[direction], result_of(hot));
-        barrier(); /* or the compiler makes one end of both, which takes both longer */
-        return true;
-    }
+    if (rare((tab->account ^ found) != account) || rare(found >= FOUND(0, IOL_VERDICT_AGGREGATE + 1)))
+        return false;
     result = result_of(hot);
     if (rare(result < 0))
         return false;
