@@ -32,7 +32,7 @@
 
 struct inserts {
     sqlite3_stmt *one;
-    sqlite3_stmt *group; /* of GROUP_ROWS; NULL: not for this table */
+    sqlite3_stmt *group; /* of GROUP_ROWS; NULL: not for this table, or not needed so far */
 };
 
 struct sqlite_sink {
@@ -158,10 +158,10 @@ static char *insert_io_rows(size_t rows)
 
     if (!out)
         return NULL;
-    fputs("INSERT OR ROLLBACK INTO io_row (id, process_id, file_id, route, read_ops, read_bytes, write_ops, "
-          "write_bytes, read_errors,"
-          " write_errors, first_us, last_us) ",
-          out);
+    fputs(
+        "INSERT OR ROLLBACK INTO io_row (id, process_id, file_id, route, read_ops, read_bytes, write_ops, write_bytes,"
+        " read_errors, write_errors, first_us, last_us) ",
+        out);
     iol_schema_print_values(out, IO_VALUES, rows);
     return iol_stream_text(&stream);
 }
@@ -175,12 +175,6 @@ static int prepare_insert(struct sqlite_sink *sink, enum iol_table_id id, size_t
     return sql ? prepare(sink, sql, ret_statement, err) : iol_error_set(err, -ENOMEM, "out of memory");
 }
 
-/* A statement of many rows that may change others copies each page that it changes, whatever it is told: more than it saves. */
-static bool in_groups(const struct iol_table *table)
-{
-    return table->mode != IOL_WRITE_LATEST && !table->unknown;
-}
-
 static int prepare_inserts(struct sqlite_sink *sink, struct iol_error *err)
 {
     int r = prepare(sink, insert_interval, &sink->insert_interval, err);
@@ -189,11 +183,8 @@ static int prepare_inserts(struct sqlite_sink *sink, struct iol_error *err)
         r = prepare(sink, "DELETE FROM " IOL_CANDIDATE_TABLE " WHERE id = $1", &sink->keep_file, err);
     if (r == 0)
         r = prepare(sink, "SELECT 1 FROM " IOL_CANDIDATE_TABLE " LIMIT 1", &sink->any_candidate, err);
-    for (int i = 0; i < IOL_TABLE_COUNT && r == 0; i++) {
+    for (int i = 0; i < IOL_TABLE_COUNT && r == 0; i++)
         r = prepare_insert(sink, i, 1, &sink->inserts[i].one, err);
-        if (r == 0 && in_groups(&iol_schema_tables[i]))
-            r = prepare_insert(sink, i, GROUP_ROWS, &sink->inserts[i].group, err);
-    }
     return r;
 }
 
@@ -428,14 +419,29 @@ static int insert_some(struct sqlite_sink *sink, const struct iol_table *table, 
     return rc;
 }
 
+/* A statement of many rows that may change others copies each page that it changes, whatever it is told: more than it saves. */
+static bool in_groups(const struct iol_table *table)
+{
+    return table->mode != IOL_WRITE_LATEST && !table->unknown;
+}
+
+/* Most tables never get as many rows at once. */
+static int prepare_group(struct sqlite_sink *sink, const struct iol_table *table, struct iol_error *err)
+{
+    struct inserts *inserts = &sink->inserts[table->id];
+
+    return inserts->group || !in_groups(table) ? 0 : prepare_insert(sink, table->id, GROUP_ROWS, &inserts->group, err);
+}
+
 static int insert_rows(struct sqlite_sink *sink, const struct iol_batch *batch, enum iol_table_id id,
                        struct iol_error *err)
 {
     const struct iol_table *table = &iol_schema_tables[id];
     const struct iol_rows *rows = &batch->rows[id];
     _cleanup_free_ uint32_t *order = id == IOL_TABLE_IO ? iol_io_order(rows) : NULL;
+    int r = rows->count >= GROUP_ROWS ? prepare_group(sink, table, err) : 0;
 
-    for (size_t i = 0, n; i < rows->count; i += n) {
+    for (size_t i = 0, n; r == 0 && i < rows->count; i += n) {
         if (i % ROWS_IN_A_ROW == 0)
             iol_priority_give_way();
         n = sink->inserts[id].group && rows->count - i >= GROUP_ROWS ? GROUP_ROWS : 1;
@@ -445,7 +451,7 @@ static int insert_rows(struct sqlite_sink *sink, const struct iol_batch *batch, 
         if (rc != SQLITE_OK)
             return iol_sqlite_error(sink->db, rc, sink->path, "write to", err);
     }
-    return 0;
+    return r;
 }
 
 /* In the transaction: nobody can add one any more. When it cannot be told, each file is looked for. */
