@@ -411,6 +411,7 @@ static __noinline int build_process(__u32 index, const struct task_struct *task)
             record->cwd_len = path_length(scratch);
             at = copy_path(scratch, at);
         }
+        /* by its address: each pointer that is loaded through a trusted one costs Linux 6.4 and newer a search of all types when this is verified */
         scratch->node = cgroup_node_of(AS(task_struct, address_of(task)), &older);
         walk_cgroup(index);
         record->cgroup_len = path_length(scratch);
