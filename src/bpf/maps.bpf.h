@@ -33,14 +33,21 @@ struct {
 
 /*
  * The accounts of a process side by side, as its image leads to its set: most processes have no more, and the first one brings the others into the
- * caches. Those that find no place there are in a hash table.
+ * caches. Those that find no place there have a second set, to which image and inode lead, and those that find none there either are in a hash table.
  */
 #define PLACES_PER_SET 8
 #define PLACE_CLAIMED 1 /* no tag: somebody's in a moment */
 
+/* Two inodes that follow each other share a second set, and 32 of them a region of 16 sets; where a region is, is left to chance. */
+#define SHARING_INODES_BITS 1
+#define REGION_BITS 4
+
 struct account_set {
     union {
-        __u32 elsewhere; /* accounts of images of this set that are in `accounts`, or will be in a moment */
+        struct {
+            __u32 elsewhere; /* accounts with this as their first set that are not in it, or will not be in a moment */
+            __u32 in_table;  /* those with this as their second set that are in `accounts` */
+        };
         struct iol_account_ref places[PLACES_PER_SET]; /* but for the first one */
     };
 };

@@ -21,6 +21,16 @@ static __always_inline struct account_set *set_of(__u64 image)
     return bpf_map_lookup_elem(&account_sets, &index);
 }
 
+/* For what finds no place in its process's set. Files whose inodes follow each other have neighbouring ones. */
+static __always_inline struct account_set *second_set_of(const struct iol_account_key *key)
+{
+    __u64 number = key->number >> SHARING_INODES_BITS;
+    __u32 region = (__u32)(((number >> REGION_BITS) ^ key->image * MIX_B) * MIX_A >> 32) << REGION_BITS;
+    __u32 index = (region | masked(number, (1U << REGION_BITS) - 1)) & settings.set_mask;
+
+    return bpf_map_lookup_elem(&account_sets, &index);
+}
+
 /* Never 0, and not PLACE_CLAIMED. */
 static __always_inline __u32 tag_of(const struct iol_account_key *key)
 {
@@ -32,10 +42,10 @@ static __always_inline bool same_key(const struct iol_account_key *a, const stru
     return a->image == b->image && a->inode == b->inode && a->number == b->number && a->mix == b->mix;
 }
 
-/* The place of the set that leads to the slot of this key; 0: none does. */
-static __noinline int place_in_set(const struct account_set *set, const struct iol_account_key *key)
+/* The place of the set that leads to the slot of this key, whose tag_of() is `tag`; 0: none does. */
+static __noinline int place_in_set(const struct account_set *set, const struct iol_account_key *key, __u32 tag)
 {
-    __u32 tag = tag_of(key), i;
+    __u32 i;
 
     for (i = 1; i < PLACES_PER_SET; i++) {
         const struct iol_account *slot;
@@ -52,37 +62,62 @@ static __noinline int place_in_set(const struct account_set *set, const struct i
 }
 
 /* NULL: the account is not open. */
-static __always_inline struct iol_account_ref *find_ref(const struct iol_account_key *key)
+static __noinline struct iol_account_ref *find_ref(const struct iol_account_key *key)
 {
     struct account_set *set = set_of(key->image);
-    int place = set ? place_in_set(set, key) : 0;
-
-    if (place > 0)
-        return &set->places[masked(place, PLACES_PER_SET - 1)];
-    return set && *(volatile __u32 *)&set->elsewhere ? bpf_map_lookup_elem(&accounts, key) : NULL;
-}
-
-/* The key leads to this slot no more; -1: it has not, as it leads to a younger one with another path. */
-static __noinline long remove_ref(const struct iol_account_key *key, __u32 slot)
-{
-    struct account_set *set = set_of(key->image);
-    const struct iol_account_ref *known;
-    __u32 tag = tag_of(key), i;
+    __u32 tag = tag_of(key);
+    int place;
 
     if (!set)
-        return -1;
+        return NULL;
+    place = place_in_set(set, key, tag);
+    if (place <= 0) {
+        if (!*(volatile __u32 *)&set->elsewhere)
+            return NULL;
+        set = second_set_of(key);
+        if (!set)
+            return NULL;
+        place = place_in_set(set, key, tag);
+    }
+    if (place > 0)
+        return &set->places[masked(place, PLACES_PER_SET - 1)];
+    return *(volatile __u32 *)&set->in_table ? bpf_map_lookup_elem(&accounts, key) : NULL;
+}
+
+/* The place of the set that leads to this slot, of a key with this tag, is free again; false: none does. */
+static __always_inline bool free_place(struct account_set *set, __u32 tag, __u32 slot)
+{
+    __u32 i;
+
     for (i = 1; i < PLACES_PER_SET; i++) {
         struct iol_account_ref *place = &set->places[i];
 
         if (*(volatile __u32 *)&place->tag == tag && FOUND_SLOT(*(volatile __u32 *)&place->found) == slot) {
             *(volatile __u32 *)&place->tag = 0;
-            return 0;
+            return true;
         }
     }
-    known = bpf_map_lookup_elem(&accounts, key);
-    if (!known || FOUND_SLOT(known->found) != slot || bpf_map_delete_elem(&accounts, key))
+    return false;
+}
+
+/* The key leads to this slot no more; -1: it has not, as it leads to a younger one with another path. */
+static __noinline long remove_ref(const struct iol_account_key *key, __u32 slot)
+{
+    struct account_set *first = set_of(key->image), *second = second_set_of(key);
+    const struct iol_account_ref *known;
+    __u32 tag = tag_of(key);
+
+    if (!first || !second)
         return -1;
-    __sync_fetch_and_add(&set->elsewhere, -1);
+    if (free_place(first, tag, slot))
+        return 0;
+    if (!free_place(second, tag, slot)) {
+        known = bpf_map_lookup_elem(&accounts, key);
+        if (!known || FOUND_SLOT(known->found) != slot || bpf_map_delete_elem(&accounts, key))
+            return -1;
+        __sync_fetch_and_add(&second->in_table, -1);
+    }
+    __sync_fetch_and_add(&first->elsewhere, -1);
     return 0;
 }
 
@@ -103,38 +138,64 @@ static __always_inline void give_slot(__u32 slot)
     bpf_map_push_elem(&free_slots, &slot, BPF_ANY);
 }
 
+/* Has a place of the set lead to the slot of `ref`, unless another one leads to one of that key. Returns what the key leads to; FOUND_NOTHING: the set is full. */
+static __always_inline int publish_in_set(struct account_set *set, const struct iol_account_key *key,
+                                          const struct iol_account_ref *ref)
+{
+    __u32 mine = claim_place(set), tag;
+    struct iol_account_ref *place;
+    int first;
+
+    if (!mine)
+        return FOUND_NOTHING;
+    place = &set->places[masked(mine, PLACES_PER_SET - 1)];
+    place->found = ref->found;
+    place->renames = ref->renames;
+    place->rules = ref->rules;
+    tag = tag_of(key);
+    publish_word(&place->tag, tag);
+    first = place_in_set(set, key, tag);
+    if (first <= 0 || first == mine)
+        return ref->found;
+    *(volatile __u32 *)&place->tag = 0;
+    return set->places[masked(first, PLACES_PER_SET - 1)].found;
+}
+
+/* The same for the table. */
+static __always_inline int publish_in_table(struct account_set *second, const struct iol_account_key *key,
+                                            const struct iol_account_ref *ref)
+{
+    const struct iol_account_ref *winner;
+
+    __sync_fetch_and_add(&second->in_table, 1); /* before it is there: who does not see this does not look there */
+    if (!bpf_map_update_elem(&accounts, key, ref, BPF_NOEXIST))
+        return ref->found;
+    __sync_fetch_and_add(&second->in_table, -1);
+    winner = bpf_map_lookup_elem(&accounts, key);
+    return winner ? (int)winner->found : FOUND_NOTHING;
+}
+
 /*
  * Has the key lead to the slot of `ref`, which has been described. Another thread may have been first: then its slot is the one, and
  * ours goes back unused. Returns what the key leads to, or FOUND_NOTHING when the table takes no more.
  */
 static __noinline int publish_ref(const struct iol_account_key *key, const struct iol_account_ref *ref)
 {
-    struct account_set *set = set_of(key->image);
-    struct iol_account_ref *place, *winner = NULL;
-    __u32 mine;
-    int first;
+    struct account_set *first = set_of(key->image), *second = second_set_of(key);
+    int found;
 
-    if (!set)
+    if (!first || !second)
         return FOUND_NOTHING;
-    mine = claim_place(set);
-    if (mine) {
-        place = &set->places[masked(mine, PLACES_PER_SET - 1)];
-        place->found = ref->found;
-        place->renames = ref->renames;
-        place->rules = ref->rules;
-        publish_word(&place->tag, tag_of(key));
-        first = place_in_set(set, key);
-        if (first <= 0 || first == mine)
-            return ref->found;
-        *(volatile __u32 *)&place->tag = 0;
-        winner = &set->places[masked(first, PLACES_PER_SET - 1)];
-    } else {
-        __sync_fetch_and_add(&set->elsewhere, 1); /* before it is there: who does not see this does not look there */
-        if (!bpf_map_update_elem(&accounts, key, ref, BPF_NOEXIST))
-            return ref->found;
-        __sync_fetch_and_add(&set->elsewhere, -1);
-        winner = bpf_map_lookup_elem(&accounts, key);
+    found = publish_in_set(first, key, ref);
+    if (found < 0) {
+        __sync_fetch_and_add(&first->elsewhere, 1); /* before it is there, as above */
+        found = publish_in_set(second, key, ref);
+        if (found < 0)
+            found = publish_in_table(second, key, ref);
+        if (found != (int)ref->found)
+            __sync_fetch_and_add(&first->elsewhere, -1);
     }
-    give_slot(FOUND_SLOT(ref->found));
-    return winner ? (int)winner->found : FOUND_NOTHING;
+    if (found != (int)ref->found)
+        give_slot(FOUND_SLOT(ref->found));
+    return found;
 }

@@ -131,12 +131,12 @@ static uint32_t sent_sets(size_t slots)
     return sets;
 }
 
-/* A power of two, each with places for seven accounts: most find one. */
+/* A power of two, each with places for seven accounts: nearly all find one, as a process's own or by their inodes. */
 static uint32_t account_sets(size_t slots)
 {
     uint32_t sets = 1;
 
-    while (sets < slots / 8)
+    while (sets < slots / 4)
         sets *= 2;
     return sets;
 }
