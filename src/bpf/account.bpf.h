@@ -107,6 +107,8 @@ static __always_inline void begin_file_key(struct scratch *scratch)
     h = (h ^ h >> 31 ^ scratch->mnt) * MIX_A;
     h = (h ^ h >> 31 ^ scratch->root_dentry) * MIX_B;
     scratch->mixed = (h ^ h >> 31 ^ scratch->root_mnt) * MIX_C;
+    scratch->own = 0;
+    scratch->at_file = 1;
 }
 
 /* Of all that was passed from the file up to the root. */
@@ -114,6 +116,7 @@ static __always_inline __u64 finish_file_key(const struct scratch *scratch)
 {
     __u64 h = scratch->mixed;
 
+    h = (h ^ h >> 31) * MIX_A ^ scratch->own;
     h = (h ^ h >> 31) << PLACE_BITS | masked(scratch->place, (1U << PLACE_BITS) - 1);
     return h < IOL_FILE_PSEUDO_END ? h + IOL_FILE_PSEUDO_END : h;
 }
@@ -125,15 +128,16 @@ static __always_inline __u64 finish_file_key(const struct scratch *scratch)
 __noinline int make_file_key(__u32 index)
 {
     struct scratch *scratch = bpf_map_lookup_elem(&scratches, &index);
-    int i;
+    int step = STEP_ON, i;
 
     if (!scratch)
         return 0;
     begin_file_key(scratch);
     scratch->torn = 0;
-    for (i = 0; i < WALK_CALLS; i++) {
-        if (mix_steps(index))
-            break;
+    for (i = 0; i < WALK_CALLS && step != STEP_LAST; i++) {
+        step = mix_steps(index);
+        if (step == STEP_FROM_FILE && recall_directory(scratch))
+            step = STEP_LAST;
     }
     scratch->file_key = finish_file_key(scratch);
     return 0;
@@ -223,6 +227,7 @@ __noinline int judge_file(__u32 index)
         task = scratch->task;
         fs = BPF_CORE_READ(task, fs);
         set_walk(scratch, __builtin_preserve_access_index(&file->f_path), __builtin_preserve_access_index(&fs->root));
+        scratch->at_file = 1;
         walk_path(index);
         scratch->known_file.matches =
             file_matches(scratch, now, scratch->kind, !(scratch->bits & IOL_FILE_PSEUDO_DENTRY));
@@ -249,11 +254,16 @@ static __always_inline bool key_holds(struct scratch *scratch, __u32 index, bool
 
     if (is_torn(scratch))
         return false;
-    if (walked && !(scratch->bits & IOL_FILE_TRUNCATED))
+    walked = walked && !(scratch->bits & IOL_FILE_TRUNCATED);
+    if (walked)
         scratch->file_key = finish_file_key(scratch);
     else
         make_file_key(index);
-    return !is_torn(scratch) && scratch->file_key == key && name_sequence(scratch->file) == scratch->name_sequence;
+    if (is_torn(scratch) || scratch->file_key != key || name_sequence(scratch->file) != scratch->name_sequence)
+        return false;
+    if (walked)
+        keep_directory(scratch);
+    return true;
 }
 
 /* What the rules make of the file, into scratch; true when it was not known before which of them its path meets. */
@@ -276,6 +286,7 @@ static __always_inline int try_to_consider(struct scratch *scratch, __u32 index,
     scratch->name_sequence = name_sequence(scratch->file);
     scratch->verdict = IOL_VERDICT_AGGREGATE;
     scratch->sample = 1;
+    scratch->directory = 0;
 
     if (again || !recall_file_key(index)) {
         make_file_key(index);

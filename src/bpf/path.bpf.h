@@ -104,87 +104,102 @@ static __always_inline __u64 mix_dentry(__u64 h, __u64 dentry, __u64 hash_len)
     return (h ^ h >> 31 ^ hash_len) * MIX_B;
 }
 
-/* One component or one mount; false at the end. What it reads goes into scratch: there are many frames above this one. */
-static __always_inline bool walk_step(struct scratch *scratch)
+enum step { STEP_LAST, STEP_ON, STEP_FROM_FILE };
+
+/* A component has been passed; the first one may be the file itself. */
+static __always_inline enum step pass(struct scratch *scratch, __u64 dentry, __u64 parent, __u64 hash_len)
+{
+    scratch->mixed = mix_dentry(scratch->mixed, dentry, hash_len);
+    scratch->dentry = parent;
+    if (!scratch->at_file)
+        return STEP_ON;
+    scratch->at_file = 0;
+    scratch->own = scratch->mixed;
+    scratch->mixed = 0;
+    return STEP_FROM_FILE;
+}
+
+/* One component or one mount. What it reads goes into scratch: there are many frames above this one. */
+static __always_inline enum step walk_step(struct scratch *scratch)
 {
     __u64 dentry = scratch->dentry, mnt = scratch->mnt, top;
     __u32 before;
 
     if (dentry == scratch->root_dentry && mnt == scratch->root_mnt)
-        return false;
+        return STEP_LAST;
 
     scratch->sequence = sequence_of(dentry);
     scratch->parent = LOAD_ADDRESS(dentry, dentry, d_parent);
     top = LOAD_ADDRESS(vfsmount, mnt, mnt_root);
     if (dentry == top || dentry == scratch->parent || !scratch->parent)
-        return cross_mount(scratch, dentry, mnt, top);
+        return cross_mount(scratch, dentry, mnt, top) ? STEP_ON : STEP_LAST;
 
     scratch->hash_len = LOAD(AS(dentry, dentry), d_name.hash_len);
     before = scratch->offset;
     if (!prepend_name(scratch, LOAD(AS(dentry, dentry), d_name.name), LOAD(AS(dentry, dentry), d_name.len), true))
-        return false;
+        return STEP_LAST;
     if (!is_whole(scratch, dentry, scratch->sequence)) {
         scratch->offset = before;
-        return !is_torn(scratch);
+        return is_torn(scratch) ? STEP_LAST : STEP_ON;
     }
-    scratch->mixed = mix_dentry(scratch->mixed, dentry, scratch->hash_len);
-    scratch->dentry = scratch->parent;
-    return true;
+    return pass(scratch, dentry, scratch->parent, scratch->hash_len);
 }
 
 /*
- * Sixteen steps. A global function, so that the verifier looks at it once however often it is
+ * Up to sixteen steps, until there is another STEP than STEP_ON. A global function, so that the verifier looks at it once however often it is
  * called: the same on every kernel, where bpf_loop() exists from 5.17 on only.
  */
 __noinline int walk_steps(__u32 index)
 {
     struct scratch *scratch = bpf_map_lookup_elem(&scratches, &index);
+    enum step step;
     int i;
 
     if (!scratch)
-        return 1;
+        return STEP_LAST;
     for (i = 0; i < STEPS_PER_CALL; i++) {
         ADDRESSES_ANEW(scratch);
-        if (!walk_step(scratch)) {
-            scratch->done = 1;
-            return 1;
-        }
+        step = walk_step(scratch);
+        if (step != STEP_ON)
+            return step;
     }
-    return 0;
+    return STEP_ON;
 }
 
 /* As walk_steps(), but only mixes into scratch->mixed what it passes: dentries and their names. */
 __noinline int mix_steps(__u32 index)
 {
     struct scratch *scratch = bpf_map_lookup_elem(&scratches, &index);
+    enum step step;
     int i;
 
     if (!scratch)
-        return 1;
+        return STEP_LAST;
     for (i = 0; i < STEPS_PER_CALL; i++) {
         __u64 dentry = scratch->dentry, mnt = scratch->mnt, parent, top, hash_len;
         __u32 sequence;
 
         if (dentry == scratch->root_dentry && mnt == scratch->root_mnt)
-            return 1;
+            return STEP_LAST;
         sequence = sequence_of(dentry);
         parent = LOAD_ADDRESS(dentry, dentry, d_parent);
         top = LOAD_ADDRESS(vfsmount, mnt, mnt_root);
         if (dentry == top || dentry == parent || !parent) {
             if (!cross_mount(scratch, dentry, mnt, top))
-                return 1;
+                return STEP_LAST;
             continue;
         }
         hash_len = LOAD(AS(dentry, dentry), d_name.hash_len);
         if (!is_whole(scratch, dentry, sequence)) {
             if (is_torn(scratch))
-                return 1;
+                return STEP_LAST;
             continue;
         }
-        scratch->mixed = mix_dentry(scratch->mixed, dentry, hash_len);
-        scratch->dentry = parent;
+        step = pass(scratch, dentry, parent, hash_len);
+        if (step != STEP_ON)
+            return step;
     }
-    return 0;
+    return STEP_ON;
 }
 
 static __noinline void set_walk(struct scratch *scratch, struct path *where, struct path *root)
@@ -193,45 +208,11 @@ static __noinline void set_walk(struct scratch *scratch, struct path *where, str
     scratch->mnt = LOAD_ADDRESS(path, (__u64)where, mnt);
     scratch->root_dentry = LOAD_ADDRESS(path, (__u64)root, dentry);
     scratch->root_mnt = LOAD_ADDRESS(path, (__u64)root, mnt);
-}
-
-/* After set_walk(): the path from root down, into scratch->path from scratch->offset on; what it is goes into scratch->bits. */
-__noinline int walk_path(__u32 index)
-{
-    struct scratch *scratch = bpf_map_lookup_elem(&scratches, &index);
-    int i;
-
-    if (!scratch)
-        return 0;
-    scratch->offset = IOL_PATH_MAX;
-    scratch->text = 0;
-    scratch->bits = 0;
-    scratch->done = 0;
-    scratch->torn = 0;
-    if (!scratch->dentry || !scratch->mnt)
-        return 0;
-    if (dentry_is_unhashed(scratch->dentry))
-        scratch->bits |= IOL_FILE_DELETED;
-
-    for (i = 0; i < WALK_CALLS; i++) {
-        if (walk_steps(index))
-            break;
-    }
-    if (!scratch->done || is_torn(scratch))
-        scratch->bits |= IOL_FILE_TRUNCATED;
-    if (scratch->bits & IOL_FILE_PSEUDO_DENTRY) {
-        const struct dentry *dentry = AS(dentry, scratch->dentry);
-
-        scratch->bits &= ~IOL_FILE_DELETED;
-        prepend_name(scratch, LOAD(dentry, d_name.name), LOAD(dentry, d_name.len), scratch->offset != IOL_PATH_MAX);
-    } else if (scratch->offset == IOL_PATH_MAX) {
-        prepend_name(scratch, NULL, 0, true);
-    }
-    return 0;
+    scratch->at_file = 0;
 }
 
 /*
- * Sixty-four bits that stand for the walk that set_walk() has prepared: the dentry with its name, parent and inode, as an address may be another
+ * Sixty-four bits that stand for the walk that set_walk() has prepared, or the rest of it: the dentry with its name, parent and inode, as an address may be another
  * dentry's by now, the mount and what that hangs on, and where it ends. Of the names above, a change is counted.
  */
 static __always_inline __u64 name_walk(const struct scratch *scratch)
@@ -249,6 +230,96 @@ static __always_inline __u64 name_walk(const struct scratch *scratch)
     h = (h ^ h >> 31 ^ scratch->root_dentry) * MIX_C;
     h = (h ^ h >> 31 ^ scratch->root_mnt) * MIX_A;
     return h ^ h >> 31;
+}
+
+static __always_inline struct known_directory *place_of_directory(struct scratch *scratch)
+{
+    return &scratch->known_directories[masked(scratch->directory, KNOWN_DIRECTORIES - 1)];
+}
+
+/* The walk has passed its file. What is left of it, the way from the file's directory up, may have been walked before: then scratch->mixed is what it came to. */
+static __always_inline bool recall_directory(struct scratch *scratch)
+{
+    const struct known_directory *known;
+
+    scratch->directory_dentry = scratch->dentry;
+    scratch->directory_mnt = scratch->mnt;
+    scratch->directory = name_walk(scratch);
+    known = place_of_directory(scratch);
+    if (known->name != scratch->directory)
+        return false;
+    scratch->mixed = known->mixed;
+    return true;
+}
+
+/* The same while the path is written, after recall_directory(): its text too, if it fits. */
+static __always_inline bool prepend_directory(struct scratch *scratch)
+{
+    const struct known_directory *known = place_of_directory(scratch);
+    __u32 len = known->len, offset = scratch->offset;
+
+    scratch->from = offset;
+    if (!scratch->directory || known->name != scratch->directory || scratch->dentry != scratch->directory_dentry ||
+        scratch->mnt != scratch->directory_mnt || len > offset)
+        return false;
+    offset -= len;
+    bpf_probe_read_kernel(&scratch->path[offset & (IOL_PATH_MAX - 1)], masked(len, KNOWN_PATH_MAX - 1), known->text);
+    scratch->offset = offset;
+    scratch->bits |= known->bits;
+    scratch->mixed = known->mixed;
+    return true;
+}
+
+/* The path that was written holds: the way up to its file's directory, which was walked, need not be walked again. */
+static __always_inline void keep_directory(struct scratch *scratch)
+{
+    struct known_directory *known = place_of_directory(scratch);
+    __u32 len = scratch->from - scratch->offset;
+
+    if (!scratch->directory || known->name == scratch->directory || scratch->at_file || len > KNOWN_PATH_MAX - 1 ||
+        scratch->bits & IOL_FILE_PSEUDO_DENTRY)
+        return;
+    known->name = scratch->directory;
+    known->mixed = scratch->mixed;
+    known->bits = scratch->bits & ~IOL_FILE_DELETED;
+    known->len = len;
+    bpf_probe_read_kernel(known->text, masked(len, KNOWN_PATH_MAX - 1),
+                          &scratch->path[scratch->offset & (IOL_PATH_MAX - 1)]);
+}
+
+/* After set_walk(): the path from root down, into scratch->path from scratch->offset on; what it is goes into scratch->bits. */
+__noinline int walk_path(__u32 index)
+{
+    struct scratch *scratch = bpf_map_lookup_elem(&scratches, &index);
+    int step = STEP_ON, i;
+
+    if (!scratch)
+        return 0;
+    scratch->offset = IOL_PATH_MAX;
+    scratch->text = 0;
+    scratch->bits = 0;
+    scratch->torn = 0;
+    if (!scratch->dentry || !scratch->mnt)
+        return 0;
+    if (dentry_is_unhashed(scratch->dentry))
+        scratch->bits |= IOL_FILE_DELETED;
+
+    for (i = 0; i < WALK_CALLS && step != STEP_LAST; i++) {
+        step = walk_steps(index);
+        if (step == STEP_FROM_FILE && prepend_directory(scratch))
+            step = STEP_LAST;
+    }
+    if (step != STEP_LAST || is_torn(scratch))
+        scratch->bits |= IOL_FILE_TRUNCATED;
+    if (scratch->bits & IOL_FILE_PSEUDO_DENTRY) {
+        const struct dentry *dentry = AS(dentry, scratch->dentry);
+
+        scratch->bits &= ~IOL_FILE_DELETED;
+        prepend_name(scratch, LOAD(dentry, d_name.name), LOAD(dentry, d_name.len), scratch->offset != IOL_PATH_MAX);
+    } else if (scratch->offset == IOL_PATH_MAX) {
+        prepend_name(scratch, NULL, 0, true);
+    }
+    return 0;
 }
 
 /* Is scratch->name the one whose path was kept in this place? Then that is the path. */

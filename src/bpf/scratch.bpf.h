@@ -25,6 +25,17 @@ struct known_path {
     char text[KNOWN_PATH_MAX];
 };
 
+/* The path of a directory as files in it have it, and what passing it came to: see recall_directory(). */
+#define KNOWN_DIRECTORIES 8
+
+struct known_directory {
+    __u64 name; /* as above */
+    __u64 mixed;
+    __u32 bits;
+    __u32 len;
+    char text[KNOWN_PATH_MAX];
+};
+
 /* The key of a file, under all that leads to it: see recall_file_key(). */
 #define KNOWN_KEYS 64
 
@@ -52,12 +63,13 @@ struct scratch {
     __u32 busy;
 
     /* the walk of a path: where it is, where it ends, and what was found */
-    __u32 offset; /* of the path's first byte within path, or as if it were there */
-    __u32 text;   /* of that byte within scratch, when the path is a known one; 0: it is in `path` */
-    __u32 bits;   /* enum iol_file_bits */
-    __u32 done;
+    __u32 offset;   /* of the path's first byte within path, or as if it were there */
+    __u32 text;     /* of that byte within scratch, when the path is a known one; 0: it is in `path` */
+    __u32 bits;     /* enum iol_file_bits */
     __u32 sequence; /* of the dentry whose name is being read */
     __u32 torn;     /* how often that was being renamed: see is_torn() */
+    __u32 at_file;  /* the walk began at a file, which it has not passed */
+    __u32 from;     /* `offset` when it had */
     __u32 place;    /* the lower bits of file_key: see begin_file_key() */
     __u64 dentry;   /* addresses, as those below */
     __u64 mnt;
@@ -66,7 +78,11 @@ struct scratch {
     __u64 parent;
     __u64 hash_len; /* of the name */
     __u64 mixed;    /* what has been passed so far: dentries and their names */
-    __u64 name;     /* of the walk, while its path is not known: see recall_path() */
+    __u64 own; /* the same of the file itself, when the walk began at one and has passed it; `mixed` begins anew then */
+    __u64 directory; /* of the walk from there on, see recall_directory(); 0: none */
+    __u64 directory_dentry;
+    __u64 directory_mnt;
+    __u64 name; /* of the walk, while its path is not known: see recall_path() */
     struct kernfs_node *node;
 
     /* the record that is being built */
@@ -115,6 +131,7 @@ struct scratch {
         struct iol_rule_exe_key rule_exe;
     };
     char record[RECORD_OFFSET_MASK + 1 + IOL_ARGV_MAX];
+    struct known_directory known_directories[KNOWN_DIRECTORIES];
 };
 
 struct {
