@@ -332,6 +332,9 @@ static __always_inline int consider_file(struct scratch *scratch, __u32 index)
     return lost;
 }
 
+/* The free slot that was taken last, and the one that is likely to be next. */
+__u32 slot_taken, slot_next;
+
 /* Takes a free slot for the account that is being opened, if there is one, and has the processor fetch what will be written there. */
 static __always_inline bool take_slot(struct scratch *scratch)
 {
@@ -344,7 +347,19 @@ static __always_inline bool take_slot(struct scratch *scratch)
     slot = bpf_map_lookup_elem(&slots, &scratch->slot);
     if (slot)
         ask_for_slot(slot);
+    slot_next = 2 * scratch->slot - slot_taken;
+    slot_taken = scratch->slot;
     return true;
+}
+
+static __always_inline void ask_for_opening(__u64 file, __u64 number)
+{
+    const struct iol_account *slot = bpf_map_lookup_elem(&slots, &slot_next);
+    __u64 inode = LOAD_ADDRESS(file, file, f_inode);
+
+    if (slot)
+        ask_for_slot(slot);
+    ask_for_sent(sent_place(number, LOAD(AS(super_block, LOAD_ADDRESS(inode, inode, i_sb)), s_dev)));
 }
 
 /* Opens the account of a file, which consider_file() has looked at. FOUND_NOTHING: there is no room for it. */
@@ -532,7 +547,12 @@ __noinline int find_account(__u64 image, __u64 task, __u64 file, __u32 route, __
         return known->found;
     if (control.rules && is_ignored(name_of_account(&key, version)))
         return FOUND(0, IOL_VERDICT_IGNORE);
-    if (is_announced(LOAD(AS(task_struct, task), tgid), image))
-        return known ? FOUND_OUTDATED : FOUND_UNOPENED;
+    if (is_announced(LOAD(AS(task_struct, task), tgid), image)) {
+        if (known)
+            return FOUND_OUTDATED;
+        if (key.inode)
+            ask_for_opening(file, key.number);
+        return FOUND_UNOPENED;
+    }
     return known ? FOUND_OUTDATED_UNANNOUNCED : FOUND_UNANNOUNCED;
 }
