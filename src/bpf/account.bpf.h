@@ -128,17 +128,13 @@ static __always_inline __u64 finish_file_key(const struct scratch *scratch)
 __noinline int make_file_key(__u32 index)
 {
     struct scratch *scratch = bpf_map_lookup_elem(&scratches, &index);
-    int step = STEP_ON, i;
 
     if (!scratch)
         return 0;
     begin_file_key(scratch);
     scratch->torn = 0;
-    for (i = 0; i < WALK_CALLS && step != STEP_LAST; i++) {
-        step = mix_steps(index);
-        if (step == STEP_FROM_FILE && recall_directory(scratch))
-            step = STEP_LAST;
-    }
+    if (mix_on(index) == STEP_FROM_FILE && !recall_directory(scratch))
+        mix_on(index);
     scratch->file_key = finish_file_key(scratch);
     return 0;
 }
@@ -262,7 +258,7 @@ static __always_inline bool key_holds(struct scratch *scratch, __u32 index, bool
     if (is_torn(scratch) || scratch->file_key != key || name_sequence(scratch->file) != scratch->name_sequence)
         return false;
     if (walked)
-        keep_directory(scratch);
+        keep_directory(index);
     return true;
 }
 

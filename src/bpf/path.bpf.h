@@ -202,6 +202,26 @@ __noinline int mix_steps(__u32 index)
     return STEP_ON;
 }
 
+/* All that is to be walked, or as far as to the file that the walk began at: STEP_FROM_FILE. Not STEP_LAST: there was more than a path can have. */
+static __always_inline int walk_on(__u32 index)
+{
+    int step = STEP_ON, i;
+
+    for (i = 0; i < WALK_CALLS && step == STEP_ON; i++)
+        step = walk_steps(index);
+    return step;
+}
+
+/* The same with mix_steps(). */
+static __always_inline int mix_on(__u32 index)
+{
+    int step = STEP_ON, i;
+
+    for (i = 0; i < WALK_CALLS && step == STEP_ON; i++)
+        step = mix_steps(index);
+    return step;
+}
+
 static __noinline void set_walk(struct scratch *scratch, struct path *where, struct path *root)
 {
     scratch->dentry = LOAD_ADDRESS(path, (__u64)where, dentry);
@@ -271,27 +291,33 @@ static __always_inline bool prepend_directory(struct scratch *scratch)
 }
 
 /* The path that was written holds: the way up to its file's directory, which was walked, need not be walked again. */
-static __always_inline void keep_directory(struct scratch *scratch)
+__noinline int keep_directory(__u32 index)
 {
-    struct known_directory *known = place_of_directory(scratch);
-    __u32 len = scratch->from - scratch->offset;
+    struct scratch *scratch = bpf_map_lookup_elem(&scratches, &index);
+    struct known_directory *known;
+    __u32 len;
 
+    if (!scratch)
+        return 0;
+    known = place_of_directory(scratch);
+    len = scratch->from - scratch->offset;
     if (!scratch->directory || known->name == scratch->directory || scratch->at_file || len > KNOWN_PATH_MAX - 1 ||
         scratch->bits & IOL_FILE_PSEUDO_DENTRY)
-        return;
+        return 0;
     known->name = scratch->directory;
     known->mixed = scratch->mixed;
     known->bits = scratch->bits & ~IOL_FILE_DELETED;
     known->len = len;
     bpf_probe_read_kernel(known->text, masked(len, KNOWN_PATH_MAX - 1),
                           &scratch->path[scratch->offset & (IOL_PATH_MAX - 1)]);
+    return 0;
 }
 
 /* After set_walk(): the path from root down, into scratch->path from scratch->offset on; what it is goes into scratch->bits. */
 __noinline int walk_path(__u32 index)
 {
     struct scratch *scratch = bpf_map_lookup_elem(&scratches, &index);
-    int step = STEP_ON, i;
+    int step;
 
     if (!scratch)
         return 0;
@@ -304,11 +330,9 @@ __noinline int walk_path(__u32 index)
     if (dentry_is_unhashed(scratch->dentry))
         scratch->bits |= IOL_FILE_DELETED;
 
-    for (i = 0; i < WALK_CALLS && step != STEP_LAST; i++) {
-        step = walk_steps(index);
-        if (step == STEP_FROM_FILE && prepend_directory(scratch))
-            step = STEP_LAST;
-    }
+    step = walk_on(index);
+    if (step == STEP_FROM_FILE)
+        step = prepend_directory(scratch) ? STEP_LAST : walk_on(index);
     if (step != STEP_LAST || is_torn(scratch))
         scratch->bits |= IOL_FILE_TRUNCATED;
     if (scratch->bits & IOL_FILE_PSEUDO_DENTRY) {

@@ -42,21 +42,25 @@ static __always_inline bool same_key(const struct iol_account_key *a, const stru
     return a->image == b->image && a->inode == b->inode && a->number == b->number && a->mix == b->mix;
 }
 
-/* The place of the set that leads to the slot of this key, whose tag_of() is `tag`; 0: none does. */
+/*
+ * The place of the set that leads to the slot of this key, whose tag_of() is `tag`; 0: none does. What it returns is any number to the verifier,
+ * which else would look at all that follows once for each place.
+ */
 static __noinline int place_in_set(const struct account_set *set, const struct iol_account_key *key, __u32 tag)
 {
     __u32 i;
 
     for (i = 1; i < PLACES_PER_SET; i++) {
+        __u32 index, is = *(const volatile __u32 *)&set->places[i].tag;
         const struct iol_account *slot;
-        __u32 index;
 
-        if (*(const volatile __u32 *)&set->places[i].tag != tag)
+        if (is != tag)
             continue;
         index = FOUND_SLOT(*(const volatile __u32 *)&set->places[i].found);
         slot = bpf_map_lookup_elem(&slots, &index);
+        barrier_var(is);
         if (slot && same_key(&slot->key, key))
-            return i;
+            return (int)(i + (is - tag));
     }
     return 0;
 }
@@ -121,14 +125,14 @@ static __noinline long remove_ref(const struct iol_account_key *key, __u32 slot)
     return 0;
 }
 
-/* A place of the set that nobody else has or gets; 0: there is none. */
+/* A place of the set that nobody else has or gets; 0: there is none. Any number to the verifier, as in place_in_set(). */
 static __always_inline __u32 claim_place(struct account_set *set)
 {
     __u32 i;
 
     for (i = 1; i < PLACES_PER_SET; i++) {
         if (!*(volatile __u32 *)&set->places[i].tag && try_claim(&set->places[i].tag, PLACE_CLAIMED))
-            return i;
+            return i + (*(volatile __u32 *)&set->places[i].tag ^ PLACE_CLAIMED);
     }
     return 0;
 }
@@ -138,30 +142,28 @@ static __always_inline void give_slot(__u32 slot)
     bpf_map_push_elem(&free_slots, &slot, BPF_ANY);
 }
 
-/* Has a place of the set lead to the slot of `ref`, unless another one leads to one of that key. Returns what the key leads to; FOUND_NOTHING: the set is full. */
-static __always_inline int publish_in_set(struct account_set *set, const struct iol_account_key *key,
+/*
+ * Has the place that was claimed lead to the slot of `ref`, unless another one of the set leads to one of that key. Returns what the key leads to.
+ */
+static __always_inline int publish_in_set(struct account_set *set, __u32 mine, const struct iol_account_key *key,
                                           const struct iol_account_ref *ref)
 {
-    __u32 mine = claim_place(set), tag;
-    struct iol_account_ref *place;
+    struct iol_account_ref *place = &set->places[masked(mine, PLACES_PER_SET - 1)];
+    __u32 tag = tag_of(key);
     int first;
 
-    if (!mine)
-        return FOUND_NOTHING;
-    place = &set->places[masked(mine, PLACES_PER_SET - 1)];
     place->found = ref->found;
     place->renames = ref->renames;
     place->rules = ref->rules;
-    tag = tag_of(key);
     publish_word(&place->tag, tag);
     first = place_in_set(set, key, tag);
-    if (first <= 0 || first == mine)
+    if (first <= 0 || first == (int)mine)
         return ref->found;
     *(volatile __u32 *)&place->tag = 0;
     return set->places[masked(first, PLACES_PER_SET - 1)].found;
 }
 
-/* The same for the table. */
+/* The same for the table; FOUND_NOTHING: it takes no more. */
 static __always_inline int publish_in_table(struct account_set *second, const struct iol_account_key *key,
                                             const struct iol_account_ref *ref)
 {
@@ -181,21 +183,25 @@ static __always_inline int publish_in_table(struct account_set *second, const st
  */
 static __noinline int publish_ref(const struct iol_account_key *key, const struct iol_account_ref *ref)
 {
-    struct account_set *first = set_of(key->image), *second = second_set_of(key);
+    struct account_set *first = set_of(key->image), *set = first;
+    __u32 mine;
     int found;
 
-    if (!first || !second)
+    if (!first)
         return FOUND_NOTHING;
-    found = publish_in_set(first, key, ref);
-    if (found < 0) {
+    mine = claim_place(set);
+    if (!mine) {
         __sync_fetch_and_add(&first->elsewhere, 1); /* before it is there, as above */
-        found = publish_in_set(second, key, ref);
-        if (found < 0)
-            found = publish_in_table(second, key, ref);
-        if (found != (int)ref->found)
-            __sync_fetch_and_add(&first->elsewhere, -1);
+        set = second_set_of(key);
+        if (!set)
+            return FOUND_NOTHING;
+        mine = claim_place(set);
     }
-    if (found != (int)ref->found)
+    found = mine ? publish_in_set(set, mine, key, ref) : publish_in_table(set, key, ref);
+    if (found != (int)ref->found) {
+        if (set != first)
+            __sync_fetch_and_add(&first->elsewhere, -1);
         give_slot(FOUND_SLOT(ref->found));
+    }
     return found;
 }

@@ -416,6 +416,75 @@ static void hard_links(void)
     read_as(two, "file", NULL, fd, 4);
 }
 
+/* One inode under more names than there are places where its number leads to; there and back. */
+static void many_links(void)
+{
+    enum { LINKS = 40 };
+    struct account accounts[LINKS] = {0};
+    int fds[LINKS];
+
+    close(file_with_content(join(base, "link0")));
+    for (size_t i = 0; i < LINKS; i++) {
+        char name[16];
+        snprintf(name, sizeof(name), "link%zu", i);
+        char *path = join(base, name);
+        if (i > 0)
+            must(link(join(base, "link0"), path), "link");
+        fds[i] = (int)must(open(path, O_RDONLY), path);
+        accounts[i] = (struct account){.path = path, .kind = "file"};
+        read_bytes(&accounts[i], fds[i], 1 + i);
+    }
+    for (size_t i = LINKS; i-- > 0;)
+        read_bytes(&accounts[i], fds[i], 2 + i);
+    for (size_t i = 0; i < LINKS; i++)
+        report(scenario, &accounts[i]);
+}
+
+/* Files that are new each time, in a folder that is known, by the path that it has by then. */
+static void read_new_in(const char *in, const char *as, const char *name)
+{
+    char *path = join(join(base, in), name);
+    int fd = file_with_content(path);
+    read_as(join(join(base, as), name), "file", NULL, fd, 5);
+    close(fd);
+}
+
+/* What leads to a known folder changes, and then it is used once more: renamed, far above it too, exchanged, mounted elsewhere, deleted and made anew. */
+static void known_folders(void)
+{
+    for (size_t i = 0; i < 2; i++) {
+        static const char *const tops[] = {"top", "other"};
+        must(mkdir(join(base, tops[i]), 0755), "mkdir");
+        must(mkdir(join(join(base, tops[i]), "middle"), 0755), "mkdir");
+        must(mkdir(join(join(base, tops[i]), "middle/in"), 0755), "mkdir");
+    }
+    read_new_in("top/middle/in", "top/middle/in", "a");
+    read_new_in("other/middle/in", "other/middle/in", "a");
+    read_new_in("top/middle/in", "top/middle/in", "b");
+    must(rename(join(base, "top/middle/in"), join(base, "top/middle/out")), "rename");
+    read_new_in("top/middle/out", "top/middle/out", "c");
+    must(rename(join(base, "top"), join(base, "bottom")), "rename");
+    read_new_in("bottom/middle/out", "bottom/middle/out", "d");
+    must((int)syscall(SYS_renameat2, AT_FDCWD, join(base, "bottom"), AT_FDCWD, join(base, "other"), RENAME_EXCHANGE),
+         "renameat2");
+    read_new_in("other/middle/out", "other/middle/out", "e");
+    read_new_in("bottom/middle/in", "bottom/middle/in", "e");
+    must(mkdir(join(base, "mounted"), 0755), "mkdir");
+    must(mount(join(base, "other/middle"), join(base, "mounted"), NULL, MS_BIND, NULL), "mount");
+    read_new_in("mounted/out", "mounted/out", "f");
+    read_new_in("other/middle/out", "other/middle/out", "g");
+    must(umount2(join(base, "mounted"), 0), "umount");
+    must(mount(join(base, "bottom/middle"), join(base, "mounted"), NULL, MS_BIND, NULL), "mount");
+    read_new_in("mounted/in", "mounted/in", "h");
+    must(umount2(join(base, "mounted"), 0), "umount");
+    must(mkdir(join(base, "short"), 0755), "mkdir");
+    read_new_in("short", "short", "i");
+    must(unlink(join(base, "short/i")), "unlink");
+    must(rmdir(join(base, "short")), "rmdir");
+    must(mkdir(join(base, "short"), 0755), "mkdir");
+    read_new_in("short", "short", "j");
+}
+
 /* The sender opens, the receiver reads, and has never opened anything itself. */
 static void received(void)
 {
@@ -544,6 +613,8 @@ int main(int argc, char **argv)
     run("renamed_above", renamed_above);
     run("in_turn", in_turn);
     run("hard_links", hard_links);
+    run("many_links", many_links);
+    run("known_folders", known_folders);
     run("received", received);
     run("comms", comms);
     return 0;
