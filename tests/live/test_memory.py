@@ -61,8 +61,13 @@ class Reader:
         self.order("read", 0)
 
     def order(self, word, n):
+        """The files are names of one inode: the accounts of a process for them have the same two sets, and but for the first fourteen go to the table."""
         for i in range(self.done, self.done + n):
-            with open("%s/%d" % (self.folder, i), "wb") as file:
+            name = "%s/%d" % (self.folder, i)
+            if i > 0:
+                os.link(self.folder + "/0", name)
+                continue
+            with open(name, "wb") as file:
                 file.write(b"x")
         self.process.stdin.write(b"%s %s %d %d\n" % (word.encode(), os.fsencode(self.folder), self.done, self.done + n))
         self.process.stdin.flush()
