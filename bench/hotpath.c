@@ -3,12 +3,12 @@
 
 /*
  * What a system call costs in a tight loop: with nothing attached, with the floor (an empty program on the same hook), and
- * with the programs of the recorder in several states. `hotpath FILE [ROUNDS [CALLS]]` prints one line for each state and
- * call: "STATE CALL NS ADDED", medians over the rounds; ADDED is the median of the differences to nothing, which is
- * measured after each state: what is subtracted is the median of these within the round.
+ * with the programs of the recorder in several states. `hotpath FILE [LOADS [CALLS]]` prints one line for each load of the programs, state
+ * and call: "STATE CALL NS ADDED"; ADDED is the difference to nothing.
  *
- * Every few rounds all programs are loaded anew, and another process makes the calls: some nanoseconds depend on where in memory
- * they happen to lie, and on nothing else.
+ * For each load all programs are loaded anew, and another process makes the calls: some nanoseconds depend on where in memory
+ * they happen to lie, and on nothing else. What is told of a load is the fastest of its short loops, which are
+ * spread over its turns: the others tell what else the machine has done meanwhile.
  *
  * The states take turns every few milliseconds, in one process, so that what else the machine does falls on all of them. None
  * is always loaded or measured behind the same other one: each time another begins.
@@ -16,6 +16,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <math.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -36,8 +37,8 @@
 #include "empty.h"
 #include "measure.h"
 
-#define ROUNDS_MAX 1001
-#define ROUNDS_IN_A_ROW 4
+#define TURNS 10 /* of a load, for each state */
+#define LOOPS 20 /* of a turn, for each call */
 
 enum call { READ_ZERO, PREAD_FILE, WRITE_NULL, GETPPID, CALLS };
 
@@ -56,8 +57,8 @@ struct state {
     const struct iol_rule *rule;
     bool filtered;
     struct iol_capture *capture;
-    double ns[CALLS][ROUNDS_MAX];
-    double added[CALLS][ROUNDS_MAX];
+    int program;      /* of the floor */
+    double ns[CALLS]; /* the fastest of this load */
 };
 
 static struct state states[] = {
@@ -88,33 +89,61 @@ static void bind_to(int cpu)
     sched_setscheduler(0, SCHED_FIFO, &first);
 }
 
-/* The child: for each byte on the pipe it makes n of each call, and answers with nanoseconds for one. */
+static void forget(double ns[CALLS])
+{
+    for (size_t call = 0; call < CALLS; call++)
+        ns[call] = INFINITY;
+}
+
+static void keep_faster(double *fastest, double ns)
+{
+    if (ns < *fastest)
+        *fastest = ns;
+}
+
+struct files {
+    int zero, file, null;
+};
+
+static void make_call(const struct files *files, enum call call)
+{
+    char byte;
+
+    switch (call) {
+    case READ_ZERO:
+        (void)!read(files->zero, &byte, 1);
+        break;
+    case PREAD_FILE:
+        (void)!pread(files->file, &byte, 1, 0);
+        break;
+    case WRITE_NULL:
+        (void)!write(files->null, "", 1);
+        break;
+    default:
+        syscall(SYS_getppid);
+    }
+}
+
+/* The child: for each byte on the pipe it makes n of each call, in short loops in turn, and answers with nanoseconds for one, in the fastest loop. */
 static void serve(int in, int out, const char *path, long n)
 {
-    int zero = open("/dev/zero", O_RDONLY | O_CLOEXEC), null = open("/dev/null", O_WRONLY | O_CLOEXEC);
-    int file = open(path, O_RDONLY | O_CLOEXEC);
+    const struct files files = {open("/dev/zero", O_RDONLY | O_CLOEXEC), open(path, O_RDONLY | O_CLOEXEC),
+                                open("/dev/null", O_WRONLY | O_CLOEXEC)};
     double start, ns[CALLS];
-    char byte, go;
+    char go;
 
-    if (zero < 0 || null < 0 || file < 0)
+    if (files.zero < 0 || files.null < 0 || files.file < 0)
         fail(path);
     while (read(in, &go, 1) == 1) {
-        start = clock_ns(CLOCK_MONOTONIC);
-        for (long i = 0; i < n; i++)
-            (void)!read(zero, &byte, 1);
-        ns[READ_ZERO] = (clock_ns(CLOCK_MONOTONIC) - start) / (double)n;
-        start = clock_ns(CLOCK_MONOTONIC);
-        for (long i = 0; i < n; i++)
-            (void)!pread(file, &byte, 1, 0);
-        ns[PREAD_FILE] = (clock_ns(CLOCK_MONOTONIC) - start) / (double)n;
-        start = clock_ns(CLOCK_MONOTONIC);
-        for (long i = 0; i < n; i++)
-            (void)!write(null, &byte, 1);
-        ns[WRITE_NULL] = (clock_ns(CLOCK_MONOTONIC) - start) / (double)n;
-        start = clock_ns(CLOCK_MONOTONIC);
-        for (long i = 0; i < n; i++)
-            syscall(SYS_getppid);
-        ns[GETPPID] = (clock_ns(CLOCK_MONOTONIC) - start) / (double)n;
+        forget(ns);
+        for (long loop = 0; loop < LOOPS * CALLS; loop++) {
+            enum call call = loop % CALLS;
+
+            start = clock_ns(CLOCK_MONOTONIC);
+            for (long i = 0; i < n / LOOPS; i++)
+                make_call(&files, call);
+            keep_faster(&ns[call], (clock_ns(CLOCK_MONOTONIC) - start) / (double)(n / LOOPS));
+        }
         if (write(out, ns, sizeof(ns)) != (ssize_t)sizeof(ns))
             exit(1);
     }
@@ -139,22 +168,26 @@ static void open_state(struct state *state)
         fprintf(stderr, "hotpath: %s\n", err.text);
         exit(1);
     }
+    if (state->kind == FLOOR && (state->program = load_empty_program()) < 0)
+        fail("cannot load an empty program");
+    forget(state->ns);
 }
 
 static void close_state(struct state *state)
 {
     iol_capture_close(state->capture);
     state->capture = NULL;
+    if (state->kind == FLOOR)
+        close(state->program);
 }
 
-/* A new program each time, as it is no work. Returns what closes it again. */
-static int attach_floor(void)
+/* Returns what closes it again. */
+static int attach_floor(const struct state *state)
 {
-    int program = load_empty_program(), link = bpf_raw_tracepoint_open("sys_exit", program);
+    int link = bpf_raw_tracepoint_open("sys_exit", state->program);
 
-    if (program < 0 || link < 0)
+    if (link < 0)
         fail("cannot attach an empty program");
-    close(program);
     return link;
 }
 
@@ -164,18 +197,18 @@ static void ask(int to, int from, double ns[CALLS])
         fail("the child is gone");
 }
 
-/* `ret_nothing`: what the calls cost afterwards. */
-static void measure(struct state *state, int to, int from, size_t round, double ret_nothing[CALLS])
+static void measure(struct state *state, int to, int from)
 {
     struct iol_error err = {0};
     double ns[CALLS];
-    int link = state->kind == FLOOR ? attach_floor() : -1;
+    int link = state->kind == FLOOR ? attach_floor(state) : -1;
 
     if (state->kind == CAPTURE && iol_capture_attach(state->capture, ignore_record, NULL, &err) < 0) {
         fprintf(stderr, "hotpath: %s\n", err.text);
         exit(1);
     }
-    ask(to, from, ns); /* accounts are opened, caches filled */
+    ask(to, from,
+        ns); /* accounts are opened, caches filled; with nothing, the kernel is still at taking the last hook away */
     if (state->kind == CAPTURE)
         iol_capture_poll(state->capture, 0, ignore_record, NULL);
     ask(to, from, ns);
@@ -185,31 +218,21 @@ static void measure(struct state *state, int to, int from, size_t round, double 
     }
     if (link >= 0)
         close(link);
-    ask(to, from, ret_nothing); /* the kernel is still at taking the hook away */
-    ask(to, from, ret_nothing);
     for (size_t call = 0; call < CALLS; call++)
-        state->ns[call][round] = ns[call];
+        keep_faster(&state->ns[call], ns[call]);
 }
 
-static void measure_all(int to, int from, size_t round)
+static void report(void)
 {
-    double nothing[IOL_ARRAY_SIZE(states)][CALLS], of_call[IOL_ARRAY_SIZE(states)];
-
-    for (size_t i = 0; i < IOL_ARRAY_SIZE(states); i++) {
-        size_t s = (i + round) % IOL_ARRAY_SIZE(states);
-
-        measure(&states[s], to, from, round, nothing[s]);
-    }
-    for (size_t call = 0; call < CALLS; call++) {
-        for (size_t s = 0; s < IOL_ARRAY_SIZE(states); s++)
-            of_call[s] = nothing[s][call];
-        for (size_t s = 0; s < IOL_ARRAY_SIZE(states); s++)
-            states[s].added[call][round] = states[s].ns[call][round] - median(of_call, IOL_ARRAY_SIZE(states));
+    for (size_t s = 0; s < IOL_ARRAY_SIZE(states); s++) {
+        for (size_t call = 0; call < CALLS; call++)
+            printf("%s %s %.2f %.2f\n", states[s].name, call_names[call], states[s].ns[call],
+                   states[s].ns[call] - states[0].ns[call]);
     }
 }
 
-/* Rounds from `first` to `end`, with programs and a process of their own. */
-static void measure_rounds(const char *path, long n, size_t first, size_t end)
+/* With programs and a process of its own. */
+static void measure_load(const char *path, long n, size_t load)
 {
     int to[2], from[2], cpus = (int)sysconf(_SC_NPROCESSORS_ONLN);
     pid_t child;
@@ -223,9 +246,12 @@ static void measure_rounds(const char *path, long n, size_t first, size_t end)
     }
     bind_to(0);
     for (size_t s = 0; s < IOL_ARRAY_SIZE(states); s++)
-        open_state(&states[(s + first / ROUNDS_IN_A_ROW) % IOL_ARRAY_SIZE(states)]);
-    for (size_t round = first; round < end; round++)
-        measure_all(to[1], from[0], round);
+        open_state(&states[(s + load) % IOL_ARRAY_SIZE(states)]);
+    for (size_t turn = 0; turn < TURNS; turn++) {
+        for (size_t s = 0; s < IOL_ARRAY_SIZE(states); s++)
+            measure(&states[(s + load + turn) % IOL_ARRAY_SIZE(states)], to[1], from[0]);
+    }
+    report();
     for (size_t s = 0; s < IOL_ARRAY_SIZE(states); s++)
         close_state(&states[s]);
     kill(child, SIGKILL);
@@ -233,26 +259,16 @@ static void measure_rounds(const char *path, long n, size_t first, size_t end)
     close(to[0]), close(to[1]), close(from[0]), close(from[1]);
 }
 
-static void report(size_t rounds)
-{
-    for (size_t s = 0; s < IOL_ARRAY_SIZE(states); s++) {
-        for (size_t call = 0; call < CALLS; call++)
-            printf("%s %s %.1f %.1f\n", states[s].name, call_names[call], median(states[s].ns[call], rounds),
-                   median(states[s].added[call], rounds));
-    }
-}
-
 int main(int argc, char **argv)
 {
-    size_t rounds = argc > 2 ? (size_t)atol(argv[2]) : 61;
-    long n = argc > 3 ? atol(argv[3]) : 10000;
+    long loads = argc > 2 ? atol(argv[2]) : 61, n = argc > 3 ? atol(argv[3]) : 10000;
 
-    if (argc < 2 || rounds < 1 || rounds > ROUNDS_MAX || n < 1) {
-        fprintf(stderr, "usage: hotpath FILE [ROUNDS [CALLS]]\n");
+    if (argc < 2 || loads < 1 || n < LOOPS) {
+        fprintf(stderr, "usage: hotpath FILE [LOADS [CALLS]]\n");
         return 2;
     }
-    for (size_t round = 0; round < rounds; round += ROUNDS_IN_A_ROW)
-        measure_rounds(argv[1], n, round, rounds - round < ROUNDS_IN_A_ROW ? rounds : round + ROUNDS_IN_A_ROW);
-    report(rounds);
+    setlinebuf(stdout); /* a child is forked */
+    for (long load = 0; load < loads; load++)
+        measure_load(argv[1], n, (size_t)load);
     return 0;
 }

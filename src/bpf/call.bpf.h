@@ -30,13 +30,14 @@ static __always_inline const struct told_call *tell(struct told_call *call, cons
 /* The compiler puts what follows from it elsewhere. */
 #define rare(condition) __builtin_expect(condition, 0)
 
-/* A call for the hot path. `native` and `told` are constants. Both `end` and `call` lead to registers of a known type. */
+/* A call for the hot path. The last three are constants. Both `end` and `call` lead to registers of a known type. */
 struct hot_call {
     const struct call_end *end; /* what the hook got; NULL when it is told */
     struct told_call *call;     /* where it is told, or will be */
-    const struct pt_regs *regs; /* of a call that is told */
+    const struct pt_regs *regs; /* of a call that is told, or kept */
     bool native;                /* no 32-bit call, surely */
     bool told;
+    bool kept; /* see keep_registers() */
 };
 
 /* Read again each time: to keep it costs more on the way that is taken most. */
@@ -47,7 +48,15 @@ static __always_inline __s64 result_of(struct hot_call hot)
 
 static __always_inline const struct pt_regs *pointer_of(struct hot_call hot)
 {
-    return hot.told ? hot.regs : *(const struct pt_regs *const volatile *)&hot.end->regs;
+    return hot.told || hot.kept ? hot.regs : *(const struct pt_regs *const volatile *)&hot.end->regs;
+}
+
+/* The same call, whose registers' address is in a register from here on. */
+static __always_inline struct hot_call keep_registers(struct hot_call hot)
+{
+    hot.regs = pointer_of(hot);
+    hot.kept = true;
+    return hot;
 }
 
 /* What chooses the place of the thread. */

@@ -184,12 +184,16 @@ static __always_inline bool count_quickly(struct hot_call hot, struct iol_thread
 
     if (rare(!registers_are_at(hot, found)))
         return false;
-    /* only the thread itself writes its task there: when it is found to be there now, it was there before */
-    found = name_descriptor(found, *(volatile __u64 *)&place->task, typed_first_argument_32(pointer_of(hot))) ^
+    /*
+     * Only the thread itself writes its task there: when it is found to be there now, it was there before. The owner is read again, as
+     * the compiler would go on with the registers' pointer, which is no number, in its place.
+     */
+    found = name_descriptor(*(volatile __u64 *)&place->owner, *(volatile __u64 *)&place->task,
+                            typed_first_argument_32(pointer_of(hot))) ^
             place->side[direction].descriptor_check;
     barrier_var(found);
     if (rare(found == FOUND(0, IOL_VERDICT_IGNORE))) {
-        leave_out(&place_of(lower_registers_of(hot))->side[direction], result_of(hot));
+        leave_out(&place->side[direction], result_of(hot));
         barrier(); /* or the compiler makes one end of both, which takes both longer */
         return true;
     }
@@ -223,17 +227,18 @@ _Static_assert(IOL_VERDICT_AGGREGATE == 0, "a number below FOUND(0, 1) is one of
  */
 static __always_inline int one_way(struct hot_call hot, __u32 direction)
 {
-    struct iol_thread *place = place_of(lower_registers_of(hot));
+    struct hot_call kept = keep_registers(hot);
+    struct iol_thread *place = place_of(lower_registers_of(kept));
 
     barrier_var(place); /* or the compiler makes it anew for each member */
-    if (registers_are_at(hot, *(volatile __u64 *)&place->untraced))
+    if (registers_are_at(kept, *(volatile __u64 *)&place->untraced))
         return 0;
-    if (!hot.native && rare(!is_surely_native(pointer_of(hot))) &&
+    if (!hot.native && rare(!is_surely_native(pointer_of(kept))) &&
         rare(syscall_is_compat(sparing_task(*(volatile __u64 *)&place->task)))) {
         told(hot);
         return NOT_COUNTED;
     }
-    if (count_quickly(hot, place, direction, NULL))
+    if (count_quickly(kept, place, direction, NULL))
         return 0;
     return count_slowly(told(hot), place, direction);
 }
@@ -254,7 +259,7 @@ static __always_inline int end_of_call(struct hot_call hot, __u64 nr)
         }
         if (!hot.native && syscall_is_compat(sparing_current_task())) {
             told(hot);
-            return other_call(hot.call);
+            goto other;
         }
     }
     if (syscall_is_native(nr, true)) {
@@ -268,5 +273,6 @@ static __always_inline int end_of_call(struct hot_call hot, __u64 nr)
     } else {
         return 0;
     }
+other: /* one call for all ways, or the verifier looks at it more than once */
     return other_call(hot.call);
 }

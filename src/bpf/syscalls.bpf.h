@@ -179,12 +179,16 @@ static const volatile __u8 compat_classes[IOL_SYSCALLS_MAX] SEC(".rodata.syscall
 
 /*
  * Is the number's bit set in the word that has it? The lower six bits of the number count: a shift of BPF by a register takes no others, while C
- * would ask for a mask first. The compiler does not see the word, or it would make a table of all of them.
+ * would ask for a mask first. The compiler does not see the word, or it would make a table of all of them; and it is told how to leave when
+ * the bit is not set, or it would leave by two jumps.
  */
 static __always_inline bool has_bit_of(__u64 word, __u64 number)
 {
     asm("%0 <<= %1" : "+r"(word) : "r"(number));
-    return (__s64)word < 0;
+    asm goto("if %0 s> -1 goto %l1" : : "r"(word) : : no);
+    return true;
+no:
+    return false;
 }
 
 /* A number below 128. */

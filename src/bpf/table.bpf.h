@@ -21,13 +21,14 @@ static __always_inline struct account_set *set_of(__u64 image)
     return bpf_map_lookup_elem(&account_sets, &index);
 }
 
-/* For what finds no place in its process's set. Files whose inodes follow each other have neighbouring ones. */
+/* For what finds no place in its process's set: another one. Files whose inodes follow each other have neighbouring ones. */
 static __always_inline struct account_set *second_set_of(const struct iol_account_key *key)
 {
     __u64 number = key->number >> SHARING_INODES_BITS;
     __u32 region = (__u32)(((number >> REGION_BITS) ^ key->image * MIX_B) * MIX_A >> 32) << REGION_BITS;
     __u32 index = (region | masked(number, (1U << REGION_BITS) - 1)) & settings.set_mask;
 
+    index ^= ((index ^ ((__u32)key->image & settings.set_mask)) - 1) >> 31; /* not the same */
     return bpf_map_lookup_elem(&account_sets, &index);
 }
 

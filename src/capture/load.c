@@ -131,10 +131,10 @@ static uint32_t sent_sets(size_t slots)
     return sets;
 }
 
-/* A power of two, each with places for seven accounts: nearly all find one, as a process's own or by their inodes. */
+/* A power of two, two at least, each with places for seven accounts: nearly all find one, as a process's own or by their inodes. */
 static uint32_t account_sets(size_t slots)
 {
-    uint32_t sets = 1;
+    uint32_t sets = 2;
 
     while (sets < slots / 4)
         sets *= 2;
