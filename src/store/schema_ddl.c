@@ -139,6 +139,19 @@ static const char *type_name(const struct iol_column *column, enum iol_dialect d
     return sqlite ? "TEXT" : column->words->name;
 }
 
+/*
+ * A key of SQLite whose type is INTEGER, by that name, is where its row lies. The ids of files and processes are hashes: each new row would
+ * write to another page of a table that may be larger than any cache. By another name rows lie in the order in which they come, and what
+ * is written to all over is the index of the ids, a tenth as large.
+ */
+static const char *type_of(const struct iol_table *table, const struct iol_column *column, enum iol_dialect dialect)
+{
+    bool key = table->key && column == &table->columns[0];
+    bool appended = table->id == IOL_TABLE_FILE || table->id == IOL_TABLE_PROCESS;
+
+    return dialect == IOL_DIALECT_SQLITE && key && appended ? "BIGINT" : type_name(column, dialect);
+}
+
 /* How the tables stand in PostgreSQL. */
 struct layout {
     bool by_host;    /* each key has host_id in it */
@@ -159,7 +172,7 @@ static void print_column(FILE *out, const struct iol_table *table, const struct 
     bool wide_key = has_wide_key(table, layout);
     bool only_key = table->key && !wide_key && column == &table->columns[0];
 
-    fprintf(out, "    %s %s%s%s", column->name, type_name(column, dialect), column->not_null ? " NOT NULL" : "",
+    fprintf(out, "    %s %s%s%s", column->name, type_of(table, column, dialect), column->not_null ? " NOT NULL" : "",
             only_key ? " PRIMARY KEY" : "");
     if (dialect == IOL_DIALECT_SQLITE && column->type == IOL_TYPE_ENUM) {
         fprintf(out, " CHECK (%s IN (", column->name);
