@@ -119,13 +119,21 @@ static void begin(struct iol_priority *priority)
         priority->credit_ns = priority->most_ns;
 }
 
+/* One CPU stays free where there are more: often two of them are one core, and what runs on one slows the other. */
+static long room(void)
+{
+    long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+
+    return cpus > 2 ? cpus - 1 : 1;
+}
+
 void iol_priority_lower(struct iol_priority *priority)
 {
     begin(priority);
     if (priority->credit_ns <= 0 || __atomic_load_n(&priority->hurry, __ATOMIC_SEQ_CST))
         return;
     at_work = priority;
-    priority->cpus = sysconf(_SC_NPROCESSORS_ONLN);
+    priority->room = room();
     if (!priority->tid)
         return;
     __atomic_store_n(&priority->low, true, __ATOMIC_SEQ_CST);
@@ -161,7 +169,7 @@ void iol_priority_give_way(void)
         return;
     while (left_ns(priority) > 0) {
         if (priority->loadavg < 0 || __atomic_load_n(&priority->hurry, __ATOMIC_SEQ_CST) ||
-            count_running(priority) <= priority->cpus)
+            count_running(priority) <= priority->room)
             return;
         clock_nanosleep(CLOCK_MONOTONIC, 0, &nap, NULL);
     }

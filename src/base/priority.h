@@ -3,8 +3,8 @@
 #pragma once
 
 /*
- * Work that can wait. A thread does it with the lowest priority (SCHED_IDLE), and in the middle of it gives way: while as many other threads
- * as there are CPUs want to run, it sleeps. The one is not enough by itself: a priority counts among the threads of one control
+ * Work that can wait. A thread does it with the lowest priority (SCHED_IDLE), and in the middle of it gives way: while it and the other
+ * threads that want to run take more than all CPUs but one, it sleeps. The one is not enough by itself: a priority counts among the threads of one control
  * group only, and every session is a group of its own (sched_autogroup). Whoever is that slow may keep others waiting: it must not hold a
  * lock meanwhile that they need.
  *
@@ -26,7 +26,7 @@ struct iol_priority {
 
     /* The thread's own: */
     int loadavg;                /* descriptor of /proc/loadavg, or -1: it never gives way */
-    long cpus;                  /* online when the work began */
+    long room;                  /* threads that may run with it among them: all CPUs but one, when the work began */
     int64_t credit_ns, most_ns; /* how long its work may be held up, when the present piece of it began; and at most */
     int64_t began_ns, cpu_ns;   /* when it began: CLOCK_MONOTONIC, and CPU time of the thread */
     int64_t counted_ns;         /* until when time is saved up */
@@ -42,7 +42,7 @@ void iol_priority_lower(struct iol_priority *priority);
 void iol_priority_restore(struct iol_priority *priority);
 
 /*
- * Any thread, in the middle of its work, several times a millisecond: if it is one that has a low priority, and all CPUs are taken, it
+ * Any thread, in the middle of its work, several times a millisecond: if it is one that has a low priority, and no CPU is to spare, it
  * sleeps until that is over, or somebody is in a hurry. When its work has been held up for as long as it may, it has its usual priority back.
  */
 void iol_priority_give_way(void);

@@ -573,6 +573,16 @@ static void test_indexes(void **state)
     iol_db_close(db);
 }
 
+/* Ids are hashes: were their tables ordered by them, each row would go to another page. */
+static void test_order_of_arrival(void **state)
+{
+    const char *url = in_dir(*state, "ledger.db");
+
+    record(url, io_batch(1, 100)); /* an odd one has the ids from 100 down to 1 */
+    assert_int_equal(ask_int(url, "SELECT count(*) FROM file WHERE rowid = 101 - id"), 100);
+    assert_int_equal(ask_int(url, "SELECT count(*) FROM process WHERE rowid = 101 - id"), 100);
+}
+
 static void test_views(void **state)
 {
     const char *url = in_dir(*state, "ledger.db");
@@ -667,6 +677,7 @@ int main(void)
         TEST(test_deleted_file),
         TEST(test_locked_for_a_while),
         TEST(test_indexes),
+        TEST(test_order_of_arrival),
         TEST(test_views),
         TEST(test_io_by_hand),
         TEST(test_queries),

@@ -31,6 +31,7 @@ static void goes_low_and_comes_back(void **state)
         skip();
     iol_priority_lower(&priority);
     assert_int_equal(sched_getscheduler(0), SCHED_IDLE);
+    assert_true(priority.room >= 1 && (priority.room == 1 || priority.room < sysconf(_SC_NPROCESSORS_ONLN)));
     iol_priority_restore(&priority);
     assert_int_equal(sched_getscheduler(0), SCHED_OTHER);
 }
@@ -116,7 +117,7 @@ static void begin(struct iol_priority *priority, int patience_ms, long threads)
     priority->loadavg = memfd_create("loadavg", MFD_CLOEXEC);
     assert_true(priority->loadavg >= 0);
     iol_priority_lower(priority);
-    say_running(priority, threads + priority->cpus);
+    say_running(priority, threads + priority->room);
 }
 
 static void end(struct iol_priority *priority)
@@ -126,7 +127,7 @@ static void end(struct iol_priority *priority)
     assert_int_equal(sched_getscheduler(0), SCHED_OTHER);
 }
 
-/* As many others as there are CPUs, and this thread. */
+/* One more than leave a CPU to spare. */
 static void sleeps_for_as_long_as_it_may(void **state)
 {
     struct iol_priority priority;
@@ -231,12 +232,12 @@ static void the_kernel_tells_how_many_run(void **state)
     (void)state;
     iol_priority_init(&priority, INT_MAX);
     iol_priority_lower(&priority);
-    priority.cpus = 1000000;
+    priority.room = 1000000;
     iol_priority_give_way();
     iol_priority_restore(&priority);
     assert_true(priority.credit_ns > 0);
     iol_priority_lower(&priority);
-    priority.cpus = 0;
+    priority.room = 0;
     priority.credit_ns = 20 * INT64_C(1000000);
     iol_priority_give_way();
     assert_true(priority.credit_ns == 0);
