@@ -15,11 +15,9 @@ NAMES = {"read_zero": "read of 1 byte, /dev/zero", "pread_file": "pread of 1 byt
          "write_null": "write of 1 byte, /dev/null", "getppid": "getppid"}
 STATES = {"record": "record", "filtered": "filtered out", "ignored": "`--ignore '/**'`", "sample_100": "`--sample '100:/**'`",
           "every": "`--every '/**'`"}
-
-
 NOTE = ("Medians of %d loads of all programs; of each load, for each state and call, the fastest of some hundred loops of a tenth of a millisecond, and what "
-        "it takes more than with nothing. The median of the ratios within each load, in parentheses the interval in which it lies with 95 %%%% certainty, "
-        "reads and writes: %%s; getppid: %%s.") % LOADS
+        "it takes more than with nothing. A ratio is the median of those within each load. In parentheses the interval in which it lies with 95 %%%% certainty, "
+        "the sum: %%s; getppid: %%s.") % LOADS
 
 
 def hot_loads(bench, file, loads):
@@ -32,40 +30,34 @@ def hot_loads(bench, file, loads):
     return found
 
 
-def middle(found):
-    """{state: {call: (ns, ns added)}}, the medians of all loads."""
-    return {state: {call: tuple(map(median, zip(*times))) for call, times in calls.items()} for state, calls in found.items()}
+def added(found, state, calls):
+    """ns added in each load, for the calls together."""
+    return [sum(times) for times in zip(*([more for _, more in found[state][call]] for call in calls))]
 
 
-def hot_path(bench, file, loads):
-    return middle(hot_loads(bench, file, loads))
-
-
-def told_by_load(found, calls):
-    """What the ratios are within each load in which the floor takes time at all, for the calls together."""
-    def added(state):
-        return [sum(times) for times in zip(*([more for _, more in found[state][call]] for call in calls))]
-    told = []
-    for state in ("record", "filtered", "ignored"):
-        ratio = [mine / floor for mine, floor in zip(added(state), added("floor")) if floor > 0]
-        told.append("%s %.2f (%.2f to %.2f)" % (STATES[state], median(ratio), *median_interval(ratio)))
-    return ", ".join(told)
+def ratios_of(found, state, calls):
+    """What the state adds over what the floor adds, within each load in which the floor takes time at all."""
+    return [mine / floor for mine, floor in zip(added(found, state, calls), added(found, "floor", calls)) if floor > 0]
 
 
 def ratios(found):
-    """{"STATE CALL": what it adds over what the floor adds}"""
-    return {"%s %s" % (state, call): found[state][call][1] / found["floor"][call][1]
-            for state in STATES for call in NAMES}
+    """{"STATE CALL": the median of them}, or None when the machine is too busy to tell."""
+    if any(median(added(found, "floor", [call])) <= 0 for call in NAMES):
+        return None
+    return {"%s %s" % (state, call): median(ratios_of(found, state, [call])) for state in STATES for call in NAMES}
 
 
-def together(found):
-    """The calls that move bytes as one row: what of a ratio is the code's and not that of where a loop happens to lie in memory."""
-    floor = sum(found["floor"][call][1] for call in MOVING)
-    row = ["reads and writes, the sum", "%.0f" % sum(found["nothing"][call][0] for call in MOVING), "%.0f" % floor]
+def row_of(found, title, calls):
+    row = [title, "%.0f" % sum(median([ns for ns, _ in found["nothing"][call]]) for call in calls),
+           "%.0f" % median(added(found, "floor", calls))]
     for state in STATES:
-        added = sum(found[state][call][1] for call in MOVING)
-        row += ["%.0f" % added, "%.2f" % (added / floor)]
+        row += ["%.0f" % median(added(found, state, calls)), "%.2f" % median(ratios_of(found, state, calls))]
     return row
+
+
+def told_with_intervals(found, calls):
+    told = [(STATES[state], ratios_of(found, state, calls)) for state in ("record", "filtered", "ignored")]
+    return ", ".join("%s %.2f (%.2f to %.2f)" % (title, median(ratio), *median_interval(ratio)) for title, ratio in told)
 
 
 def own_use(bench, file):
@@ -88,16 +80,9 @@ def measure(bench):
     file = os.path.join(bench.scratch, "file")
     with open(file, "wb") as out:
         out.write(b"x" * 4096)
-    found_loads = hot_loads(bench, file, LOADS)
-    found = middle(found_loads)
-    ratio = ratios(found)
-    rows = []
-    for call, title in NAMES.items():
-        row = [title, "%.0f" % found["nothing"][call][0], "%.0f" % found["floor"][call][1]]
-        for state in STATES:
-            row += ["%.0f" % found[state][call][1], "%.2f" % ratio["%s %s" % (state, call)]]
-        rows.append(row)
-    rows.insert(len(MOVING), together(found))
+    found = hot_loads(bench, file, LOADS)
+    rows = [row_of(found, title, [call]) for call, title in NAMES.items()]
+    rows.insert(len(MOVING), row_of(found, "reads and writes, the sum", MOVING))
     columns = ["call", "nothing, ns", "floor adds, ns"]
     for title in STATES.values():
         columns += [title, "ratio"]
@@ -107,8 +92,8 @@ def measure(bench):
         ["CPU during %.2f million 1-byte operations a second" % rate, "%.2f %% of a core" % used],
         ["the same for a million operations a second", "%.2f %% of a core" % (used / rate)]])
     chart = Chart("calls", "What one read of 1 byte from /dev/zero costs in addition", "", "ns",
-                  {"added": [("floor", found["floor"]["read_zero"][1])] +
-                            [(state.replace("_", " "), found[state]["read_zero"][1]) for state in STATES]}, bars=True)
-    note = NOTE % (told_by_load(found_loads, MOVING), told_by_load(found_loads, ["getppid"]))
+                  {"added": [(state.replace("_", " "), median(added(found, state, ["read_zero"]))) for state in ("floor", *STATES)]}, bars=True)
+    note = NOTE % (told_with_intervals(found, MOVING), told_with_intervals(found, ["getppid"]))
     return Result("calls", [Table("calls", columns, rows), own], [chart], notes=[note],
-                  figures={**ratio, "own_percent_per_million": used / rate, "floor_ns": found["floor"]["read_zero"][1]})
+                  figures={**(ratios(found) or {}), "own_percent_per_million": used / rate,
+                           "floor_ns": median(added(found, "floor", ["read_zero"]))})
