@@ -124,7 +124,7 @@ static void make_call(const struct files *files, enum call call)
     }
 }
 
-/* The child: for each byte on the pipe it makes n of each call, in short loops in turn, and answers with nanoseconds for one, in the fastest loop. */
+/* The child: for each byte on the pipe it makes n of each call, in short loops in turn, and answers with what one took in the fastest of them. */
 static void serve(int in, int out, const char *path, long n)
 {
     const struct files files = {open("/dev/zero", O_RDONLY | O_CLOEXEC), open(path, O_RDONLY | O_CLOEXEC),
@@ -207,8 +207,8 @@ static void measure(struct state *state, int to, int from)
         fprintf(stderr, "hotpath: %s\n", err.text);
         exit(1);
     }
-    ask(to, from,
-        ns); /* accounts are opened, caches filled; with nothing, the kernel is still at taking the last hook away */
+    /* once for nothing: accounts are opened, caches filled, and the kernel may still be at taking the last hook away */
+    ask(to, from, ns);
     if (state->kind == CAPTURE)
         iol_capture_poll(state->capture, 0, ignore_record, NULL);
     ask(to, from, ns);
