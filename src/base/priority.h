@@ -8,7 +8,7 @@
  * group only, and every session is a group of its own (sched_autogroup). Whoever is that slow may keep others waiting: it must not hold a
  * lock meanwhile that they need.
  *
- * How long that may hold up its work is saved up, a quarter of all time: what lasts short is let pass, and what lasts for ever delays
+ * How long that may hold up its work is saved up, half of all time: what lasts short is let pass, and what lasts for ever delays
  * little.
  *
  * The kernel lets a thread come back from SCHED_IDLE only with CAP_SYS_NICE, or when RLIMIT_NICE allows its nice value (LimitNICE= of
@@ -47,5 +47,5 @@ void iol_priority_restore(struct iol_priority *priority);
  */
 void iol_priority_give_way(void);
 
-/* Any thread: whether it can wait. A thread that is at work with a low priority gets its usual one at once, or within milliseconds if it sleeps. */
+/* Any thread: whether it can wait. A thread that is at work with a low priority gets its usual one at once, or within some hundredths of a second if it sleeps. */
 void iol_priority_set_hurry(struct iol_priority *priority, bool hurry);

@@ -142,7 +142,7 @@ static void sleeps_for_as_long_as_it_may(void **state)
     end(&priority);
 }
 
-/* A quarter of the time that passes, and no more than at the beginning. */
+/* Half of the time that passes, and no more than at the beginning. */
 static void may_sleep_again_later(void **state)
 {
     struct iol_priority priority;
@@ -155,7 +155,7 @@ static void may_sleep_again_later(void **state)
     assert_int_equal(sched_getscheduler(0), SCHED_OTHER);
     iol_priority_restore(&priority);
     assert_true(priority.credit_ns == 0);
-    priority.counted_ns -= 4 * 50 * INT64_C(1000000);
+    priority.counted_ns -= 2 * 50 * INT64_C(1000000);
     iol_priority_lower(&priority);
     assert_true(priority.credit_ns >= 50 * INT64_C(1000000) && priority.credit_ns <= priority.most_ns);
     iol_priority_restore(&priority);
