@@ -19,7 +19,7 @@ help:
 	@echo 'make soak         as root: what takes long: 200 kills of recorder, database and line between them, 200,000 live accounts (a quarter of an hour)'
 	@echo 'make check-kernels  boots other kernels under qemu, runs every test in each with both probe sets, and prints the matrix: an hour and a half'
 	@echo '                  for each kernel; goes on where it was interrupted (KERNELS=6.12: one; DOCS=1: the matrix into docs/KERNELS.md)'
-	@echo 'make bench        as root: what ioledger costs; PARTS=calls: a system call only (see bench/run --help)'
+	@echo 'make bench        as root: what ioledger costs; PARTS=calls: a system call only; ROUNDS=9: in place of 5 (see bench/run --help)'
 	@echo 'make bench-check  compares instructions and, as root, costs with bench/baseline.json'
 	@echo 'make deb          builds a Debian package, in $(BUILD)/deb'
 	@echo 'make install      installs it; PREFIX (default /usr/local) and DESTDIR are heeded'
@@ -57,7 +57,7 @@ check-kernels:
 bench: build
 	@tools/install-deps bench
 	@ninja -C $(BUILD) bench-programs
-	@bench/run --build $(BUILD) $(PARTS)
+	@bench/run --build $(BUILD) $(if $(ROUNDS),--rounds $(ROUNDS)) $(PARTS)
 
 bench-check: build
 	@ninja -C $(BUILD) bench-programs

@@ -25,6 +25,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(HERE)
 READY_SECONDS = 120
+ROUNDS = 5
 MIN_ROUNDS = 6  # of fewer ratios even the lowest and the highest do not hold their median with 95 % certainty
 PARTS = ("calls", "work", "turns", "hooks", "others", "scaling", "store", "questions", "outage", "clickhouse", "month")
 
@@ -67,6 +68,7 @@ class Result:
     figures: dict = dataclasses.field(default_factory=dict)  # name: number, for baselines and tests
     date: str = ""
     machine: str = ""
+    rounds: int = ROUNDS  # of the run
 
 
 @dataclasses.dataclass
@@ -282,10 +284,11 @@ def results_path(build, part):
     return os.path.join(build, "bench", "results", part + ".json")
 
 
-def save(build, result):
+def save(bench, result):
+    result.rounds = bench.rounds
     result.date = time.strftime("%Y-%m-%d")
     result.machine = machine()
-    write_file(results_path(build, result.part), json.dumps(dataclasses.asdict(result), indent=1) + "\n")
+    write_file(results_path(bench.build, result.part), json.dumps(dataclasses.asdict(result), indent=1) + "\n")
 
 
 def load(build, part):

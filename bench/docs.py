@@ -50,7 +50,8 @@ def join(parts, text_of):
 
 def filling(table, result, last):
     """What stands in the place of a table; the notes of its part stand below the last one."""
-    lines = [table.markdown(), "", "%s, %s: `make bench PARTS=%s`" % (result.date, result.machine, result.part)]
+    rounds = "" if result.rounds == benchlib.ROUNDS else " ROUNDS=%d" % result.rounds
+    lines = [table.markdown(), "", "%s, %s: `make bench%s PARTS=%s`" % (result.date, result.machine, rounds, result.part)]
     for note in result.notes if last else ():
         lines += ["", note]
     return "\n".join(lines)

@@ -111,7 +111,7 @@ def compile_program(scratch, files=None):
 def tar_program(scratch, folder="."):
     tree, output = source_tree(os.path.join(scratch, "tree")), os.path.join(scratch, "archive")
     need("gzip")
-    script = "tar -cf - -C %s %s | gzip -4 >%s/tree.tar.gz" % (tree, folder, output)
+    script = "tar -cf - --exclude=.git -C %s %s | gzip -4 >%s/tree.tar.gz" % (tree, folder, output)
     return Program("tar", "tar and gzip, %s files" % files_in(folder), shell(script), output)
 
 
