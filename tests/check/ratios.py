@@ -47,12 +47,22 @@ def check_times(tap):
 
 def check_equal_speed(tap):
     """Two rounds: in one all is as it should be, in the other the machine is 1.4 times slower while the recorder is measured."""
-    found = {state: [part_work.Run(2 * added * slow, added * slow, slow / 2) for slow in speeds]
+    program = part_work.Program("p", "p", ())
+    found = {state: [part_work.Run(20 * added * slow, 10 * added * slow, 5 * slow) for slow in speeds]
              for state, added, speeds in (("nothing", 1, (1, 1)), ("floor", 1.01, (1, 1)), ("record", 1.0504, (1, 1.4)))}
-    row = part_work.time_row("p", found)
-    tap.equal((row[1], row[2]), ("2.00", "+1.0 %"), "what takes how long with nothing")
+    row = part_work.time_row(program, found)
+    tap.equal((row[1], row[2]), ("20.00", "+1.0 %"), "what takes how long with nothing")
     tap.equal((row[5], row[6]), ("+4.0 % (+4.0 to +4.0)", "+5.0 % (+5.0 to +5.0)"), "a slow round, at equal speed")
-    tap.equal((row[3], row[4]), ("+24.8 % (+4.0 to +45.6)", "+26.0 %"), "and on the wall clock")
+    clock = ("+24.8 % (+4.0 to +45.6)", "+26.0 % (+5.0 to +47.1)")
+    tap.equal((row[3], row[4]), clock, "and on the wall clock")
+    tap.equal(part_work.told(program, found), part_work.equal_speed(found), "a program that computes is told at equal speed")
+    for run in (run for runs in found.values() for run in runs):
+        run.user /= 5
+    row = part_work.time_row(program, found)
+    tap.equal((row[3:7]), [*clock, "", ""], "ticks do not tell the user time of one that does not")
+    tap.equal(part_work.told(program, found), part_work.each(found, "wall"), "which is told by the clock")
+    in_pieces = part_work.Program("p", "p", (), pieces=2)
+    tap.equal(part_work.told(in_pieces, found), part_work.equal_speed(found), "between pieces there is work that no tick has to tell")
 
 
 def check_aims(tap):
