@@ -230,6 +230,16 @@ static void drop_initial_threads(const struct iol_capture *capture)
         madvise((void *)(uintptr_t)zeros, iol_capture_page_round(size), MADV_REMOVE);
 }
 
+/* libbpf has copied what it needs of it. Its pages are the binary's own: should they be read again, they come from there. */
+static void drop_object(const struct object *object)
+{
+    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+    uintptr_t begin = ((uintptr_t)object->data + page - 1) / page * page;
+    uintptr_t end = ((uintptr_t)object->data + object->size) / page * page;
+
+    madvise((void *)begin, end - begin, MADV_DONTNEED);
+}
+
 static int load_object(struct iol_capture *capture, enum iol_probe_set set, struct iol_error *err)
 {
     struct bpf_map *settings = bpf_object__find_map_by_name(capture->object, ".rodata.settings");
@@ -321,6 +331,7 @@ static int open_capture(struct iol_capture *capture, const struct iol_capture_op
     r = options->pin ? iol_capture_take_over(capture, options->pin, err) : 1;
     if (r == 1)
         r = load_anew(capture, options, &object, err);
+    drop_object(&object);
     if (r < 0)
         return r;
     return open_loaded(capture, options, err);
