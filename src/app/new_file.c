@@ -23,7 +23,7 @@ struct iol_new_file {
     char *aside; /* what is written to; NULL: written directly */
 };
 
-/* Of the one that is being written: a signal that ends us takes it away. */
+/* Of the one that is being written: a signal that ends us takes it away. Once it has its name, no signal but SIGPIPE ends us. */
 static char unfinished[PATH_MAX];
 
 static void on_signal(int signum)
@@ -34,19 +34,44 @@ static void on_signal(int signum)
 
 static const int signals[] = {SIGINT, SIGTERM, SIGHUP, SIGPIPE};
 
-/* While `path` is not NULL. Signals with a handler, or that are ignored, are somebody else's affair. */
-static void watch_signals(const char *path)
+static void replace_handler(int signum, void (*from)(int), void (*to)(int))
 {
-    const struct sigaction action = {.sa_handler = path ? on_signal : SIG_DFL,
-                                     .sa_flags = path ? SA_RESETHAND | SA_NODEFER : 0};
+    const struct sigaction action = {.sa_handler = to, .sa_flags = to == on_signal ? SA_RESETHAND | SA_NODEFER : 0};
     struct sigaction now;
 
-    if (path)
-        snprintf(unfinished, sizeof(unfinished), "%s", path);
-    for (size_t i = 0; i < IOL_ARRAY_SIZE(signals); i++) {
-        if (sigaction(signals[i], NULL, &now) == 0 && now.sa_handler == (path ? SIG_DFL : on_signal))
-            sigaction(signals[i], &action, NULL);
-    }
+    if (sigaction(signum, NULL, &now) == 0 && now.sa_handler == from)
+        sigaction(signum, &action, NULL);
+}
+
+/* Signals with a handler, or that are ignored, are somebody else's affair. */
+static void watch_signals(const char *path)
+{
+    snprintf(unfinished, sizeof(unfinished), "%s", path);
+    for (size_t i = 0; i < IOL_ARRAY_SIZE(signals); i++)
+        replace_handler(signals[i], SIG_DFL, on_signal);
+}
+
+static void leave_signals(void)
+{
+    for (size_t i = 0; i < IOL_ARRAY_SIZE(signals); i++)
+        replace_handler(signals[i], on_signal, SIG_DFL);
+}
+
+/* Of those that are watched: whoever is killed has changed nothing. */
+static void ignore_signals(void)
+{
+    for (size_t i = 0; i < IOL_ARRAY_SIZE(signals); i++)
+        replace_handler(signals[i], on_signal, signals[i] == SIGPIPE ? SIG_DFL : SIG_IGN);
+}
+
+static void block_signals(sigset_t *ret_before)
+{
+    sigset_t ours;
+
+    sigemptyset(&ours);
+    for (size_t i = 0; i < IOL_ARRAY_SIZE(signals); i++)
+        sigaddset(&ours, signals[i]);
+    pthread_sigmask(SIG_BLOCK, &ours, ret_before);
 }
 
 static int fail(struct iol_error *err, int code, const char *path)
@@ -76,13 +101,10 @@ int iol_new_file_check(const char *path, struct iol_error *err)
 /* No signal comes between the file and what takes it away. The mode is that of any new file; mkstemp(3) would make it private. */
 static int create(const char *path)
 {
-    sigset_t ours, before;
+    sigset_t before;
     int fd, code;
 
-    sigemptyset(&ours);
-    for (size_t i = 0; i < IOL_ARRAY_SIZE(signals); i++)
-        sigaddset(&ours, signals[i]);
-    pthread_sigmask(SIG_BLOCK, &ours, &before);
+    block_signals(&before);
     fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
     code = errno;
     if (fd >= 0)
@@ -169,17 +191,31 @@ static int close_stream(struct iol_new_file *file)
     return code;
 }
 
+/* A signal that came in between is forgotten when it has its name, and ends us when it has not. */
+static int give_name(const struct iol_new_file *file)
+{
+    sigset_t before;
+    int r = 0;
+
+    block_signals(&before);
+    if (rename(file->aside, file->path) < 0)
+        r = -errno;
+    else
+        ignore_signals();
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return r;
+}
+
 int iol_new_file_finish(struct iol_new_file *file, int written, long long *ret_size, struct iol_error *err)
 {
     if (!file->path || written < 0)
         return !file->path ? written : fail(err, -written, file->path);
     *ret_size = ftello(file->stream);
     written = close_stream(file);
-    if (written == 0 && file->aside && rename(file->aside, file->path) < 0)
-        written = -errno;
+    if (written == 0 && file->aside)
+        written = give_name(file);
     if (written < 0)
         return fail(err, -written, file->path);
-    watch_signals(NULL);
     free(TAKE_PTR(file->aside));
     return 0;
 }
@@ -192,7 +228,7 @@ void iol_new_file_free(struct iol_new_file *file)
         fclose(file->stream);
     if (file->aside) {
         unlink(file->aside);
-        watch_signals(NULL);
+        leave_signals();
     }
     free(file->aside);
     free(file->path);

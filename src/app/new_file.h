@@ -4,7 +4,8 @@
 
 /*
  * A file that is there as a whole or not at all: it is written beside its name and renamed when it is complete. What is at the name
- * before stays until then. A name that is no regular file (a device, a pipe) is written to directly, "-" is stdout.
+ * before stays until then. Whoever is ended by SIGINT, SIGTERM or SIGHUP leaves what was there: once the new one has its name, they
+ * are ignored, for the little that is left to do. A name that is no regular file (a device, a pipe) is written to directly, "-" is stdout.
  */
 #include <stdio.h>
 

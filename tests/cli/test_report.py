@@ -130,6 +130,23 @@ def test_interrupted(tap, url, scratch):
             tap.equal((status, left), (-signum, {page: "kept" for page in kept}), "%s while it writes: %s stays" % (name, kept or "nothing"))
 
 
+def test_interrupted_at_the_end(tap, url, scratch):
+    """A signal that comes while the page gets its name: strace(1) has it sent at the entry of the call."""
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+        for more, status, left in (("", 0, "<!doctype html>"), (":error=EACCES", -signal.Signals[name], "kept")):
+            folder = tempfile.mkdtemp(dir=scratch)
+            path = os.path.join(folder, "page.html")
+            with open(path, "w", encoding="ascii") as file:
+                file.write("kept")
+            done = subprocess.run(["strace", "-f", "-qq", "-o", scratch + "/strace", "-e", "trace=/^rename", "-e", "inject=/^rename:signal=%s%s" % (name, more),
+                                   IOLEDGER, "report", "--db", url, "-o", path], stdin=subprocess.DEVNULL, capture_output=True, timeout=PATIENCE,
+                                  preexec_fn=lambda: signal.signal(signal.Signals[name], signal.SIG_DFL), check=False)  # pylint: disable=cell-var-from-loop
+            with open(path, encoding="utf-8") as file:
+                page = file.read()
+            tap.equal((done.returncode, page[:15].lower(), "</html>" in page, os.listdir(folder)), (status, left, status == 0, ["page.html"]),
+                      "%s while it gets its name%s" % (name, more and ", which fails"))
+
+
 def sums(rows, at):
     """The six counters from `at` on, added up; large integers come as texts."""
     return [sum(int(row[at + i]) for row in rows) for i in range(6)]
@@ -463,6 +480,7 @@ def main():
         run(tap, test_span, urls["page"], scratch)
         run(tap, test_many, urls["many"], scratch)
         run(tap, test_interrupted, urls["many"], scratch)
+        run(tap, test_interrupted_at_the_end, urls["many"], scratch)
         run(tap, test_elsewhere, urls["page"], scratch)
         run(tap, test_browser, urls, scratch)
     finally:
