@@ -11,7 +11,7 @@
  */
 #include "abi/event.h"
 
-#define IOL_LAYOUT 3
+#define IOL_LAYOUT 4
 
 /* Value of the map `about`: what is pinned. The first two members stay where they are in every version. */
 struct iol_about {
@@ -83,8 +83,8 @@ struct iol_posted {
 struct iol_fold {
     __u64 pending; /* the rest is valid, and has not been done for certain */
     __u64 place;   /* index in `threads` */
-    __u64 direction;
-    __u64 set; /* of counters: 0 or 1 */
+    __u64 side;    /* … of those of a thread */
+    __u64 set;     /* of counters: 0 or 1 */
     __u64 slot;
     struct iol_counters counters; /* as they are to be */
 };

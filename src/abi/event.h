@@ -11,7 +11,7 @@
  */
 #include <linux/types.h>
 
-#define IOL_ABI_VERSION 6
+#define IOL_ABI_VERSION 7
 
 #define IOL_PATH_MAX 4096      /* bytes of a path, its NUL not counted */
 #define IOL_ARGV_MAX 16384     /* bytes of argv kept of one process */
@@ -23,6 +23,7 @@
 #define IOL_RULES_MAX 64          /* rules of --ignore, --every and --sample */
 #define IOL_RULE_PATH_MAX 254     /* bytes of the path of a rule */
 #define IOL_RULE_SUFFIX_MAX 64    /* bytes of what follows the * of a rule */
+#define IOL_THREADS 4096          /* places of threads */
 #define IOL_CGROUP_FILTER_MAX 256 /* cgroups given with --cgroup and --container: on v1 one for each hierarchy */
 
 /*
@@ -189,7 +190,11 @@ struct iol_control {
     __u32 tasks_elsewhere; /* processes that are in the map `tasks`, or will be in a moment */
     __u32 ring_high;       /* the ring buffer is so full that its reader is to be woken */
     __u32 ring_full;       /* the last record found no room there */
+    __u64 owned[IOL_THREADS /
+                64]; /* bits: places of `threads` that have had an owner; in the others nothing is counted */
 };
+
+#define IOL_WAS_OWNED(owned, place) ((owned)[(place) / 64] >> (place) % 64 & 1)
 
 #define IOL_CHANGE 0x165667B19E3779F9ULL /* not 1: programs take `changes` as a hash of itself */
 
@@ -286,9 +291,8 @@ struct iol_sums {
  */
 struct iol_tab {
     __u64 account; /* epoch << 32 | IOL_TAB_OPEN | as find_account() returns it, index and verdict; 0: none */
+    __u64 last;    /* jiffies; of the first operation: in struct iol_side */
     struct iol_sums sums;
-    __u64 first; /* jiffies */
-    __u64 last;
     struct iol_sums
         total; /* everything that the thread has moved in the epoch (route rw), whatever the account: counted apart */
 };
@@ -303,17 +307,16 @@ enum iol_standing {
 };
 
 /*
- * One direction of a thread. The account that it used last, and two hashes, each ^ slot, so that an entry torn between two
- * writers fits none: one is of the file, its name, and what may have changed it; the other one of the descriptor, when
- * nobody else can change what that leads to: then the file need not be looked at, and the hash by itself tells the account.
- * Below it what only the owner of the place writes: tabs by epoch, and what rules left out.
+ * One direction of a thread. An account that it has used, and a hash ^ slot of the file, its name, and what may have changed it, so that an
+ * entry torn between two writers fits none. Below it what only the owner of the place writes: tabs by epoch, and what rules left out.
  */
 struct iol_side {
     __u64 file_check;
-    __u64 descriptor_check; /* 0: none */
-    __u64 slot;             /* as find_account() returns it: index and verdict */
-    struct iol_tab tab[2];
+    __u64 slot;              /* as find_account() returns it: index and verdict */
+    __u64 first[2];          /* jiffies, of the tabs */
     struct iol_sums ignored; /* errors are not counted */
+    __u64 reserved;
+    struct iol_tab tab[2]; /* a cache line each */
 };
 
 /* An account that a thread has used before: as file_check and slot of a side. */
@@ -323,6 +326,13 @@ struct iol_recent {
 };
 
 #define IOL_RECENT 4
+
+/*
+ * Sides of a thread: of reads and of writes, the account that it used last, and from IOL_SIDE_BEFORE on the one before. Everything is counted on the
+ * first two; when a thread turns to the account before, the two change places, with what has been done on them in the open epoch.
+ */
+#define IOL_SIDES 4
+#define IOL_SIDE_BEFORE 2
 
 /*
  * What the hot path has to know of a thread, found by the address of its registers at the top of its kernel stack: one place in
@@ -336,17 +346,23 @@ struct iol_thread {
     __u64 untraced; /* the address of a thread that no filter asks for, or 0 */
     __u64 owner;    /* the address of the thread that counts here; 0: none; IOL_OWNER_LEAVING */
     __u64 task;     /* struct task_struct */
-    __u64 image;
+    /*
+     * Of each side a hash ^ slot of the descriptor, when nobody else can change what that leads to: then the file need not be looked at, and the
+     * hash by itself tells the account. 0: none.
+     */
+    __u64 descriptor_check[IOL_SIDES];
+    __u64 image; /* up to here: what most operations need, one cache line */
     __u64 standing;
     __u64 check;
-    __u64 switches;                       /* to other threads, when the last operation ended */
-    __u64 asleep;                         /* notes that threads of this place left when they went to sleep, or more */
-    struct iol_side side[2];              /* of reads, of writes */
-    struct iol_recent recent[IOL_RECENT]; /* accounts used before; to 512 bytes: none is in two pages */
+    __u64 switches; /* to other threads, when the last operation ended */
+    __u64 asleep;   /* notes that threads of this place left when they went to sleep, or more */
+    __u64 reserved[4];
+    struct iol_side side[IOL_SIDES];
+    struct iol_recent recent[IOL_RECENT]; /* accounts used before */
+    __u64 unused[8];                      /* to 1024 bytes: no place is in two pages */
 };
 
 #define IOL_OWNER_LEAVING 1 /* no address: nobody counts here until the next epoch */
-#define IOL_THREADS 4096
 
 enum iol_lost {
     IOL_LOST_ACCOUNTS_FULL, /* operations counted under (other files): no free slot */

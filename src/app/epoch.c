@@ -185,5 +185,5 @@ void iol_epoch_kernel(struct iol_capture *capture, struct iol_account_kernel *re
     };
     ret_kernel->slots = iol_capture_slots(capture, &ret_kernel->n_slots, &ret_kernel->first_spare);
     ret_kernel->cpus = iol_capture_cpus(capture, &ret_kernel->n_cpus);
-    ret_kernel->threads = iol_capture_threads(capture, &ret_kernel->n_threads);
+    ret_kernel->threads = iol_capture_threads(capture, &ret_kernel->n_threads, &ret_kernel->owned);
 }

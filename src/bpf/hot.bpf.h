@@ -31,10 +31,43 @@ static __always_inline int find_anew(struct iol_thread *place, __u32 direction, 
 
     if (found < 0 || found & FOUND_FOR_NOW)
         return found;
-    side->descriptor_check = 0;
+    place->descriptor_check[direction & 1] = 0;
     side->slot = (__u32)found;
     side->file_check = recent ^ (__u32)found;
     return found;
+}
+
+#define EXCHANGE(one, other)                                                                                           \
+    ({                                                                                                                 \
+        __u64 kept = (one);                                                                                            \
+                                                                                                                       \
+        (one) = (other);                                                                                               \
+        (other) = kept;                                                                                                \
+    })
+
+/*
+ * The account that was used last and the one before change places. The thread is the owner: what it has done on them in this epoch goes with
+ * them. Everything that it has moved stays, as do tabs of the other epoch, which user space may be looking at.
+ */
+static __always_inline void turn_back(struct iol_thread *place, __u32 direction, __u64 epoch)
+{
+    struct iol_side *last = &place->side[direction & 1], *before = &place->side[(direction & 1) + IOL_SIDE_BEFORE];
+    struct iol_tab *tab = &last->tab[epoch & 1], *other = &before->tab[epoch & 1];
+
+    EXCHANGE(place->descriptor_check[direction & 1], place->descriptor_check[(direction & 1) + IOL_SIDE_BEFORE]);
+    EXCHANGE(last->file_check, before->file_check);
+    EXCHANGE(last->slot, before->slot);
+    EXCHANGE(tab->account, other->account);
+    EXCHANGE(tab->sums.ops, other->sums.ops);
+    EXCHANGE(tab->sums.bytes, other->sums.bytes);
+    EXCHANGE(tab->sums.errors, other->sums.errors);
+    EXCHANGE(last->first[epoch & 1], before->first[epoch & 1]);
+    EXCHANGE(tab->last, other->last);
+}
+
+static __always_inline bool owns(const struct iol_thread *place, __u64 registers)
+{
+    return *(const volatile __u64 *)&place->owner == registers;
 }
 
 /*
@@ -42,7 +75,7 @@ static __always_inline int find_anew(struct iol_thread *place, __u32 direction, 
  * that is not enough: the thread is not known, not traced or in a 32-bit call, there is no file, or it may have left a note of what it used
  * when it fell asleep.
  */
-static __noinline int look_again(const struct told_call *call, struct iol_thread *place, __u32 direction)
+static __always_inline int look_again(const struct told_call *call, struct iol_thread *place, __u32 direction)
 {
     const struct task_struct *typed_task = current_task();
     __u64 registers = address_of(call->regs), task = address_of(typed_task), image = place->image, file, files, name,
@@ -67,10 +100,14 @@ static __noinline int look_again(const struct told_call *call, struct iol_thread
     name = name_file(file);
     full = name_recent(name, image);
     found = *(volatile __u64 *)&recent->slot;
+    if ((recent->file_check ^ (__u32)found) != full && owns(place, registers)) {
+        turn_back(place, direction, current_epoch());
+        found = *(volatile __u64 *)&recent->slot;
+    }
     if ((recent->file_check ^ (__u32)found) != full)
         found = find_anew(place, direction, full, image, task, file, name);
     if (found >= 0 && !table_is_shared(files))
-        recent->descriptor_check = descriptor ^ (__u32)found;
+        place->descriptor_check[direction & 1] = descriptor ^ (__u32)found;
     return found;
 }
 
@@ -102,8 +139,9 @@ static __always_inline void leave_out(struct iol_side *mine, __s64 result)
 }
 
 /* The thread turns to another account: what it has done on the last one, in this epoch, goes to the slot. */
-static __always_inline void close_tab(const struct iol_tab *tab, __u64 epoch, __u32 direction)
+static __always_inline void close_tab(const struct iol_side *side, __u64 epoch, __u32 direction)
 {
+    const struct iol_tab *tab = &side->tab[epoch & 1];
     __u32 index = IOL_TAB_SLOT(tab->account);
     struct iol_account *slot;
 
@@ -111,7 +149,18 @@ static __always_inline void close_tab(const struct iol_tab *tab, __u64 epoch, __
         return;
     slot = bpf_map_lookup_elem(&slots, &index);
     if (slot)
-        slot_add_tab(slot, tab, epoch, control.epoch_start, direction);
+        slot_add_side(slot, side, epoch, control.epoch_start, direction);
+}
+
+/* Takes a place that has no owner. */
+static __always_inline bool own(struct iol_thread *place, __u64 registers)
+{
+    __u32 number = registers >> PLACE_SHIFT & (IOL_THREADS - 1);
+
+    if (!try_own(&place->owner, registers))
+        return false;
+    __sync_fetch_and_or(&control.owned[number / 64], 1ULL << number % 64);
+    return true;
 }
 
 /*
@@ -125,17 +174,17 @@ static __always_inline int count(const struct told_call *call, struct iol_thread
     struct iol_tab *tab = &mine->tab[epoch & 1];
     __s64 result = call->result;
 
-    if (*(volatile __u64 *)&place->owner != address_of(call->regs) && !try_own(&place->owner, address_of(call->regs)))
+    if (!owns(place, address_of(call->regs)) && !own(place, address_of(call->regs)))
         return tally(found, epoch, HOW(IOL_ABI_ROUTE_RW, side & 1), result);
     if (FOUND_VERDICT(found) == IOL_VERDICT_IGNORE) {
         leave_out(mine, result);
         return 0;
     }
     if (tab->account != TAB_OF(epoch, found)) {
-        close_tab(tab, epoch, side & 1);
+        close_tab(mine, epoch, side & 1);
         tab->account = TAB_OF(epoch, found);
         tab->sums = (struct iol_sums){};
-        tab->first = bpf_jiffies64();
+        mine->first[epoch & 1] = bpf_jiffies64();
     }
     tab->last = bpf_jiffies64();
     sums_add(&tab->sums, result);
@@ -143,30 +192,34 @@ static __always_inline int count(const struct told_call *call, struct iol_thread
     return 0;
 }
 
-static __noinline int count_and_tell(const struct told_call *call, struct iol_thread *place, int found, __u64 side)
+static __always_inline bool leads_to(const struct iol_thread *place, __u32 side, __u64 descriptor)
 {
-    count(call, place, found, side);
-    if (wants_events(found))
-        send_call_event(call, FOUND_SLOT(found), side & 1);
-    return 0;
+    return (place->descriptor_check[side] ^ *(const volatile __u64 *)&place->side[side].slot) == descriptor;
 }
 
 /* It is not the descriptor that was used last, something has changed, or the place is not the thread's own. */
 static __noinline int count_slowly(const struct told_call *call, struct iol_thread *place, __u32 direction)
 {
     __u64 task = *(volatile __u64 *)&place->task;
-    __u32 fd = first_argument_32(call->regs);
-    struct iol_side *side = &place->side[direction & 1];
-    __u64 found = *(volatile __u64 *)&side->slot, epoch = current_epoch();
-    int looked = (__u32)found;
+    __u64 registers = address_of(call->regs), epoch = current_epoch();
+    __u64 descriptor = name_descriptor(registers, task, first_argument_32(call->regs));
+    __u32 side = direction & 1;
+    int found;
 
-    if ((side->descriptor_check ^ found) != name_descriptor(address_of(call->regs), task, fd))
-        looked = look_again(call, place, direction);
+    if (!leads_to(place, side, descriptor) && owns(place, registers) &&
+        leads_to(place, side + IOL_SIDE_BEFORE, descriptor))
+        turn_back(place, side, epoch);
+    found = *(volatile __u64 *)&place->side[side].slot;
+    if ((place->descriptor_check[side] ^ (__u32)found) != descriptor)
+        found = look_again(call, place, side);
     else if (syscall_is_compat(AS(task_struct, task)))
         return NOT_COUNTED;
-    if (looked < 0)
+    if (found < 0)
         return NOT_COUNTED;
-    return count_and_tell(call, place, looked, epoch << 1 | (direction & 1));
+    count(call, place, found, epoch << 1 | side);
+    if (wants_events(found))
+        send_call_event(call, FOUND_SLOT(found), side);
+    return 0;
 }
 
 /*
@@ -190,13 +243,10 @@ static __always_inline bool count_quickly(struct hot_call hot, struct iol_thread
      */
     found = name_descriptor(*(volatile __u64 *)&place->owner, *(volatile __u64 *)&place->task,
                             typed_first_argument_32(pointer_of(hot))) ^
-            place->side[direction].descriptor_check;
+            place->descriptor_check[direction];
     barrier_var(found);
-    if (rare(found == FOUND(0, IOL_VERDICT_IGNORE))) {
-        leave_out(&place->side[direction], result_of(hot));
-        barrier(); /* or the compiler makes one end of both, which takes both longer */
-        return true;
-    }
+    if (rare(found == FOUND(0, IOL_VERDICT_IGNORE)))
+        goto ignored;
     epoch = current_epoch();
     set = (struct iol_thread *)((char *)place + (epoch & 1) * sizeof(*tab));
     barrier_var(set);
@@ -213,6 +263,11 @@ static __always_inline bool count_quickly(struct hot_call hot, struct iol_thread
     tab->sums.bytes += result;
     tab->total.ops++;
     tab->total.bytes += result;
+    return true;
+
+ignored:
+    leave_out(&place->side[direction], result_of(hot));
+    barrier(); /* or the compiler makes one end of both, which takes both longer */
     return true;
 }
 
@@ -233,14 +288,18 @@ static __always_inline int one_way(struct hot_call hot, __u32 direction)
     barrier_var(place); /* or the compiler makes it anew for each member */
     if (registers_are_at(kept, *(volatile __u64 *)&place->untraced))
         return 0;
-    if (!hot.native && rare(!is_surely_native(pointer_of(kept))) &&
-        rare(syscall_is_compat(sparing_task(*(volatile __u64 *)&place->task)))) {
-        told(hot);
-        return NOT_COUNTED;
-    }
+    if (!hot.native && rare(!is_surely_native(pointer_of(kept))))
+        goto doubtful;
+native:
     if (count_quickly(kept, place, direction, NULL))
         return 0;
     return count_slowly(told(hot), place, direction);
+
+doubtful:
+    if (!syscall_is_compat(sparing_task(*(volatile __u64 *)&place->task)))
+        goto native;
+    told(hot);
+    return NOT_COUNTED;
 }
 
 /* Any system call. `nr` may be as it is. */

@@ -47,15 +47,16 @@ static __always_inline void slot_add(struct iol_account *slot, __u64 epoch, __u6
     counters_add(&counters->read_ops, direction, result);
 }
 
-/* The same for what was counted on a tab. */
-static __always_inline void slot_add_tab(struct iol_account *slot, const struct iol_tab *tab, __u64 epoch,
-                                         __u64 epoch_start, enum direction direction)
+/* The same for what was counted on the tab of a side. */
+static __always_inline void slot_add_side(struct iol_account *slot, const struct iol_side *side, __u64 epoch,
+                                          __u64 epoch_start, enum direction direction)
 {
+    const struct iol_tab *tab = &side->tab[epoch & 1];
     struct iol_counters *counters = &slot->epoch[epoch & 1];
     __u64 *first = &counters->read_ops;
 
     direction &= 1;
-    slot_touch(counters, epoch_start, tab->first, tab->last);
+    slot_touch(counters, epoch_start, side->first[epoch & 1], tab->last);
     if (tab->sums.ops) {
         __sync_fetch_and_add(&first[2 * direction], tab->sums.ops);
         __sync_fetch_and_add(&first[2 * direction + 1], tab->sums.bytes);

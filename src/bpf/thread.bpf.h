@@ -29,12 +29,12 @@ struct thread {
 /* `registers`: their address, the lower half of which does. No hash: stacks are mostly side by side, and have a place each then. */
 static __always_inline struct iol_thread *place_of(__u32 registers)
 {
-    __u64 offset = registers >> (PLACE_SHIFT - 9) & (IOL_THREADS - 1) << 9;
+    __u64 offset = registers >> (PLACE_SHIFT - 10) & (IOL_THREADS - 1) << 10;
 
     return (struct iol_thread *)((char *)threads + offset);
 }
 
-_Static_assert(sizeof(struct iol_thread) == 1 << 9, "the shift of place_of()");
+_Static_assert(sizeof(struct iol_thread) == 1 << 10, "the shift of place_of()");
 
 static __always_inline __u64 thread_check(__u64 registers, __u64 image, __u64 task, __u64 standing)
 {
@@ -61,8 +61,10 @@ static __always_inline __u64 standing_of(const struct task_struct *task)
 /* What the thread's descriptors lead to may be another file from here on. */
 static __always_inline void forget_descriptors(struct iol_thread *place)
 {
-    place->side[0].descriptor_check = 0;
-    place->side[1].descriptor_check = 0;
+    place->descriptor_check[0] = 0;
+    place->descriptor_check[1] = 0;
+    place->descriptor_check[IOL_SIDE_BEFORE] = 0;
+    place->descriptor_check[IOL_SIDE_BEFORE + 1] = 0;
 }
 
 /*

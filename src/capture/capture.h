@@ -222,8 +222,8 @@ void iol_capture_set_epoch_start(struct iol_capture *capture, const struct iol_c
 const struct iol_account *iol_capture_slots(const struct iol_capture *capture, size_t *ret_n, size_t *ret_first_spare);
 const struct iol_cpu *iol_capture_cpus(const struct iol_capture *capture, size_t *ret_n);
 
-/* What the hot path has counted by threads. Of the set that the last flip closed, nothing moves any more. */
-const struct iol_thread *iol_capture_threads(const struct iol_capture *capture, size_t *ret_n);
+/* What the hot path has counted by threads, in places that IOL_WAS_OWNED(). Of the set that the last flip closed, nothing moves any more. */
+const struct iol_thread *iol_capture_threads(const struct iol_capture *capture, size_t *ret_n, const __u64 **ret_owned);
 
 /*
  * Takes the keys of the accounts in `slots` away, but for those that lead to a younger slot by now: after the next flip but one

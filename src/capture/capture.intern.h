@@ -49,7 +49,8 @@ struct iol_capture {
     struct iol_control *control;
     struct iol_account *slots;
     const struct iol_cpu *cpus;
-    struct iol_thread *threads; /* IOL_THREADS */
+    struct iol_thread *threads;    /* IOL_THREADS, of which those are mapped that have, or had, an owner: see `owned` */
+    __u64 owned[IOL_THREADS / 64]; /* of struct iol_control, when it was last looked at */
     struct iol_hand_back *hand_back;
     struct iol_task *task_places;
     size_t n_task_places;
@@ -89,6 +90,8 @@ int iol_capture_add_map(struct iol_capture *capture, const char *name, int fd);
 int iol_capture_take_maps(struct iol_capture *capture);  /* those of the object */
 int iol_capture_map_memory(struct iol_capture *capture); /* control, slots, CPUs, and the books, if there are any */
 int iol_capture_map_hand_back(struct iol_capture *capture);
+int iol_capture_map_owned(
+    struct iol_capture *capture); /* places of threads that have had an owner by now: 0 or -errno */
 void iol_capture_drop_maps(struct iol_capture *capture);
 size_t iol_capture_page_round(size_t size);
 

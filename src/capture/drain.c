@@ -63,7 +63,11 @@ static bool tab_is_of(const struct iol_tab *tab, uint64_t epoch)
 
 static bool used_in(const struct iol_thread *place, uint64_t epoch)
 {
-    return tab_is_of(&place->side[0].tab[epoch & 1], epoch) || tab_is_of(&place->side[1].tab[epoch & 1], epoch);
+    for (size_t side = 0; side < IOL_SIDES; side++) {
+        if (tab_is_of(&place->side[side].tab[epoch & 1], epoch))
+            return true;
+    }
+    return false;
 }
 
 /* Before the epoch ends: its idle owners leave. A program that has found its thread to be the owner may still count. */
@@ -72,7 +76,7 @@ static void dismiss_owners(struct iol_capture *capture, uint64_t epoch)
     for (size_t i = 0; i < IOL_THREADS; i++) {
         struct iol_thread *place = &capture->threads[i];
 
-        if (place->owner && !used_in(place, epoch))
+        if (IOL_WAS_OWNED(capture->owned, i) && place->owner && !used_in(place, epoch))
             __atomic_store_n(&place->owner, IOL_OWNER_LEAVING, __ATOMIC_RELAXED);
     }
 }
@@ -81,7 +85,7 @@ static void dismiss_owners(struct iol_capture *capture, uint64_t epoch)
 static void do_fold(struct iol_capture *capture)
 {
     struct iol_fold *fold = capture->fold;
-    struct iol_tab *tab = &capture->threads[fold->place].side[fold->direction].tab[fold->set];
+    struct iol_tab *tab = &capture->threads[fold->place].side[fold->side].tab[fold->set];
 
     capture->slots[fold->slot].epoch[fold->set] = fold->counters;
     __atomic_store_n(&tab->account, 0, __ATOMIC_RELEASE);
@@ -89,17 +93,18 @@ static void do_fold(struct iol_capture *capture)
 }
 
 /* The closed set of counters is ours: no program adds to it. */
-static void settle_tab(struct iol_capture *capture, size_t place, uint64_t epoch, size_t direction)
+static void settle_tab(struct iol_capture *capture, size_t place, uint64_t epoch, size_t side)
 {
-    const struct iol_tab *tab = &capture->threads[place].side[direction].tab[epoch & 1];
+    const struct iol_side *from = &capture->threads[place].side[side];
+    const struct iol_tab *tab = &from->tab[epoch & 1];
     uint64_t slot = IOL_TAB_SLOT(tab->account);
     struct iol_counters counters = capture->slots[slot].epoch[epoch & 1];
 
-    if (counters.last < capture->epoch_start.jiffies || tab->first < counters.first)
-        counters.first = tab->first;
+    if (counters.last < capture->epoch_start.jiffies || from->first[epoch & 1] < counters.first)
+        counters.first = from->first[epoch & 1];
     if (counters.last < tab->last)
         counters.last = tab->last;
-    if (direction == 0) {
+    if (side % IOL_SIDE_BEFORE == 0) {
         counters.read_ops += tab->sums.ops;
         counters.read_bytes += tab->sums.bytes;
         counters.read_errors += tab->sums.errors;
@@ -109,7 +114,7 @@ static void settle_tab(struct iol_capture *capture, size_t place, uint64_t epoch
         counters.write_errors += tab->sums.errors;
     }
     *capture->fold =
-        (struct iol_fold){.place = place, .direction = direction, .set = epoch & 1, .slot = slot, .counters = counters};
+        (struct iol_fold){.place = place, .side = side, .set = epoch & 1, .slot = slot, .counters = counters};
     __atomic_store_n(&capture->fold->pending, 1, __ATOMIC_RELEASE);
     do_fold(capture);
 }
@@ -120,27 +125,35 @@ static void settle_tabs(struct iol_capture *capture, uint64_t epoch)
     for (size_t i = 0; i < IOL_THREADS; i++) {
         struct iol_thread *place = &capture->threads[i];
 
-        for (size_t direction = 0; direction < 2; direction++) {
-            const struct iol_tab *tab = &place->side[direction].tab[epoch & 1];
+        if (!IOL_WAS_OWNED(capture->owned, i))
+            continue;
+        for (size_t side = 0; side < IOL_SIDES; side++) {
+            const struct iol_tab *tab = &place->side[side].tab[epoch & 1];
 
             if (tab_is_of(tab, epoch) && IOL_TAB_SLOT(tab->account) < capture->n_slots)
-                settle_tab(capture, i, epoch, direction);
+                settle_tab(capture, i, epoch, side);
         }
         if (place->owner == IOL_OWNER_LEAVING)
             __atomic_store_n(&place->owner, 0, __ATOMIC_RELEASE);
     }
 }
 
-void iol_capture_recover(struct iol_capture *capture)
+int iol_capture_recover(struct iol_capture *capture)
 {
     uint64_t epoch = capture->control->epoch;
+    int r = iol_capture_map_owned(capture);
 
+    if (r < 0)
+        return r;
     capture->epoch_start = (struct iol_clock_pair){capture->books->from_jiffies, capture->books->from_ns};
     if (capture->fold->pending)
         do_fold(capture);
     /* it may have ended one, and not waited for those who counted in it */
     iol_capture_grace_period(capture);
-    settle_tabs(capture, epoch - 1);
+    r = iol_capture_map_owned(capture);
+    if (r == 0)
+        settle_tabs(capture, epoch - 1);
+    return r;
 }
 
 int iol_capture_flip(struct iol_capture *capture, unsigned int *ret_closed, struct iol_clock_pair *ret_from,
@@ -156,6 +169,9 @@ int iol_capture_flip(struct iol_capture *capture, unsigned int *ret_closed, stru
     __atomic_store_n(&capture->control->epoch_start, clock.jiffies, __ATOMIC_RELEASE);
     __atomic_store_n(&capture->control->epoch, epoch + 1, __ATOMIC_RELEASE);
     iol_capture_grace_period(capture);
+    r = iol_capture_map_owned(capture);
+    if (r < 0)
+        return r;
     settle_tabs(capture, epoch);
     *ret_closed = epoch & 1;
     *ret_from = capture->epoch_start;
@@ -224,8 +240,9 @@ const struct iol_cpu *iol_capture_cpus(const struct iol_capture *capture, size_t
     return capture->cpus;
 }
 
-const struct iol_thread *iol_capture_threads(const struct iol_capture *capture, size_t *ret_n)
+const struct iol_thread *iol_capture_threads(const struct iol_capture *capture, size_t *ret_n, const __u64 **ret_owned)
 {
     *ret_n = IOL_THREADS;
+    *ret_owned = capture->owned;
     return capture->threads;
 }

@@ -7,8 +7,8 @@ struct iol_capture;
 /* Reads both clocks for the first time and tells the programs who the recorder is. 0 or -errno. */
 int iol_capture_start_clock(struct iol_capture *capture);
 
-/* Ends what an earlier recorder may have been interrupted in: the end of an epoch. */
-void iol_capture_recover(struct iol_capture *capture);
+/* Ends what an earlier recorder may have been interrupted in: the end of an epoch. 0 or -errno. */
+int iol_capture_recover(struct iol_capture *capture);
 
 /*
  * Returns when every program that was running on any CPU has ended. The kernel waits so

@@ -219,7 +219,7 @@ static int copy_roots(struct iol_capture *capture, const struct iol_capture_opti
     return 0;
 }
 
-/* libbpf keeps what a section began with as long as the object is there: of this one 2 MB of zeros. */
+/* libbpf keeps what a section began with as long as the object is there: of this one 4 MB of zeros. */
 static void drop_initial_threads(const struct iol_capture *capture)
 {
     struct bpf_map *map = bpf_object__find_map_by_name(capture->object, ".bss.threads");
@@ -267,8 +267,9 @@ static int open_loaded(struct iol_capture *capture, const struct iol_capture_opt
     r = make_grace_map(capture);
     if (r < 0)
         return iol_error_set(err, r, "cannot create a map of maps: %s", strerror(-r));
-    if (capture->resumed)
-        iol_capture_recover(capture);
+    r = capture->resumed ? iol_capture_recover(capture) : 0;
+    if (r < 0)
+        return iol_error_set(err, r, "cannot map the places of threads: %s", strerror(-r));
     if (!options->pin || !options->pin->any) {
         capture->rules = capture->control->rules;
         r = iol_capture_set_rules(capture, &options->rules, err);

@@ -2,6 +2,7 @@
 // SPDX-FileCopyrightText: The ioledger authors
 
 /* The maps, by name: those of an object that was loaded, or those that an earlier recorder has left. */
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -78,6 +79,14 @@ static void *map_memory(const struct iol_capture *capture, const char *name, siz
     return memory == MAP_FAILED ? NULL : memory;
 }
 
+/* Addresses, to which something else is mapped later. */
+static void *reserve(size_t size)
+{
+    void *memory = mmap(NULL, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+    return memory == MAP_FAILED ? NULL : memory;
+}
+
 static int map_books(struct iol_capture *capture)
 {
     capture->books = map_memory(capture, "books", sizeof(*capture->books), PROT_READ | PROT_WRITE);
@@ -116,14 +125,33 @@ int iol_capture_map_memory(struct iol_capture *capture)
     capture->clock = map_memory(capture, ".data.clock", sizeof(*capture->clock), PROT_READ);
     capture->control = map_memory(capture, ".data.control", sizeof(*capture->control), PROT_READ | PROT_WRITE);
     capture->slots = map_memory(capture, "slots", capture->n_slots * sizeof(*capture->slots), PROT_READ | PROT_WRITE);
-    capture->threads =
-        map_memory(capture, ".bss.threads", IOL_THREADS * sizeof(*capture->threads), PROT_READ | PROT_WRITE);
+    capture->threads = reserve(IOL_THREADS * sizeof(*capture->threads));
     capture->cpus = map_memory(capture, "cpus", capture->n_cpus * sizeof(*capture->cpus), PROT_READ);
     capture->fold = &capture->own_fold;
     if (iol_capture_map_hand_back(capture) < 0 || !capture->task_places || !capture->clock || !capture->control ||
         !capture->slots || !capture->threads || !capture->cpus)
         return -errno;
     return iol_capture_map(capture, "books") >= 0 ? map_books(capture) : 0;
+}
+
+#define PLACES_A_WORD 64
+
+static_assert(PLACES_A_WORD * sizeof(struct iol_thread) % 65536 == 0, "whole pages, however large they are");
+
+int iol_capture_map_owned(struct iol_capture *capture)
+{
+    const size_t size = PLACES_A_WORD * sizeof(*capture->threads);
+
+    for (size_t i = 0; i < IOL_ARRAY_SIZE(capture->owned); i++) {
+        __u64 owned = __atomic_load_n(&capture->control->owned[i], __ATOMIC_ACQUIRE);
+
+        if (owned && !capture->owned[i] &&
+            mmap(&capture->threads[PLACES_A_WORD * i], size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED,
+                 iol_capture_map(capture, ".bss.threads"), (off_t)(size * i)) == MAP_FAILED)
+            return -errno;
+        capture->owned[i] = owned;
+    }
+    return 0;
 }
 
 static void unmap(const void *memory, size_t size)

@@ -361,8 +361,10 @@ static struct iol_counts sum_kernel(const struct iol_accounts *accounts, unsigne
         one = read_counts(&accounts->kernel.cpus[cpu].total[closed][route]);
         add_counts(&sum, &one);
     }
-    for (size_t i = 0; route == IOL_ABI_ROUTE_RW && i < accounts->kernel.n_threads; i++)
-        add_thread(&sum, &accounts->kernel.threads[i], closed);
+    for (size_t i = 0; route == IOL_ABI_ROUTE_RW && i < accounts->kernel.n_threads; i++) {
+        if (IOL_WAS_OWNED(accounts->kernel.owned, i))
+            add_thread(&sum, &accounts->kernel.threads[i], closed);
+    }
     return sum;
 }
 
@@ -372,7 +374,7 @@ static void post_ignored(struct iol_accounts *accounts)
     struct iol_sums now = {0};
 
     for (size_t i = 0; i < accounts->kernel.n_threads; i++) {
-        for (size_t direction = 0; direction < 2; direction++) {
+        for (size_t direction = 0; IOL_WAS_OWNED(accounts->kernel.owned, i) && direction < 2; direction++) {
             now.ops += accounts->kernel.threads[i].side[direction].ignored.ops;
             now.bytes += accounts->kernel.threads[i].side[direction].ignored.bytes;
         }

@@ -35,7 +35,11 @@ static_assert((int)IOL_ABI_EVENT_CHOWN == (int)IOL_EVENT_CHOWN, "kinds of events
 static_assert((int)IOL_ABI_EVENT_SETXATTR == (int)IOL_EVENT_SETXATTR, "kinds of events");
 static_assert(sizeof(struct iol_account) == 3 * 64, "a slot is three cache lines");
 static_assert(sizeof(struct iol_counters) == 64, "the counters of an epoch are one cache line");
-static_assert(sizeof(struct iol_thread) == 512, "no place of a thread is in two pages");
+static_assert(sizeof(struct iol_thread) == 1024, "no place of a thread is in two pages");
+static_assert(sizeof(struct iol_tab) == 64 && offsetof(struct iol_side, tab) % 64 == 0 &&
+                  sizeof(struct iol_side) % 64 == 0 && offsetof(struct iol_thread, side) % 64 == 0,
+              "a tab is one cache line");
+static_assert(offsetof(struct iol_thread, image) + 8 == 64, "so is what most operations need of a thread");
 static_assert((int)IOL_EVENT_READ == 4 && (int)IOL_EVENT_WRITE == 5 && (int)IOL_EVENT_MMAP == 6,
               "EVENT_READ and the others of bpf/post.bpf.h");
 static_assert(sizeof(struct iol_record_process) % 8 == 0, "no padding before data");

@@ -69,6 +69,14 @@ def many_threads(tap, scratch):
     check_each(tap, url, record(tap, url, scratch, name, "--interval", "0.1s", files=2, threads=64), name)
 
 
+def files_in_turn(tap, scratch):
+    """A thread alone with its descriptors, which turns from one of a few files to another: the kernel keeps the last two apart."""
+    for files in (2, 3):
+        name = "one thread each, %d files" % files
+        url = live.new_url("sqlite", scratch)
+        check_each(tap, url, record(tap, url, scratch, name, "--interval", "0.1s", files=files, threads=1), name)
+
+
 def few_accounts(tap, scratch):
     for kind, interval in live.some((("sqlite", "5s"), ("sqlite", "0.1s"), ("postgresql", "5s")), 1):
         name = "%s, interval %s, 64 accounts" % (kind, interval)
@@ -115,4 +123,4 @@ def size_of(i):
     return 1 + i % 1000
 
 
-live.main(default_accounts, many_threads, few_accounts, churn)
+live.main(default_accounts, many_threads, files_in_turn, few_accounts, churn)
