@@ -40,7 +40,7 @@ def pieces(bench, home, cleanup):
             lambda: Piece(part_work.tar_program(home, "d03"), moves=True),
             lambda: Piece(part_work.git_status_program(home, 1), moves=True),
             lambda: Piece(part_work.git_grep_program(home, "d03"), moves=True),
-            lambda: Piece(part_work.sqlite_wal_program(home, 2_000)),
+            lambda: Piece(part_work.sqlite_wal_program(home, 2_000, 1)),
             lambda: Piece(part_work.pgbench_program(bench.scratch, cleanup, 200), share=4),
             lambda: Piece(part_work.compile_program(home), whole=True),
             lambda: Piece(part_work.tar_program(home), moves=True, whole=True, share=3),

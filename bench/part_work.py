@@ -25,7 +25,8 @@ SETTLE_SECONDS = 0.5  # what the last state left behind is taken down: maps are 
 TREE_FILES = 30_000
 TOP_FOLDERS = 20
 SQLITE_TRANSACTIONS = 20_000
-PGBENCH_TRANSACTIONS = 4_000  # of each of two clients
+SQLITE_RUNS = 5  # half a second each
+PGBENCH_TRANSACTIONS = 12_000  # of each of two clients
 PROCESSES = 3_000
 PIECES = 30  # of those processes
 FIXED_WORK = 8 << 20  # bytes of fresh memory, some 5 ms
@@ -128,7 +129,7 @@ def git_tree(scratch):
     return shlex.join(git)
 
 
-def git_status_program(scratch, times=20):
+def git_status_program(scratch, times=60):
     script = "i=0; while [ $i -lt %d ]; do %s status; i=$((i + 1)); done" % (times, git_tree(scratch))
     return Program("git-status", "%d × git status, 30,000 files" % times, shell(script))
 
@@ -144,7 +145,7 @@ def git_words_program(scratch):
     return Program("git-words", "8 × git grep, a word, 30,000 files", shell(script), worst=True)
 
 
-def sqlite_program(scratch, journal, transactions=SQLITE_TRANSACTIONS, **options):
+def sqlite_program(scratch, journal, transactions=SQLITE_TRANSACTIONS, times=1, **options):
     """Not synced: while the disk is waited for, nothing is slower."""
     script, folder = os.path.join(scratch, journal + ".sql"), os.path.join(scratch, "sqlite")
     with open(script, "w", encoding="ascii") as file:
@@ -153,13 +154,16 @@ def sqlite_program(scratch, journal, transactions=SQLITE_TRANSACTIONS, **options
         for number in range(transactions):
             file.write("BEGIN; INSERT INTO t VALUES (%d, %d, '%s'); SELECT count(*), max(v) FROM t WHERE k = %d; COMMIT;\n" % (
                 number, number * 7919 % 1009, "v" * 100, number % 1009))
-    command = shell("%s -batch %s/work.db <%s" % (need("sqlite3"), folder, script))
+    command = "%s -batch %s/work.db <%s" % (need("sqlite3"), folder, script)
     title = "sqlite3, %s transactions, journal_mode = %s" % (significant(transactions), journal)
-    return Program("sqlite-" + journal, title, command, folder, **options)
+    if times > 1:
+        command = "i=0; while [ $i -lt %d ]; do rm -f %s/*; %s; i=$((i + 1)); done" % (times, folder, command)
+        title = "%d × %s" % (times, title)
+    return Program("sqlite-" + journal, title, shell(command), folder, **options)
 
 
-def sqlite_wal_program(scratch, transactions=SQLITE_TRANSACTIONS):
-    return sqlite_program(scratch, "wal", transactions)
+def sqlite_wal_program(scratch, transactions=SQLITE_TRANSACTIONS, times=SQLITE_RUNS):
+    return sqlite_program(scratch, "wal", transactions, times)
 
 
 def sqlite_journal_program(scratch):
