@@ -32,7 +32,7 @@ struct iol_account_kernel {
     const struct iol_thread *threads;
     size_t n_threads;
     const __u64 *owned; /* bits: see IOL_WAS_OWNED() */
-    bool mmap_events; /* the first mapping of a file by a process becomes an event too */
+    bool mmap_events;   /* the first mapping of a file by a process becomes an event too */
     void *arg;
     void (*remove_accounts)(void *arg, const uint32_t *slots, size_t n);
     void (*free_slots)(void *arg, const uint32_t *slots, size_t n);
