@@ -23,7 +23,8 @@ HOME = "turn-%s"  # the folder of all that a program reads; with a new name each
 class Piece:
     program: part_work.Program
     moves: bool = False  # what it reads lies in HOME
-    whole: bool = False  # it takes several intervals, and the recorder's own work is within it: told at equal speed (see part_work)
+    whole: bool = False  # the recorder's own work is within it: told at equal speed (see part_work)
+    clock: bool = False  # but by the clock: the kernel's ticks do not tell its user time
     share: int = 1  # of the time: what varies most, and what is next to its aim, takes more to be told
 
 
@@ -44,7 +45,9 @@ def pieces(bench, home, cleanup):
             lambda: Piece(part_work.pgbench_program(bench.scratch, cleanup, 200), share=4),
             lambda: Piece(part_work.compile_program(home), whole=True),
             lambda: Piece(part_work.tar_program(home), moves=True, whole=True, share=3),
-            lambda: Piece(part_work.git_grep_program(home), moves=True, whole=True, share=3))
+            lambda: Piece(part_work.git_grep_program(home), moves=True, whole=True, share=3),
+            lambda: Piece(part_work.processes_program(home, pieces=1), whole=True, clock=True, share=3),
+            lambda: Piece(part_work.sqlite_wal_program(home, times=1), whole=True, clock=True))
 
 
 def script_of(program):
@@ -91,15 +94,19 @@ def measure_piece(bench, piece):
     return Found({state: [run for one in starts for run in one.runs[state]] for state in STATES}, sum(one.lost for one in starts))
 
 
+def at_equal_speed(piece):
+    return piece.whole and not piece.clock
+
+
 def times(piece, found):
-    """{state: [wall clock time, ...]}, or where the recorder's own work is within, for each second in user mode."""
-    return part_work.equal_speed(found.runs) if piece.whole else part_work.each(found.runs, "wall")
+    """{state: [wall clock time, ...]}, or that for each second in user mode."""
+    return part_work.equal_speed(found.runs) if at_equal_speed(piece) else part_work.each(found.runs, "wall")
 
 
 def row(piece, found):
     seen, wall, cpu = times(piece, found), part_work.each(found.runs, "wall"), part_work.each(found.runs, "cpu")
     took = median(wall["nothing"])
-    return [piece.program.title, "at equal speed" if piece.whole else "by the clock", "%d" % len(wall["nothing"]),
+    return [piece.program.title, "at equal speed" if at_equal_speed(piece) else "by the clock", "%d" % len(wall["nothing"]),
             "%.2f s" % took if piece.whole else "%.0f ms" % (took * 1e3),
             percent_interval(paired_ratios(seen, "floor", "nothing")), percent_interval(paired_ratios(seen, "record", "floor")),
             percent_interval(paired_ratios(seen, "record", "nothing")),
@@ -109,8 +116,8 @@ def row(piece, found):
 NOTE = ("Medians of the ratios within each round, in parentheses the interval in which the median lies with 95 %% certainty: nothing, floor and record take "
         "turns a tenth of a second apart, in an order that chance decides, through %d starts of the recorder's programs. The folder that tar "
         "and git read has a new name in each turn: the recorder sees each file for the first time. All of a turn is stored before the next one begins. "
-        "So what the recorder's threads do at the end of an interval slows none of the short turns; it is within the long ones, which are told at equal "
-        "speed (see part work).")
+        "So what the recorder's threads do at the end of an interval slows none of the short turns; it is within the long ones, of which those that compute "
+        "are told at equal speed (see part work).")
 
 
 def measure(bench):
