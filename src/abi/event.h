@@ -23,8 +23,9 @@
 #define IOL_RULES_MAX 64          /* rules of --ignore, --every and --sample */
 #define IOL_RULE_PATH_MAX 254     /* bytes of the path of a rule */
 #define IOL_RULE_SUFFIX_MAX 64    /* bytes of what follows the * of a rule */
-#define IOL_THREADS 4096          /* places of threads */
 #define IOL_CGROUP_FILTER_MAX 256 /* cgroups given with --cgroup and --container: on v1 one for each hierarchy */
+#define IOL_THREADS 4096          /* places of threads */
+#define IOL_OWNED_BITS 64         /* places that a word of iol_control.owned tells of */
 
 /*
  * A cgroup in its filter: the inode number of its folder, which only tells those of one hierarchy apart, and the
@@ -190,11 +191,11 @@ struct iol_control {
     __u32 tasks_elsewhere; /* processes that are in the map `tasks`, or will be in a moment */
     __u32 ring_high;       /* the ring buffer is so full that its reader is to be woken */
     __u32 ring_full;       /* the last record found no room there */
-    __u64 owned[IOL_THREADS /
-                64]; /* bits: places of `threads` that have had an owner; in the others nothing is counted */
+    /* Bits: places of `threads` that have had an owner; in the others nothing is counted. */
+    __u64 owned[IOL_THREADS / IOL_OWNED_BITS];
 };
 
-#define IOL_WAS_OWNED(owned, place) ((owned)[(place) / 64] >> (place) % 64 & 1)
+#define IOL_WAS_OWNED(owned, place) ((owned)[(place) / IOL_OWNED_BITS] >> (place) % IOL_OWNED_BITS & 1)
 
 #define IOL_CHANGE 0x165667B19E3779F9ULL /* not 1: programs take `changes` as a hash of itself */
 
@@ -287,7 +288,7 @@ struct iol_sums {
 
 /*
  * What a thread has done on one account in one epoch, before it is added to the slot: by the program, with atomics, when the
- * thread turns to another account in the same epoch; else by user space, when the epoch is closed.
+ * thread turns to a third account in the same epoch; else by user space, when the epoch is closed.
  */
 struct iol_tab {
     __u64 account; /* epoch << 32 | IOL_TAB_OPEN | as find_account() returns it, index and verdict; 0: none */

@@ -43,25 +43,24 @@ static void replace_handler(int signum, void (*from)(int), void (*to)(int))
         sigaction(signum, &action, NULL);
 }
 
+static void replace_handlers(void (*from)(int), void (*to)(int))
+{
+    for (size_t i = 0; i < IOL_ARRAY_SIZE(signals); i++)
+        replace_handler(signals[i], from, to);
+}
+
 /* Signals with a handler, or that are ignored, are somebody else's affair. */
 static void watch_signals(const char *path)
 {
     snprintf(unfinished, sizeof(unfinished), "%s", path);
-    for (size_t i = 0; i < IOL_ARRAY_SIZE(signals); i++)
-        replace_handler(signals[i], SIG_DFL, on_signal);
-}
-
-static void leave_signals(void)
-{
-    for (size_t i = 0; i < IOL_ARRAY_SIZE(signals); i++)
-        replace_handler(signals[i], on_signal, SIG_DFL);
+    replace_handlers(SIG_DFL, on_signal);
 }
 
 /* Of those that are watched: whoever is killed has changed nothing. */
 static void ignore_signals(void)
 {
-    for (size_t i = 0; i < IOL_ARRAY_SIZE(signals); i++)
-        replace_handler(signals[i], on_signal, signals[i] == SIGPIPE ? SIG_DFL : SIG_IGN);
+    replace_handler(SIGPIPE, on_signal, SIG_DFL);
+    replace_handlers(on_signal, SIG_IGN);
 }
 
 static void block_signals(sigset_t *ret_before)
@@ -228,7 +227,7 @@ void iol_new_file_free(struct iol_new_file *file)
         fclose(file->stream);
     if (file->aside) {
         unlink(file->aside);
-        leave_signals();
+        replace_handlers(on_signal, SIG_DFL);
     }
     free(file->aside);
     free(file->path);

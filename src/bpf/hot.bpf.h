@@ -138,7 +138,7 @@ static __always_inline void leave_out(struct iol_side *mine, __s64 result)
         sums_add(&mine->ignored, result);
 }
 
-/* The thread turns to another account: what it has done on the last one, in this epoch, goes to the slot. */
+/* The thread turns to an account that is none of its two: what it has done on the one that goes, in this epoch, is added to the slot. */
 static __always_inline void close_tab(const struct iol_side *side, __u64 epoch, __u32 direction)
 {
     const struct iol_tab *tab = &side->tab[epoch & 1];
@@ -159,7 +159,7 @@ static __always_inline bool own(struct iol_thread *place, __u64 registers)
 
     if (!try_own(&place->owner, registers))
         return false;
-    __sync_fetch_and_or(&control.owned[number / 64], 1ULL << number % 64);
+    __sync_fetch_and_or(&control.owned[number / IOL_OWNED_BITS], 1ULL << number % IOL_OWNED_BITS);
     return true;
 }
 

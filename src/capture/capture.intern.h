@@ -49,8 +49,8 @@ struct iol_capture {
     struct iol_control *control;
     struct iol_account *slots;
     const struct iol_cpu *cpus;
-    struct iol_thread *threads;    /* IOL_THREADS, of which those are mapped that have, or had, an owner: see `owned` */
-    __u64 owned[IOL_THREADS / 64]; /* of struct iol_control, when it was last looked at */
+    struct iol_thread *threads; /* IOL_THREADS, of which those are mapped that have, or had, an owner: see `owned` */
+    __u64 owned[IOL_THREADS / IOL_OWNED_BITS]; /* of struct iol_control, when it was last looked at */
     struct iol_hand_back *hand_back;
     struct iol_task *task_places;
     size_t n_task_places;

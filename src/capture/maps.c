@@ -134,19 +134,17 @@ int iol_capture_map_memory(struct iol_capture *capture)
     return iol_capture_map(capture, "books") >= 0 ? map_books(capture) : 0;
 }
 
-#define PLACES_A_WORD 64
-
-static_assert(PLACES_A_WORD * sizeof(struct iol_thread) % 65536 == 0, "whole pages, however large they are");
+static_assert(IOL_OWNED_BITS * sizeof(struct iol_thread) % 65536 == 0, "whole pages, however large they are");
 
 int iol_capture_map_owned(struct iol_capture *capture)
 {
-    const size_t size = PLACES_A_WORD * sizeof(*capture->threads);
+    const size_t size = IOL_OWNED_BITS * sizeof(*capture->threads);
 
     for (size_t i = 0; i < IOL_ARRAY_SIZE(capture->owned); i++) {
         __u64 owned = __atomic_load_n(&capture->control->owned[i], __ATOMIC_ACQUIRE);
 
         if (owned && !capture->owned[i] &&
-            mmap(&capture->threads[PLACES_A_WORD * i], size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED,
+            mmap(&capture->threads[IOL_OWNED_BITS * i], size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED,
                  iol_capture_map(capture, ".bss.threads"), (off_t)(size * i)) == MAP_FAILED)
             return -errno;
         capture->owned[i] = owned;

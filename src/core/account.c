@@ -374,7 +374,9 @@ static void post_ignored(struct iol_accounts *accounts)
     struct iol_sums now = {0};
 
     for (size_t i = 0; i < accounts->kernel.n_threads; i++) {
-        for (size_t direction = 0; IOL_WAS_OWNED(accounts->kernel.owned, i) && direction < 2; direction++) {
+        if (!IOL_WAS_OWNED(accounts->kernel.owned, i))
+            continue;
+        for (size_t direction = 0; direction < 2; direction++) {
             now.ops += accounts->kernel.threads[i].side[direction].ignored.ops;
             now.bytes += accounts->kernel.threads[i].side[direction].ignored.bytes;
         }
