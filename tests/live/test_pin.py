@@ -367,8 +367,8 @@ def number_at(path, size, *offsets):
 def was_ending_an_epoch(folder):
     """Whether a recorder that is dead was about to: a tab of the epoch before the open one has not been settled (struct iol_thread)."""
     epoch = number_at(os.path.join(folder, "maps", "_data_control"), 8, 0)[0]
-    tabs = [place * 512 + 64 + direction * 192 + 24 + tab * 72 for place in range(4096) for direction in (0, 1) for tab in (0, 1)]
-    return any(account and account >> 32 == epoch - 1 & 0xffffffff for account in number_at(os.path.join(folder, "maps", "_bss_threads"), 4096 * 512, *tabs))
+    tabs = [place * 1024 + 128 + side * 192 + 64 + tab * 64 for place in range(4096) for side in range(4) for tab in (0, 1)]
+    return any(account and account >> 32 == epoch - 1 & 0xffffffff for account in number_at(os.path.join(folder, "maps", "_bss_threads"), 4096 * 1024, *tabs))
 
 
 def between_two_steps(tap, scratch):
