@@ -23,8 +23,7 @@ HOME = "turn-%s"  # the folder of all that a program reads; with a new name each
 class Piece:
     program: part_work.Program
     moves: bool = False  # what it reads lies in HOME
-    whole: bool = False  # the recorder's own work is within it: told at equal speed (see part_work)
-    clock: bool = False  # but by the clock: the kernel's ticks do not tell its user time
+    whole: bool = False  # the recorder's own work is within it: told at equal speed, where that can be (see part_work)
     share: int = 1  # of the time: what varies most, and what is next to its aim, takes more to be told
 
 
@@ -39,15 +38,15 @@ def pieces(bench, home, cleanup):
     return (lambda: Piece(part_work.processes_program(home, 100, 1), share=4),
             lambda: Piece(part_work.compile_program(home, 2)),
             lambda: Piece(part_work.tar_program(home, "d03"), moves=True),
-            lambda: Piece(part_work.git_status_program(home, 1), moves=True),
+            lambda: Piece(part_work.git_status_program(home, 1), moves=True, share=4),
             lambda: Piece(part_work.git_grep_program(home, "d03"), moves=True),
             lambda: Piece(part_work.sqlite_wal_program(home, 2_000, 1)),
             lambda: Piece(part_work.pgbench_program(bench.scratch, cleanup, 200), share=4),
             lambda: Piece(part_work.compile_program(home), whole=True),
             lambda: Piece(part_work.tar_program(home), moves=True, whole=True, share=3),
             lambda: Piece(part_work.git_grep_program(home), moves=True, whole=True, share=3),
-            lambda: Piece(part_work.processes_program(home, pieces=1), whole=True, clock=True, share=3),
-            lambda: Piece(part_work.sqlite_wal_program(home, times=1), whole=True, clock=True))
+            lambda: Piece(part_work.processes_program(home, pieces=1), whole=True, share=3),
+            lambda: Piece(part_work.sqlite_wal_program(home, times=1), whole=True))
 
 
 def script_of(program):
@@ -94,19 +93,19 @@ def measure_piece(bench, piece):
     return Found({state: [run for one in starts for run in one.runs[state]] for state in STATES}, sum(one.lost for one in starts))
 
 
-def at_equal_speed(piece):
-    return piece.whole and not piece.clock
+def at_equal_speed(piece, found):
+    return piece.whole and part_work.ticks_tell_speed(found.runs["nothing"])
 
 
 def times(piece, found):
     """{state: [wall clock time, ...]}, or that for each second in user mode."""
-    return part_work.equal_speed(found.runs) if at_equal_speed(piece) else part_work.each(found.runs, "wall")
+    return part_work.equal_speed(found.runs) if at_equal_speed(piece, found) else part_work.each(found.runs, "wall")
 
 
 def row(piece, found):
     seen, wall, cpu = times(piece, found), part_work.each(found.runs, "wall"), part_work.each(found.runs, "cpu")
     took = median(wall["nothing"])
-    return [piece.program.title, "at equal speed" if at_equal_speed(piece) else "by the clock", "%d" % len(wall["nothing"]),
+    return [piece.program.title, "at equal speed" if at_equal_speed(piece, found) else "by the clock", "%d" % len(wall["nothing"]),
             "%.2f s" % took if piece.whole else "%.0f ms" % (took * 1e3),
             percent_interval(paired_ratios(seen, "floor", "nothing")), percent_interval(paired_ratios(seen, "record", "floor")),
             percent_interval(paired_ratios(seen, "record", "nothing")),

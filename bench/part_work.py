@@ -312,12 +312,16 @@ def equal_speed(found):
     return {state: [run.wall / run.user for run in runs] for state, runs in found.items()}
 
 
-def tells_speed(program, runs):
+def ticks_tell_speed(runs):
     """Whether the user time of a run is known well enough. Of n ticks within the run's CPU time those in user mode, a part p, are counted, as
     chance has it: so the user time is known to sqrt((1 - p) / (p n)) of it, one standard deviation. What has seen no tick in kernel
     mode may have seen none at all."""
     user, cpu = median([run.user for run in runs]), median([run.cpu for run in runs])
-    return program.pieces > 0 or 0 < cpu - user <= SURE ** 2 * user * cpu / TICK_SECONDS
+    return 0 < cpu - user <= SURE ** 2 * user * cpu / TICK_SECONDS
+
+
+def tells_speed(program, runs):
+    return program.pieces > 0 or ticks_tell_speed(runs)
 
 
 def told(program, found):
