@@ -312,6 +312,10 @@ static __always_inline int end_of_call(struct hot_call hot, __u64 nr)
             if (!rare(near_is_of_interest(nr)))
                 return 0;
         } else {
+            if (nr == NR_STAT) {
+                asm volatile("r0 = 0; exit"); /* here, and not where the others leave, which is in another cache line */
+                __builtin_unreachable();
+            }
             nr = plain_number(nr);
             barrier_var(nr);
             if (!rare(syscall_is_of_interest(nr)))

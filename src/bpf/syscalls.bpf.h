@@ -62,6 +62,7 @@ enum syscall_class {
 
 #define NR_READ 0 /* the two that are made most */
 #define NR_WRITE 1
+#define NR_STAT 262 /* newfstatat: what git makes of each file of its index, and a C library of each stat() */
 
 /* To read, write, pread64 and pwrite64 correspond restart_syscall, exit, break (which does not exist) and oldstat of 32-bit programs. */
 #define CERTAIN_CALLS 19
@@ -111,6 +112,7 @@ enum syscall_class {
 
 #define NR_READ 63
 #define NR_WRITE 64
+#define NR_STAT 79
 
 #define CERTAIN_CALLS IOL_SYSCALLS_MAX /* no program makes calls of both sorts */
 
@@ -211,6 +213,8 @@ static __always_inline bool syscall_is_of_interest(__u64 number)
 }
 
 _Static_assert(IOL_SYSCALLS_MAX == 512, "eight words");
+#define IS_STAT(name, number, class) || (number) == NR_STAT
+_Static_assert(!(0 NATIVE_RW(IS_STAT) NATIVE(IS_STAT) COMPAT(IS_STAT)), "left before its bit is looked at");
 
 #define IS_READ_READ true
 #define IS_READ_READ_AT true
