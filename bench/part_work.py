@@ -443,4 +443,5 @@ def measure(bench):
                   bars=True)
     worst = {program.name for program in found if program.worst}
     verdict = aims(ratios, worst, ", at equal speed where that is told, else by the clock")
+    verdict += " Intervals of several percent are too wide for that: part turns tells it."
     return Result("work", [times, own], [chart], [method(bench.rounds), verdict, *missing], figures)
