@@ -119,7 +119,12 @@ def check_turns(tap):
         row = part_turns.row(part_turns.Piece(work), found)
         tap.equal(row[2:], ["6", "150 ms", "+1.0 % (+1.0 to +1.0)", "+4.0 % (+3.0 to +5.0)", "+5.0 % (+4.0 to +6.0)", "+2.2 %", "9"], "turns by the clock")
         row = part_turns.row(part_turns.Piece(work, whole=True), found)
-        tap.equal(row[3:7], ["0.15 s", "+1.0 % (+1.0 to +1.0)", "-6.5 % (-16.0 to +3.0)", "-5.6 % (-15.2 to +4.0)"], "turns at equal speed")
+        tap.equal(row[1:6], ["by the clock", "6", "0.15 s", "+1.0 % (+1.0 to +1.0)", "+4.0 % (+3.0 to +5.0)"], "whole runs whose user time ticks do not tell")
+        for run in (run for runs in found.runs.values() for run in runs):
+            run.wall, run.cpu, run.user = 40 * run.wall, 40 * run.cpu, 40 * run.user
+        row = part_turns.row(part_turns.Piece(work, whole=True), found)
+        tap.equal(row[1], "at equal speed", "whole runs whose user time they tell")
+        tap.equal(row[3:7], ["6.00 s", "+1.0 % (+1.0 to +1.0)", "-6.5 % (-16.0 to +3.0)", "-5.6 % (-15.2 to +4.0)"], "turns at equal speed")
 
 
 def main():
